@@ -1,0 +1,1 @@
+"""A FHIR R4 (4.0.1) server for the French CPTS. https://hl7.org/fhir/R4/"""

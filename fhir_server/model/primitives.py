@@ -1,0 +1,99 @@
+"""FHIR's primitive types as Python values: dates as intervals, instants, ids. https://hl7.org/fhir/R4/datatypes.html"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+"""A logical id; use ``fullmatch``. https://hl7.org/fhir/R4/datatypes.html#id"""
+
+_DATE_TIME: Final = re.compile(
+    r"(?P<year>[0-9]{4})"
+    r"(?:-(?P<month>0[1-9]|1[0-2])"
+    r"(?:-(?P<day>0[1-9]|[12][0-9]|3[01])"
+    r"(?:T(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]|60)(?:\.(?P<fraction>[0-9]{1,9}))?)?"
+    r"(?P<zone>Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)?)?)?)?"
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND: Final = 1_000_000
+"""Microseconds."""
+
+
+def interval(literal: str, zone: tzinfo) -> tuple[int, int]:
+    """Return the span of time a date, dateTime or instant covers.
+
+    ``(low, high)``: microseconds since the Unix epoch, UTC, half-open. The precision written is the width:
+    "2024-03" covers the month. ``zone`` applies where the literal has none. Minutes without seconds are read
+    too (searches may leave seconds out). Raises ``ValueError`` if not FHIR.
+    Spec: https://hl7.org/fhir/R4/search.html#date
+    """
+    match = _DATE_TIME.fullmatch(literal)
+    if match is None or match["year"] == "0000":
+        raise ValueError("not a date of FHIR: YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm[:ss[.sss]][Z|±hh:mm]")
+    year, month, day = int(match["year"]), int(match["month"] or 1), int(match["day"] or 1)
+    if day > monthrange(year, month)[1]:
+        raise ValueError(f"{year:04}-{month:02} has no day {day}")
+    offset = _offset(match["zone"])
+    if match["hour"] is None:
+        return _days(year, month, day, match["month"], match["day"], zone)
+    second, fraction = match["second"], match["fraction"] or ""
+    # 60 is legal for a leap second; Unix time gives it the next second's number.
+    start = datetime(year, month, day, int(match["hour"]), int(match["minute"]), tzinfo=offset or zone)
+    low = _micros(start) + int(second or 0) * SECOND + int(fraction.ljust(6, "0")[:6] or 0)
+    if second is None:
+        return low, low + 60 * SECOND
+    return low, low + 10 ** (6 - min(len(fraction), 6))
+
+
+def instant(micros: int) -> str:
+    """Return microseconds since the epoch as an instant in UTC with milliseconds: ``2026-01-05T08:00:00.123Z``."""
+    moment = _EPOCH + timedelta(microseconds=micros)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def micros(moment: datetime) -> int:
+    """Return an aware datetime as microseconds since the Unix epoch."""
+    return _micros(moment)
+
+
+def moment(micros: int) -> datetime:
+    """Return microseconds since the Unix epoch as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _days(year: int, month: int, day: int, has_month: str | None, has_day: str | None, zone: tzinfo) -> tuple[int, int]:
+    low = datetime(year, month, day, tzinfo=zone)
+    if has_day:
+        following = _next_day(year, month, day)
+    elif has_month:
+        following = (year + month // 12, month % 12 + 1, 1)
+    else:
+        following = (year + 1, 1, 1)
+    if following[0] > 9999:
+        return _micros(low), _micros(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=zone)) + 1
+    return _micros(low), _micros(datetime(*following, tzinfo=zone))
+
+
+def _next_day(year: int, month: int, day: int) -> tuple[int, int, int]:
+    if day < monthrange(year, month)[1]:
+        return year, month, day + 1
+    return year + month // 12, month % 12 + 1, 1
+
+
+def _offset(text: str | None) -> tzinfo | None:
+    if text is None:
+        return None
+    return UTC if text == "Z" else datetime.strptime(text, "%z").tzinfo
+
+
+def _micros(moment: datetime) -> int:
+    try:
+        return (moment - _EPOCH) // timedelta(microseconds=1)
+    except OverflowError:  # year 1 or 9999 with an offset that leaves Python's calendar
+        naive = moment.replace(tzinfo=UTC)
+        return (naive - _EPOCH) // timedelta(microseconds=1) - (moment.utcoffset() or timedelta()) // timedelta(
+            microseconds=1
+        )

@@ -1,0 +1,303 @@
+"""What an engine is: a log that takes plans, and snapshots of what the log says.
+
+**A write is a plan, a function of the state at the head of one ordered log; it is checked there and appended there, or
+refused there.** See ``docs/architecture.md`` for the rules that both engines keep, and ``tests/storage`` for the
+contract that each must pass.
+
+A store receives data and plans. It never parses a URL, evaluates FHIRPath, builds a Bundle, resolves an include or
+knows an HTTP status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from fhir_server.model.interaction import Interaction
+from fhir_server.model.reference import Key
+from fhir_server.search.query import Cursor, Equality, IndexEntry, Node, Page, Query
+
+T = TypeVar("T")
+
+SCHEMA: Final = 1
+"""The layout of what is stored, on every engine. A program that knows less than the store refuses to write."""
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+class Address(NamedTuple):
+    """Where a change stands in the log: its commit's number, and its place inside (from 0)."""
+
+    number: int
+    position: int
+
+
+class Stored(NamedTuple):
+    """One version of a resource as it is in the store."""
+
+    key: Key
+    version: int
+    """1, 2, 3 …: ``meta.versionId``."""
+    instant: int
+    """Microseconds since the epoch, a whole number of milliseconds: ``meta.lastUpdated``."""
+    interaction: Interaction
+    """create, update, patch or delete."""
+    body: bytes | None
+    """JSON as it is sent to clients; None is a deletion."""
+    address: Address
+    generation: int = 0
+    """The generation of the definitions that its index entries were computed with."""
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.body is None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One version to be appended. The plan takes ``version`` and the commit's instant from its view."""
+
+    key: Key
+    version: int
+    interaction: Interaction
+    body: bytes | None
+    """None for a deletion, which leaves a tombstone for good."""
+    entries: tuple[IndexEntry, ...] = ()
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Generic[T]):
+    """What a plan decides: changes to append (none: a refusal, a match, a no-op) and the answer for the caller."""
+
+    changes: Sequence[Change]
+    answer: T
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """A plan's answer, certain; ``number`` is the change number and ``first`` the position of its own first change
+    in that commit, or None if it changed nothing."""
+
+    answer: T
+    number: int | None
+    first: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One group of plans' changes, as the log has it."""
+
+    number: int
+    instant: int
+    generation: int
+    """The change number of the last commit up to this one, this one included, that touched a definition."""
+    schema: int
+    changes: tuple[Stored, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the log that a snapshot sees."""
+
+    log_id: str
+    number: int
+    """0: nothing was ever written."""
+    instant: int
+    generation: int
+    schema: int
+
+
+class Match(NamedTuple):
+    """A resource found by a search, and its place in the order."""
+
+    stored: Stored
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """One page of a search: ``more`` tells whether the result goes on in the direction read."""
+
+    matches: tuple[Match, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose history: one resource (``type`` and ``id``), one type, or everything."""
+
+    type: str | None = None
+    id: str | None = None
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Which part of a history. Newest first unless ``ascending``; ``after`` is the last address already read.
+
+    ``since``/``before_instant``: only versions with ``since <= instant < before_instant`` (microseconds).
+    """
+
+    count: int
+    after: Address | None = None
+    ascending: bool = False
+    since: int | None = None
+    before_instant: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """One page of a history; ``more`` tells whether it goes on."""
+
+    versions: tuple[Stored, ...]
+    more: bool
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+class StoreError(Exception):
+    """Base of what a store raises itself; a plan's own exceptions pass through ``commit`` unchanged."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot answer now (queue full, busy, unreachable, outcome unknown): try again later."""
+
+
+class StoreFull(StoreError):
+    """The disk is full; nothing of the commit was kept."""
+
+
+class CommitTooLarge(StoreError):
+    """The plan's changes pass the limit of one commit."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the commit would be {size} bytes; the limit is {limit}")
+        self.size, self.limit = size, limit
+
+
+class QueryTimeout(StoreError):
+    """A search ran past its time and was stopped in the engine."""
+
+
+class QueryTooCostly(StoreError):
+    """A search passed a bound; the text names it."""
+
+
+class SchemaTooNew(StoreError):
+    """The store was written by a newer program."""
+
+
+class CursorGone(StoreError):
+    """A position of another log, or beyond the head."""
+
+
+# --- protocols -------------------------------------------------------------------------------------------------------
+
+
+class Snapshot(Protocol):
+    """The state at one instant of the log. Every answer of one snapshot agrees with the others."""
+
+    @property
+    def head(self) -> Head: ...
+
+    async def read(self, keys: Iterable[Key]) -> Mapping[Key, Stored]:
+        """Return the current version of each key that ever was; deleted ones are tombstones."""
+        ...
+
+    async def vread(self, key: Key, version: int) -> Stored | None: ...
+
+    async def history(self, scope: Scope, page: HistoryPage) -> Versions: ...
+
+    async def search(self, query: Query, page: Page) -> Matches: ...
+
+    async def count(self, query: Query) -> int: ...
+
+
+class View(Snapshot, Protocol):
+    """What a plan sees: the head of the log, and the commit that is to be.
+
+    Plans of one group run one after the other; a view shows what the plans before it in the group have changed.
+    """
+
+    @property
+    def instant(self) -> int:
+        """The instant of the commit to be: microseconds, a whole number of milliseconds, never before the head's."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """The number of the commit to be."""
+        ...
+
+    async def holders(self, lookups: Sequence[tuple[str, Equality]]) -> Sequence[tuple[Key, ...]]:
+        """Return, for each (type, entry), the keys of the current resources that have this very entry."""
+        ...
+
+    async def matching(self, type: str, where: Node, limit: int) -> tuple[Stored, ...]:
+        """Return up to ``limit`` current resources of a type that match, in order of creation."""
+        ...
+
+
+Plan = Callable[[View], Awaitable[Planned[T]]]
+"""A plan is cheap and has no side effect: it may run again when another writer was first. It awaits nothing but its
+view. It may raise: then it changes nothing, and the exception is the caller's."""
+
+
+class Store(Protocol):
+    """One engine's store of one log."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        """Finish what is queued, then close."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
+
+    async def read(self, key: Key) -> Stored | None:
+        """Return one current version (or tombstone) without the cost of a snapshot."""
+        ...
+
+    async def commit(self, plan: Plan[T]) -> Committed[T]:
+        """Run the plan at the head and append its changes. Returns, or raises what the plan raised, only when the
+        outcome is certain. Cancelling the caller drops the answer, never the commit."""
+        ...
+
+    def log(self, after: int) -> AsyncIterator[Commit]:
+        """Yield the commits after a change number, in order, up to the last one known applied."""
+        ...
+
+    async def append(self, commits: Iterable[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
+        """Append commits verbatim, each with the index entries of its changes, into a store no plan has written."""
+        ...
+
+    async def reindex(self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]]) -> int:
+        """Write index entries anew: (key, version, generation, entries), where the version is current and was indexed
+        with an older generation. Returns how many were written. Not a commit."""
+        ...
+
+    async def healthy(self) -> Sequence[str]:
+        """Return warnings that ``/ready`` shows; raise ``StoreUnavailable`` if the store cannot serve."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Bounds of an engine, the same for all engines."""
+
+    commit_bytes: int = 12_000_000
+    """Bodies and entries of one commit."""
+    group_bytes: int = 256_000
+    group_plans: int = 64
+    queue_plans: int = 1_000
+    query_seconds: float = 10.0
+    readers: int = 4
+
+
+Clock = Callable[[], int]
+"""Microseconds since the epoch; tests give a fixed one."""
