@@ -1,0 +1,19 @@
+"""The canonical URLs under which definitions are known: HL7's, and this project's.
+
+Spec: https://hl7.org/fhir/R4/references.html#canonical
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+HL7: Final = "http://hl7.org/fhir/"
+"""The base of R4's own definitions."""
+
+OURS: Final = "https://fhir.cpts.example/"
+"""The base of the definitions that this project adds to R4: the one place that says so."""
+
+
+def without_version(canonical: str) -> str:
+    """Return the URL of a canonical, without its ``|version``."""
+    return canonical.partition("|")[0]
