@@ -215,7 +215,9 @@ class Snapshot(Protocol):
 
     async def search(self, query: Query, page: Page) -> Matches: ...
 
-    async def count(self, query: Query) -> int: ...
+    async def count(self, query: Query, seconds: float | None = None) -> int:
+        """Return how many resources match, exactly. Raises ``QueryTimeout`` after ``seconds`` (None: the store's)."""
+        ...
 
 
 class View(Snapshot, Protocol):
