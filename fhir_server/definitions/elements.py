@@ -13,13 +13,13 @@ from typing import Final
 from fhir_server.definitions.tables import expand_value_set
 
 OPEN_TYPES: Final = tuple(
-    (
+    (  # noqa: SIM905 a list would take a line a name
         "base64Binary boolean canonical code date dateTime decimal id instant integer markdown oid positiveInt string "
         "time unsignedInt uri url uuid Address Age Annotation Attachment CodeableConcept Coding ContactPoint Count "
         "Distance Duration HumanName Identifier Money Period Quantity Range Ratio Reference SampledData Signature "
         "Timing ContactDetail Contributor DataRequirement Expression ParameterDefinition RelatedArtifact "
         "TriggerDefinition UsageContext Dosage Meta"
-    ).split()  # noqa: SIM905 a list would take a line a name
+    ).split()
 )
 """The types of an open choice, ``*``. Spec: https://hl7.org/fhir/R4/datatypes.html#open"""
 

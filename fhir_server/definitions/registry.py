@@ -17,10 +17,10 @@ CORE_TYPES: Final = frozenset(("Practitioner", "Organization", "CareTeam", "Appo
 """The types this server exists for."""
 
 CONFORMANCE_TYPES: Final = frozenset(
-    (
+    (  # noqa: SIM905 a list would take a line a name
         "CapabilityStatement CodeSystem ConceptMap ImplementationGuide NamingSystem OperationDefinition "
         "SearchParameter StructureDefinition ValueSet"
-    ).split()  # noqa: SIM905 a list would take a line a name
+    ).split()
 )
 """The types whose resources are definitions: a commit that touches one starts a new generation."""
 
@@ -28,11 +28,11 @@ DEFAULT_TYPES: Final = (
     CORE_TYPES
     | CONFORMANCE_TYPES
     | frozenset(
-        (
+        (  # noqa: SIM905 a list would take a line a name
             "AppointmentResponse AuditEvent Communication Endpoint Group HealthcareService Location "
             "OrganizationAffiliation Patient PractitionerRole Provenance RelatedPerson Schedule ServiceRequest "
             "Slot Subscription Task"
-        ).split()  # noqa: SIM905 a list would take a line a name
+        ).split()
     )
 )
 """The resource types served unless a setting says otherwise."""
