@@ -1,0 +1,4 @@
+"""The French room: national identifiers, the guides of the ANS, and the demonstration data.
+
+It stands on top of a generic engine, which never imports it: only the composition root does.
+"""

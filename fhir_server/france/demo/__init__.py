@@ -1,0 +1,21 @@
+"""The demonstration: the two CPTS of the press releases, with fictitious members, as transaction Bundles.
+
+Load ``roster_bundles`` where ``ROSTER_MARKER`` cannot be read; then, at each start, ``agenda_bundles`` of the days
+from today on: those whose ``agenda_marker`` finds nothing, or all of them, since nothing is written twice.
+Every resource carries the tag ``DEMO_TAG``. The facts are the JSON files of this folder.
+"""
+
+from fhir_server.france.demo.agenda import AGENDA_DAYS, agenda_bundles, agenda_marker
+from fhir_server.france.demo.requests import requests_worth_trying
+from fhir_server.france.demo.roster import ROSTER_MARKER, roster_bundles
+from fhir_server.france.demo.vocabulary import TAG as DEMO_TAG
+
+__all__ = [
+    "AGENDA_DAYS",
+    "DEMO_TAG",
+    "ROSTER_MARKER",
+    "agenda_bundles",
+    "agenda_marker",
+    "requests_worth_trying",
+    "roster_bundles",
+]

@@ -1,0 +1,70 @@
+"""Three requests that show what the demonstration is good for."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from fhir_server.france.demo import vocabulary as v
+from fhir_server.france.demo.facts import every_cpts
+from fhir_server.france.identifiers import IDNPS_SYSTEM
+
+PARIS = ZoneInfo("Europe/Paris")
+PRACTITIONERS_ASKED = 5
+"""The platform asks for up to 25 in one request; five keep the printed URL readable."""
+
+
+def requests_worth_trying(base: str, now: datetime) -> list[tuple[str, str]]:
+    """Return titles and URLs of GET requests on a server at ``base``; ``now`` is an instant with a zone."""
+    requests = (
+        ("The national SAS platform: free slots of the next 48 hours, and who offers them", _sas(now)),
+        ("The members of CPTS Avenir Santé", _members()),
+        ("Which CPTS offers unscheduled care in Audincourt", _covering("Audincourt")),
+    )
+    return [(title, f"{base.rstrip('/')}/{query}") for title, query in requests]
+
+
+def _sas(now: datetime) -> str:
+    """Flow INT_R04: slots by practitioner, with the CPTS that see them."""
+    bookable = [member for member in every_cpts()[0].members if member.places][:PRACTITIONERS_ASKED]
+    return _query(
+        "Slot",
+        ("_include", "Slot:schedule"),
+        ("_include:iterate", "Schedule:actor"),
+        ("_include", "Slot:service-type-reference"),
+        ("_include:iterate", "HealthcareService:organization"),
+        ("start", f"ge{_instant(now)}"),
+        ("start", f"le{_instant(now + timedelta(hours=48))}"),
+        (
+            "schedule.actor:Practitioner.identifier",
+            ",".join(f"{IDNPS_SYSTEM}|{member.national_id}" for member in bookable),
+        ),
+        ("status", "free"),
+    )
+
+
+def _members() -> str:
+    return _query(
+        "PractitionerRole",
+        ("organization", f"Organization/{every_cpts()[0].id}"),
+        ("role", f"{v.own('cpts-role')}|adherent"),
+        ("_include", "PractitionerRole:practitioner"),
+    )
+
+
+def _covering(commune: str) -> str:
+    return _query(
+        "HealthcareService",
+        ("coverage-area.name", commune),
+        ("service-category", f"{v.own('cpts-mission')}|snp"),
+        ("_include", "HealthcareService:organization"),
+    )
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(PARIS).isoformat(timespec="milliseconds")
+
+
+def _query(type_: str, *parameters: tuple[str, str]) -> str:
+    return f"{type_}?" + "&".join(f"{name}={quote(value, safe=':,/')}" for name, value in parameters)
