@@ -1,0 +1,92 @@
+"""Faults: issues in the making, whose path grows while the checks return from the inside to the outside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from fhir_server.outcome import Issue, Severity
+from fhir_server.validation.kinds import kind_of
+
+_NAME: Final = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
+
+
+class Fault:
+    """One problem; ``steps`` lead from it to the resource (``["[1]", ".serviceType"]``)."""
+
+    __slots__ = ("id", "severity", "steps", "text")
+
+    def __init__(self, id_: str, text: str, *steps: str, severity: Severity = Severity.ERROR) -> None:
+        self.id = id_
+        self.text = text
+        self.steps = list(steps)
+        self.severity = severity
+
+    def issue(self, root: str) -> Issue:
+        """Return the issue; ``root`` is the type of the resource."""
+        path = root + "".join(reversed(self.steps))
+        return Issue(kind_of(self.id).code, f"{path}: {self.text}", (path,), self.severity, self.id)
+
+
+Found: TypeAlias = list[Fault] | None
+"""What a check returns: None or an empty list if all is well."""
+
+Check: TypeAlias = Callable[[Any, dict[str, Any], "Scope"], Found]
+"""A compiled check: the value, the object that it is a property of, the scope."""
+
+
+class Scope:
+    """What checks must know of the resource around them."""
+
+    __slots__ = ("conditional", "contained", "level", "resource", "root")
+
+    def __init__(self, root: dict[str, Any], conditional: bool = False, level: int = 0) -> None:
+        """``conditional``: whether a reference may be a search (``Patient?identifier=…``), as in a transaction."""
+        self.root = root
+        self.resource = root
+        self.contained = _types_by_id(root["contained"]) if "contained" in root else {}
+        self.conditional = conditional
+        self.level = level
+
+
+def _types_by_id(contained: Any) -> dict[str, str]:
+    items = contained if isinstance(contained, list) else ()
+    return {
+        item["id"]: item["resourceType"]
+        for item in items
+        if isinstance(item, dict) and isinstance(item.get("id"), str) and isinstance(item.get("resourceType"), str)
+    }
+
+
+def extend(found: Found, faults: list[Fault], step: str) -> list[Fault]:
+    """Return what was found and new faults, these one step further out."""
+    for fault in faults:
+        fault.steps.append(step)
+    if found is None:
+        return faults
+    found.extend(faults)
+    return found
+
+
+def shape(value: Any) -> str:
+    """Return what a value is, never its content: it may be personal data."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return f"a string of {len(value)} characters" if value else "an empty string"
+    if isinstance(value, list):
+        return f"an array of {len(value)}" if value else "an empty array"
+    if isinstance(value, bool):
+        return "a boolean"
+    return "an object" if isinstance(value, dict) else "a number"
+
+
+def mismatch(id_: str, value: Any, expected: str) -> list[Fault]:
+    """Return the one fault of a value that is something else than expected."""
+    return [Fault(id_, f"received {shape(value)}, expected {expected}")]
+
+
+def property_step(name: str) -> str:
+    """Return the step to a property the client named; what is no name is not repeated."""
+    return f".{name}" if _NAME.fullmatch(name) else ""

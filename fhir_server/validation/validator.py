@@ -1,0 +1,55 @@
+"""The validator: from a resource to the list of everything that is wrong with it.
+
+Spec: https://hl7.org/fhir/R4/validation.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fhir_server.definitions.structures import Structures
+from fhir_server.outcome import Issue, IssueType, Severity
+from fhir_server.validation.faults import Fault, Found, Scope, mismatch
+from fhir_server.validation.structure import StructureChecks, wrong_type
+
+MAX_ISSUES: Final = 200
+"""Issues told about one resource; one more says that there are others."""
+
+ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
+"""Types that carry requests and answers: accepted whether they are served or not."""
+
+
+class Validator:
+    """Checks resources against base R4: structure, required codes, references, invariants, a second opinion."""
+
+    def __init__(self, structures: Structures, served: frozenset[str] | None = None) -> None:
+        """``served``: the resource types accepted (beside the ``ENVELOPES``), None for all of R4."""
+        self._types = structures.resource_types
+        self._served = self._types if served is None else served | ENVELOPES
+        self._checks = StructureChecks(structures)
+
+    def validate(self, resource: Any, *, conditional_references: bool = False) -> list[Issue]:
+        """Return what is wrong with a resource, perhaps nothing; never raises.
+
+        ``conditional_references``: whether references may be searches, as in a transaction not yet resolved.
+        See ``kinds`` for the ids of the issues, and for ``status_of``.
+        """
+        if type(resource) is not dict:
+            return _issues(mismatch("type-object", resource, "a resource: an object"), "Resource")
+        type_ = resource.get("resourceType")
+        if type(type_) is not str or type_ not in self._types:
+            return _issues([wrong_type(resource, type_)], "Resource")
+        if type_ not in self._served:
+            return _issues([Fault("resource-not-served", f"{type_} is not served here")], type_)
+        scope = Scope(resource, conditional_references or type_ == "Bundle")
+        return _issues(self._checks.of(type_)(resource, resource, scope), type_)
+
+
+def _issues(faults: Found, root: str) -> list[Issue]:
+    if not faults:
+        return []
+    issues = [fault.issue(root) for fault in faults[:MAX_ISSUES]]
+    if len(faults) > MAX_ISSUES:
+        told = f"{len(faults) - MAX_ISSUES} more issues are not told"
+        issues.append(Issue(IssueType.INFORMATIONAL, told, (), Severity.INFORMATION, "issues-cut"))
+    return issues
