@@ -219,6 +219,11 @@ class Snapshot(Protocol):
         """Return how many resources match, exactly. Raises ``QueryTimeout`` after ``seconds`` (None: the store's)."""
         ...
 
+    async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
+        """Return the values of the Equality entries that current resources have for a parameter; those without one
+        may be left out. An include follows references by them, without parsing a body."""
+        ...
+
 
 class View(Snapshot, Protocol):
     """What a plan sees: the head of the log, and the commit that is to be.
