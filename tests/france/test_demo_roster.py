@@ -253,6 +253,7 @@ def test_sas_role_has_one_contained_place_and_a_logical_practice(roster: list[Js
     assert any("telecom" not in role for role in roles)
     for role in roles:
         (place,) = role["contained"]
+        assert place["meta"] == {"profile": ["http://sas.fr/fhir/StructureDefinition/FrLocationAgregateur"]}
         assert role["location"] == [{"reference": f"#{place['id']}"}]
         assert set(place["address"]) >= {"line", "city", "postalCode"}
         assert re.fullmatch(r"\d{5}", place["address"]["postalCode"])
@@ -274,3 +275,4 @@ def test_each_place_has_one_role_and_one_agenda_with_both_actors(roster: list[Js
 def test_a_place_without_agenda_claims_no_profile(roster: list[Json]) -> None:
     pharmacist = by_key(roster, "PractitionerRole/avenir-sante-pharmacien-01-lieu-1")
     assert "profile" not in pharmacist["meta"]
+    assert "meta" not in pharmacist["contained"][0]

@@ -84,10 +84,11 @@ def _membership(member: Member, cpts: Cpts) -> Json:
 def _practice(member: Member, place: int) -> Json:
     """The role at one place of consultation, with that place inside it and the practice by its number alone."""
     id_ = member.practice_id(place)
+    sas = bool(member.places)
     inner = {
         "resourceType": "Location",
         "id": "lieu",
-        "meta": {"profile": [v.LOCATION]},
+        **({"meta": {"profile": [v.LOCATION]}} if sas else {}),
         "identifier": [{"type": v.concept(v.PLACE_TYPES_OLD, "INTRN"), "system": v.LOCATION_SYSTEM, "value": id_}],
         "address": address(member.commune, member.street if place == 1 else f"{place} bis, {member.street}"),
     }
@@ -95,7 +96,7 @@ def _practice(member: Member, place: int) -> Json:
     return v.resource(
         "PractitionerRole",
         id_,
-        v.PRACTITIONER_ROLE if member.places else None,
+        v.PRACTITIONER_ROLE if sas else None,
         contained=[inner],
         active=True,
         practitioner=v.reference("Practitioner", member.id),
