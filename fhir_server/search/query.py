@@ -17,7 +17,7 @@ reference      Equality          ``Type/id`` for ours (``Type/id/_history/vid`` 
 uri            Equality          the URI
 string         Text              folded (case, accents, spaces), and as written
 date           Span              microseconds since the epoch, half-open; open ends are ``LOWEST`` and ``HIGHEST``
-number         Span              the range its precision implies; float
+number         Span              the number itself, ``[number, next float)``; float
 quantity       Span              the same, with ``code␟system`` as key (and the unit's text, where it differs)
 special: near  Point             degrees
 compound       Span              key is the values of its equality parts joined by ␞ (U+001E)
@@ -148,8 +148,8 @@ class Keys:
 class Spans:
     """A Span entry with one of the keys (None: any key) satisfies one of the bounds.
 
-    ``width`` is the most that ``high - low`` can be for this parameter, where it is known: an instant covers a second
-    at most. It lets an engine bound ``low`` on both sides.
+    ``width`` is the most that ``high - low`` can be for this parameter, where it is known: an instant is a point, 1.
+    It lets an engine bound ``low`` on both sides.
     """
 
     parameter: str
