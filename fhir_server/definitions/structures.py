@@ -31,12 +31,16 @@ class _Type:
 
 
 class Structures:
-    """The types of R4. Ask ``load`` for one, and keep it: it fills itself as types are asked for."""
+    """The types of R4. Ask ``load`` for one, and keep it: it fills itself as types are asked for.
+
+    ``types`` are all type codes, abstract ones included; ``resource_types`` all types a resource can have.
+    """
 
     def __init__(self, types: Mapping[str, _Type]) -> None:
         self._types = types
         self._children: dict[str, Mapping[str, Element]] = {}
         self._read: set[str] = set()
+        self.types = frozenset(types)
         self.resource_types = frozenset(
             name for name, type_ in types.items() if type_.kind == "resource" and not type_.is_abstract
         )
@@ -51,11 +55,6 @@ class Structures:
                 base = rest[1] if rest[:1] == [":"] else None
                 types[name] = _Type(cast(Kind, kind), base, "abstract" in rest, lines)
         return cls(types)
-
-    @property
-    def types(self) -> frozenset[str]:
-        """All type codes, abstract ones included."""
-        return frozenset(self._types)
 
     def kind(self, type_code: str) -> Kind:
         """Return the kind of a type. Raises ``KeyError`` for an unknown one."""

@@ -1,0 +1,96 @@
+"""Functions on whole collections: existence, counting, subsetting, combining.
+
+Spec: http://hl7.org/fhirpath/N1/#existence, http://hl7.org/fhirpath/N1/#subsetting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fhir_server.fhirpath import operators
+from fhir_server.fhirpath.compiled import INTEGER, Compiled, boolean, collection
+from fhir_server.fhirpath.item import Environment, Item
+
+
+def empty(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+    return boolean(lambda this, environment: not evaluate(this, environment), source)
+
+
+def negation(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    inner = source.test
+
+    def test(this: list[Item], environment: Environment) -> bool | None:
+        value = inner(this, environment)
+        return None if value is None else not value
+
+    return boolean(test, source)
+
+
+def count(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+    return collection(lambda this, environment: [Item(len(evaluate(this, environment)), "integer")], INTEGER, source)
+
+
+def _slice(part: slice) -> Callable[[Compiled, list[Compiled]], Compiled]:
+    def build(source: Compiled, arguments: list[Compiled]) -> Compiled:
+        evaluate = source.evaluate
+        return collection(lambda this, environment: evaluate(this, environment)[part], source.types, source)
+
+    return build
+
+
+first = _slice(slice(0, 1))
+last = _slice(slice(-1, None))
+tail = _slice(slice(1, None))
+
+
+def distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+    return collection(lambda this, environment: operators.distinct(evaluate(this, environment)), source.types, source)
+
+
+def is_distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+
+    def test(this: list[Item], environment: Environment) -> bool:
+        items = evaluate(this, environment)
+        return len({operators.key(item) for item in items}) == len(items)
+
+    return boolean(test, source)
+
+
+def all_true(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+    return boolean(lambda this, environment: all(item.value is True for item in evaluate(this, environment)), source)
+
+
+def all_false(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+    return boolean(lambda this, environment: all(item.value is False for item in evaluate(this, environment)), source)
+
+
+def combine(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    (other,) = arguments
+    first_part, second_part = source.evaluate, other.evaluate
+    types = None if source.types is None or other.types is None else source.types | other.types
+    return collection(
+        lambda this, environment: first_part(this, environment) + second_part(this, environment), types, source, other
+    )
+
+
+def intersect(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    (other,) = arguments
+    first_part, second_part = source.evaluate, other.evaluate
+
+    def evaluate(this: list[Item], environment: Environment) -> list[Item]:
+        keys = {operators.key(item) for item in second_part(this, environment)}
+        items = operators.distinct(first_part(this, environment))
+        return [item for item in items if operators.key(item) in keys]
+
+    return collection(evaluate, source.types, source, other)
+
+
+def trace(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return the source as it is: nothing of a resource is ever printed or logged."""
+    return source

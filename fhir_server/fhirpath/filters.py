@@ -1,0 +1,65 @@
+"""Functions that evaluate an expression for each item of a collection.
+
+Spec: http://hl7.org/fhirpath/N1/#filtering-and-projection
+"""
+
+from __future__ import annotations
+
+from fhir_server.fhirpath.compiled import Compiled, Types, boolean, collection
+from fhir_server.fhirpath.item import Environment, Item
+
+
+def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    (criteria,) = arguments
+    evaluate, test = source.evaluate, criteria.test
+
+    def keep(this: list[Item], environment: Environment) -> list[Item]:
+        return [item for item in evaluate(this, environment) if test([item], environment)]
+
+    return collection(keep, source.types, source)
+
+
+def exists(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    evaluate = source.evaluate
+    if not arguments:
+        return boolean(lambda this, environment: bool(evaluate(this, environment)), source)
+    test = arguments[0].test
+    return boolean(
+        lambda this, environment: any(test([item], environment) for item in evaluate(this, environment)), source
+    )
+
+
+def every(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    (criteria,) = arguments
+    evaluate, test = source.evaluate, criteria.test
+    return boolean(
+        lambda this, environment: all(test([item], environment) for item in evaluate(this, environment)), source
+    )
+
+
+def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    (projection,) = arguments
+    evaluate, project = source.evaluate, projection.evaluate
+
+    def collect(this: list[Item], environment: Environment) -> list[Item]:
+        return [found for item in evaluate(this, environment) for found in project([item], environment)]
+
+    return collection(collect, projection.types, source)
+
+
+def choose(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``iif(criterion, then [, otherwise])``, with the source as ``$this`` in all three."""
+    criterion, then, *otherwise = arguments
+    evaluate, test, yes = source.evaluate, criterion.test, then.evaluate
+    no = otherwise[0].evaluate if otherwise else None
+
+    def either(this: list[Item], environment: Environment) -> list[Item]:
+        items = evaluate(this, environment)
+        if test(items, environment):
+            return yes(items, environment)
+        return no(items, environment) if no is not None else []
+
+    types: Types = then.types
+    for part in otherwise:
+        types = None if types is None or part.types is None else types | part.types
+    return collection(either, types, source)
