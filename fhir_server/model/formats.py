@@ -68,9 +68,9 @@ def parse(data: bytes) -> Json:
     return value
 
 
-def serialize(value: Json) -> bytes:
-    """Return compact JSON in UTF-8: the order of properties and the text of numbers as they were parsed."""
-    text = _ENCODER.encode(value).encode()
+def serialize(value: Json, *, pretty: bool = False) -> bytes:
+    """Return JSON in UTF-8, compact or to be read: the order of properties and the text of numbers as parsed."""
+    text = (_PRETTY if pretty else _ENCODER).encode(value).encode()
     if b"\\u0000" in text:
         return _MARKED_NUMBER.sub(rb"\1", text)
     return text
@@ -147,3 +147,4 @@ _DECODER: Final = json.JSONDecoder(
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_default
 )
+_PRETTY: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, indent=2, default=_default)

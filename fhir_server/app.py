@@ -1,0 +1,144 @@
+"""The composition root: opens a store, builds the service, mounts it. Alone in naming an engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib.metadata import version
+from typing import Final
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
+from fhir_server.france import demo
+from fhir_server.interactions.context import Context, Limits
+from fhir_server.interactions.exchange import Request
+from fhir_server.model.formats import Resource, parse
+from fhir_server.outcome import NotFound
+from fhir_server.rest import health
+from fhir_server.rest.api import FhirApi
+from fhir_server.search.index import Indexer
+from fhir_server.service import Service
+from fhir_server.settings import BASE_PATH, Settings
+from fhir_server.storage.protocol import Clock, Store, StoreLimits
+from fhir_server.storage.sqlite import SqliteStore
+from fhir_server.validation.validator import Validator
+
+DISTRIBUTION: Final = "fhir-server-cpts"
+
+
+def system_clock() -> int:
+    """Return microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def random_id() -> str:
+    return str(uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What tests replace: the source of instants and of ids."""
+
+    clock: Clock = system_clock
+    new_id: Callable[[], str] = random_id
+
+
+def create() -> FastAPI:
+    """Build the application from the environment: what each worker process runs."""
+    return build(Settings.from_environment())
+
+
+def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
+    """Build the application. Its lifespan opens and closes the store."""
+    parts = parts or Parts()
+    store = open_engine(settings, parts.clock)
+    service = build_service(settings, store, parts)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await store.open()
+        try:
+            yield
+        finally:
+            await store.close()
+
+    app = FastAPI(title="FHIR R4 server for the French CPTS", version=version(DISTRIBUTION), lifespan=lifespan)
+    app.state.store = store
+    app.state.service = service
+    app.include_router(health.router)
+    app.mount(BASE_PATH, FhirApi(service, BASE_PATH, settings.header_bytes))
+    return app
+
+
+def open_engine(settings: Settings, clock: Clock) -> Store:
+    """Return the store that the settings name, not yet open."""
+    limits = StoreLimits(commit_bytes=settings.commit_bytes, query_seconds=settings.query_seconds)
+    return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=CONFORMANCE_TYPES)
+
+
+def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
+    """Return the service over a store."""
+    registry = Registry.load(settings.types)
+    return Service(
+        Context(
+            store=store,
+            registry=registry,
+            validator=Validator(registry.structures, registry.types),
+            indexer=Indexer(registry, settings.zone, settings.bases),
+            zone=settings.zone,
+            bases=settings.bases,
+            new_id=parts.new_id,
+            clock=parts.clock,
+            software_version=version(DISTRIBUTION),
+            update_create=settings.update_create,
+            limits=Limits(
+                page_default=settings.page_default,
+                page_maximum=settings.page_maximum,
+                bundle_entries=settings.bundle_entries,
+                delete_matches=settings.delete_matches,
+                includes=settings.includes,
+                count_seconds=settings.count_seconds,
+                body_bytes=settings.body_bytes,
+            ),
+        )
+    )
+
+
+async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
+    """Write what is missing of the demonstration: its roster once, and the slots of the coming days not yet covered.
+
+    What was written since stays. ``progress`` takes the steps done and the steps in all.
+    """
+    parts = parts or Parts()
+    store = open_engine(settings, parts.clock)
+    await store.open()
+    try:
+        service = build_service(settings, store, parts)
+        today = datetime.fromtimestamp(parts.clock() / 1_000_000, settings.zone).date()
+        bundles = await _missing(service, [today + timedelta(days=day) for day in range(demo.AGENDA_DAYS)], settings)
+        for done, bundle in enumerate(bundles):
+            progress(done, len(bundles))
+            await service.perform(Request("POST", "", resource=bundle))
+        progress(len(bundles), len(bundles))
+    finally:
+        await store.close()
+
+
+async def _missing(service: Service, days: Sequence[date], settings: Settings) -> list[Resource]:
+    """Return the Bundles of the demonstration that the store does not have yet."""
+    try:
+        await service.perform(Request("GET", demo.ROSTER_MARKER))
+        bundles = []
+    except NotFound:
+        bundles = list(demo.roster_bundles())
+    for day in days:
+        type_, _, criteria = demo.agenda_marker(day).partition("?")
+        found = await service.perform(Request("GET", type_, f"{criteria}&_summary=count"))
+        if parse(b"".join(found.body))["total"] == 0:
+            bundles.extend(demo.agenda_bundles([day], settings.zone))
+    return bundles

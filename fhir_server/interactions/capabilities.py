@@ -1,0 +1,128 @@
+"""capabilities: what this server does, told from the tables that do it. https://hl7.org/fhir/R4/http.html#capabilities"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
+from fhir_server.definitions.registry import Registry
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.parameters import known
+from fhir_server.interactions.routes import Route
+from fhir_server.model.formats import Resource, serialize
+from fhir_server.model.interaction import Interaction
+from fhir_server.model.primitives import instant
+from fhir_server.outcome import BadRequest, Issue, IssueType
+
+FORMATS: Final = ("application/fhir+json", "json")
+MODES: Final = ("full", "normative", "terminology")
+
+_TYPE_LEVEL: Final = (
+    Interaction.READ,
+    Interaction.VREAD,
+    Interaction.UPDATE,
+    Interaction.DELETE,
+    Interaction.HISTORY_INSTANCE,
+    Interaction.HISTORY_TYPE,
+    Interaction.CREATE,
+    Interaction.SEARCH_TYPE,
+)
+_SYSTEM_LEVEL: Final = (
+    Interaction.TRANSACTION,
+    Interaction.BATCH,
+    Interaction.SEARCH_SYSTEM,
+    Interaction.HISTORY_SYSTEM,
+)
+
+
+async def capabilities(context: Context, request: Request, route: Route) -> Response:
+    """Return the CapabilityStatement. ``mode=full`` and ``normative`` are the same statement here."""
+    mode = known(request, ("mode",)).get("mode", "full")
+    if mode not in MODES:
+        raise BadRequest(
+            Issue(IssueType.VALUE, f"mode must be one of {', '.join(MODES)}", ("http.mode",), id="parameter-value")
+        )
+    if mode == "terminology":
+        raise BadRequest(
+            Issue(IssueType.NOT_SUPPORTED, "this server has no TerminologyCapabilities yet", ("http.mode",))
+        )
+    return Response(200, {}, (serialize(statement(context)),))
+
+
+def statement(context: Context) -> Resource:
+    """Return the CapabilityStatement as a resource."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "server",
+        "url": f"{context.base}/metadata",
+        "version": context.software_version,
+        "name": "FhirServerCpts",
+        "title": "FHIR R4 server for the French CPTS",
+        "status": "active",
+        "date": instant(context.clock()),
+        "kind": "instance",
+        "software": {"name": "fhir-server-cpts", "version": context.software_version},
+        "implementation": {"description": "FHIR R4 server for the French CPTS", "url": context.base},
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "rest": [_rest(context)],
+    }
+
+
+def _rest(context: Context) -> Resource:
+    registry = context.registry
+    return {
+        "mode": "server",
+        "documentation": "JSON only; search is strict: what is unknown is refused by name.",
+        "resource": [_resource(context, type_) for type_ in sorted(registry.types)],
+        "interaction": [{"code": interaction.value} for interaction in _SYSTEM_LEVEL],
+        "searchParam": [_parameter(parameter) for parameter in _common(registry)],
+    }
+
+
+def _resource(context: Context, type_: str) -> Resource:
+    registry = context.registry
+    parameters = registry.parameters(type_)
+    references = sorted(p.code for p in parameters.values() if p.type is SearchParameterType.REFERENCE)
+    described: dict[str, Any] = {
+        "type": type_,
+        "interaction": [{"code": interaction.value} for interaction in _TYPE_LEVEL],
+        "versioning": "versioned",
+        "readHistory": True,
+        "updateCreate": context.update_create,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "multiple",
+        "referencePolicy": ["literal", "logical"],
+        "searchInclude": ["*", *(f"{type_}:{code}" for code in references)],
+        "searchRevInclude": _referring(registry, type_),
+        "searchParam": [_parameter(parameter) for _, parameter in sorted(parameters.items()) if _works(parameter)],
+    }
+    return {name: value for name, value in described.items() if value != []}
+
+
+def _referring(registry: Registry, type_: str) -> list[str]:
+    """Return the reference parameters of other types that lead to this one."""
+    return sorted(
+        f"{other}:{parameter.code}"
+        for other in registry.types
+        for parameter in registry.parameters(other).values()
+        if parameter.type is SearchParameterType.REFERENCE
+        and (not parameter.targets or type_ in parameter.targets)
+        and _works(parameter)
+    )
+
+
+def _common(registry: Registry) -> list[SearchParameter]:
+    some_type = next(iter(sorted(registry.types)))
+    return [parameter for code, parameter in sorted(registry.parameters(some_type).items()) if code.startswith("_")]
+
+
+def _works(parameter: SearchParameter) -> bool:
+    return parameter.type is not SearchParameterType.COMPOSITE
+
+
+def _parameter(parameter: SearchParameter) -> Resource:
+    return {"name": parameter.code, "definition": parameter.url, "type": parameter.type.value}

@@ -1,0 +1,109 @@
+"""Criteria that name a resource: asked of a snapshot first, and again, the same question, at the head of the log.
+
+Spec: https://hl7.org/fhir/R4/http.html#ccreate and https://hl7.org/fhir/R4/http.html#cond-update
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_plus
+
+from fhir_server.interactions.context import Context
+from fhir_server.model.reference import Key
+from fhir_server.outcome import BadRequest, Issue, IssueType, PreconditionFailed
+from fhir_server.search.plan import plan as plan_search
+from fhir_server.search.query import Equal, Equality, Node, Page, Query
+from fhir_server.search.request import parse_search
+from fhir_server.storage.protocol import Snapshot, View
+
+LISTED: Final = 10
+"""How many matches the text of a 412 names."""
+
+_NO_CRITERIA: Final = frozenset({"_format", "_pretty"})
+
+
+class Moved(Exception):
+    """What a write was prepared on is no longer so at the head of the log: prepare it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which current resources of a type match; ``keys`` is what a snapshot answered, at most ``limit`` of them."""
+
+    type: str
+    where: Node
+    limit: int
+    keys: frozenset[Key]
+
+
+def pairs(query: str) -> list[tuple[str, str]]:
+    """Return the decoded (name, value) pairs of a query string, in order. Raises ``BadRequest`` on broken encoding."""
+    found = []
+    for part in query.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            found.append((_decoded(name), _decoded(value)))
+    return found
+
+
+def criteria(context: Context, type_: str, query: str, what: str) -> Node:
+    """Return what criteria such as ``identifier=system|value`` ask. Raises ``BadRequest`` where there are none."""
+    given = [(name, value) for name, value in pairs(query) if name not in _NO_CRITERIA]
+    request = parse_search(context.registry, (type_,), given, strict=True)
+    if not request.criteria:
+        raise BadRequest(Issue(IssueType.REQUIRED, f"{what} needs search criteria", id="criteria-missing"))
+    return plan_search(request, context.registry, context.zone, context.bases, context.clock()).where
+
+
+async def ask(snapshot: Snapshot, type_: str, where: Node, limit: int = LISTED + 1) -> Question:
+    """Return the question with a snapshot's answer."""
+    found = await snapshot.search(Query((type_,), where), Page(limit))
+    return Question(type_, where, limit, frozenset(match.stored.key for match in found.matches))
+
+
+def only(question: Question, without: frozenset[Key] | set[Key] = frozenset()) -> Key | None:
+    """Return the one match, or None if there is none. Raises ``PreconditionFailed`` naming the matches if several."""
+    keys = sorted(question.keys - without)
+    if len(keys) > 1:
+        named = ", ".join(str(key) for key in keys[:LISTED]) + (", …" if len(keys) > LISTED else "")
+        raise PreconditionFailed(
+            Issue(
+                IssueType.MULTIPLE_MATCHES,
+                f"the criteria must match one {question.type} at most; they match {named}",
+                id="multiple-matches",
+            )
+        )
+    return keys[0] if keys else None
+
+
+async def confirm(view: View, questions: Sequence[Question]) -> None:
+    """Ask the questions at the head of the log. Raises ``Moved`` if an answer differs from the snapshot's."""
+    lookups = [(question, lookup) for question in questions if (lookup := _lookup(question)) is not None]
+    if lookups:
+        answers = await view.holders([lookup for _, lookup in lookups])
+        if any(question.keys != frozenset(keys) for (question, _), keys in zip(lookups, answers, strict=True)):
+            raise Moved
+    for question in questions:
+        if _lookup(question) is None:
+            found = await view.matching(question.type, question.where, question.limit)
+            if question.keys != frozenset(stored.key for stored in found):
+                raise Moved
+
+
+def _lookup(question: Question) -> tuple[str, Equality] | None:
+    """Return the one equality that a question is, if it is one whose full answer was seen."""
+    match question.where:
+        case Equal(parameter, (str() as value,)) if len(question.keys) < question.limit:
+            return question.type, Equality(parameter, value)
+    return None
+
+
+def _decoded(text: str) -> str:
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest(
+            Issue(IssueType.VALUE, "the query string's percent-encoding is not UTF-8", id="query-encoding")
+        ) from None

@@ -1,0 +1,86 @@
+"""A resource made ready to be stored: checked, indexed and written down but for its version and instant.
+
+Only the log can tell the version and the instant, so the plan puts them into bytes prepared before.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from fhir_server.interactions.context import Context
+from fhir_server.model.formats import Resource, serialize
+from fhir_server.model.primitives import instant
+from fhir_server.model.reference import Key
+from fhir_server.outcome import BadRequest, Issue, IssueType, Unprocessable
+from fhir_server.search.query import IndexEntry
+
+_BETWEEN: Final = b'","lastUpdated":"'
+_SERVER_SET: Final = ("versionId", "lastUpdated")
+_STRUCTURAL: Final = frozenset({IssueType.STRUCTURE, IssueType.REQUIRED, IssueType.VALUE, IssueType.CODE_INVALID})
+
+
+class Draft(NamedTuple):
+    """The body around ``meta.versionId`` and ``meta.lastUpdated``, and what the resource is found by."""
+
+    before: bytes
+    after: bytes
+    entries: tuple[IndexEntry, ...]
+    generation: int
+    warnings: tuple[Issue, ...]
+
+    def stamped(self, version: int, micros: int) -> bytes:
+        """Return the body of one version: ``micros`` is its instant since the epoch."""
+        return b"%b%d%b%b%b" % (self.before, version, _BETWEEN, instant(micros).encode(), self.after)
+
+    def says(self, body: bytes) -> bool:
+        """Tell whether a stored body has this very content, whatever its version and instant."""
+        return body.startswith(self.before) and body.endswith(self.after) and self._stamp_between(body)
+
+    def _stamp_between(self, body: bytes) -> bool:
+        version, between, moment = body[len(self.before) : len(body) - len(self.after)].partition(_BETWEEN)
+        return bool(between) and version.isdigit() and len(moment) == len("2026-01-05T08:00:00.123Z")
+
+
+def draft(context: Context, resource: Resource, key: Key) -> Draft:
+    """Return what is to be stored under ``key``, from a resource that ``check`` has passed."""
+    before, after = written(resource, key)
+    return Draft(before, after, context.indexer.entries(resource), context.registry.generation, ())
+
+
+def written(resource: Resource, key: Key) -> tuple[bytes, bytes]:
+    """Return the JSON of a resource around its version and instant: type, id and meta first, the rest as it came."""
+    meta = {name: value for name, value in resource.get("meta", {}).items() if name not in _SERVER_SET}
+    rest = {name: value for name, value in resource.items() if name not in {"resourceType", "id", "meta"}}
+    before = f'{{"resourceType":"{key.type}","id":"{key.id}","meta":{{"versionId":"'.encode()
+    return before, b'"' + _members(meta) + b"}" + _members(rest) + b"}"
+
+
+def check(context: Context, resource: Resource, at: str = "") -> tuple[list[Issue], list[Issue]]:
+    """Return what forbids storing a resource, and the warnings. ``at`` is put before each path: ``Bundle.entry[3]``."""
+    errors: list[Issue] = []
+    warnings: list[Issue] = []
+    for issue in context.validator.validate(resource):
+        (errors if issue.is_error else warnings).append(_located(issue, at) if at else issue)
+    return errors, warnings
+
+
+def refuse(errors: list[Issue]) -> None:
+    """Raise the error that issues of validation ask for, if there are any.
+
+    400 where the body is not FHIR (structure, type, format, cardinality, required code), 422 where it is FHIR and
+    breaks a rule (invariant, reference target, profile). https://hl7.org/fhir/R4/http.html#create
+    """
+    if not errors:
+        return
+    if any(issue.code in _STRUCTURAL for issue in errors):
+        raise BadRequest(*errors)
+    raise Unprocessable(*errors)
+
+
+def _members(value: Resource) -> bytes:
+    return b"," + serialize(value)[1:-1] if value else b""
+
+
+def _located(issue: Issue, at: str) -> Issue:
+    paths = tuple(f"{at}.resource{path[path.find('.') :] if '.' in path else ''}" for path in issue.expression)
+    return Issue(issue.code, issue.diagnostics, paths or (f"{at}.resource",), issue.severity, issue.id)

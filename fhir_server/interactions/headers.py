@@ -1,0 +1,105 @@
+"""The headers that carry a meaning of FHIR: ETag and its conditions, dates, Prefer.
+
+Spec: https://hl7.org/fhir/R4/http.html#concurrency and https://hl7.org/fhir/R4/http.html#ops
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import formatdate, parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+
+from fhir_server.model.primitives import micros
+from fhir_server.outcome import BadRequest, Issue, IssueType
+from fhir_server.storage.protocol import Stored
+
+_ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+
+
+class Return(StrEnum):
+    """What a write answers with. https://hl7.org/fhir/R4/http.html#ops"""
+
+    REPRESENTATION = "representation"
+    MINIMAL = "minimal"
+    OUTCOME = "OperationOutcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The ``Prefer`` header; ``returns`` is None where the client did not say."""
+
+    returns: Return | None = None
+    lenient: bool = False
+    strict: bool = False
+
+
+def etag(version: int) -> str:
+    return f'W/"{version}"'
+
+
+def http_date(instant: int) -> str:
+    """Return microseconds since the epoch as RFC 7231 writes a date: ``Tue, 15 Nov 1994 08:12:31 GMT``."""
+    return formatdate(instant // 1_000_000, usegmt=True)
+
+
+def of_version(stored: Stored) -> dict[str, str]:
+    """Return the ETag and Last-Modified of one version."""
+    return {"ETag": etag(stored.version), "Last-Modified": http_date(stored.instant)}
+
+
+def if_match(headers: Mapping[str, str]) -> str | None:
+    """Return the version that ``If-Match`` demands (``*``: any), or None. Raises ``BadRequest``."""
+    text = headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None if text is None else "*"
+    match = _ETAG.fullmatch(text.strip()) or re.fullmatch(r"([A-Za-z0-9\-.]{1,64})", text.strip())
+    if match is None:
+        raise _bad("If-Match", 'one ETag such as W/"3"')
+    return match[1]
+
+
+def if_none_match(headers: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the versions that ``If-None-Match`` names (``*`` among them: any), or None. Raises ``BadRequest``."""
+    text = headers.get("if-none-match")
+    if text is None:
+        return None
+    if text.strip() == "*":
+        return frozenset("*")
+    found = _ETAG.findall(text)
+    if not found:
+        raise _bad("If-None-Match", 'ETags such as W/"3", or *')
+    return frozenset(found)
+
+
+def if_modified_since(headers: Mapping[str, str]) -> int | None:
+    """Return the instant of ``If-Modified-Since`` (microseconds), or None; a date that cannot be read is no condition,
+    as RFC 7232 demands."""
+    text = headers.get("if-modified-since")
+    if text is None:
+        return None
+    try:
+        return micros(parsedate_to_datetime(text))
+    except (ValueError, TypeError):
+        return None
+
+
+def preferences(headers: Mapping[str, str]) -> Preferences:
+    """Return what ``Prefer`` asks for; preferences that are not FHIR's are ignored, as RFC 7240 demands."""
+    text = headers.get("prefer")
+    if text is None:
+        return _NONE
+    words = {word.strip() for word in re.split(r"[,;]", text)}
+    returns = next((value for value in Return if f"return={value.value}" in words), None)
+    return Preferences(returns, lenient="handling=lenient" in words, strict="handling=strict" in words)
+
+
+_NONE: Final = Preferences()
+
+
+def _bad(name: str, expected: str) -> BadRequest:
+    return BadRequest(
+        Issue(IssueType.VALUE, f"{name} cannot be read; expected is {expected}", (f"http.{name}",), id="header-value")
+    )

@@ -1,0 +1,122 @@
+"""create, update and delete of one request: what each asks to be written.
+
+Spec: https://hl7.org/fhir/R4/http.html#create, #update, #delete
+"""
+
+from __future__ import annotations
+
+from fhir_server.interactions.answer import answer
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.headers import if_match, if_none_match
+from fhir_server.interactions.parameters import known
+from fhir_server.interactions.routes import Route
+from fhir_server.interactions.write import Intent, write
+from fhir_server.model.formats import Resource, parse
+from fhir_server.model.interaction import Interaction
+from fhir_server.outcome import BadRequest, Issue, IssueType
+
+
+async def create(context: Context, request: Request, route: Route) -> Response:
+    known(request)
+    return await _write(context, request, create_intent(context, request, route))
+
+
+async def update(context: Context, request: Request, route: Route) -> Response:
+    if not route.conditional:
+        known(request)
+    return await _write(context, request, update_intent(context, request, route))
+
+
+async def delete(context: Context, request: Request, route: Route) -> Response:
+    if not route.conditional:
+        known(request)
+    return await _write(context, request, delete_intent(context, request, route))
+
+
+async def _write(context: Context, request: Request, intent: Intent) -> Response:
+    (written,) = await write(context, [intent])
+    return answer(context, request, written)
+
+
+def create_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
+    """Return what a POST asks: the server chooses the id, and ``If-None-Exist`` may name criteria."""
+    type_ = route.type or ""
+    resource = parsed(request, type_)
+    without_id = {name: value for name, value in resource.items() if name != "id"}
+    unless = if_none_exist(context, request, type_)
+    return Intent(Interaction.CREATE, type_, criteria=unless, resource=without_id, at=at)
+
+
+def update_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
+    """Return what a PUT asks, by id or by criteria."""
+    type_ = route.type or ""
+    resource = parsed(request, type_)
+    if route.id is not None and resource.get("id") != route.id:
+        given = "another id" if "id" in resource else "no id"
+        raise BadRequest(
+            Issue(IssueType.VALUE, f"the resource has {given} than the URL", (f"{type_}.id",), id="id-mismatch")
+        )
+    none = if_none_match(request.headers)
+    if none is not None and "*" not in none:
+        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, "If-None-Match of an update can only be *", id="header-value"))
+    return Intent(
+        Interaction.UPDATE,
+        type_,
+        id=route.id,
+        criteria=request.query if route.conditional else None,
+        resource=resource,
+        if_match=if_match(request.headers),
+        only_if_absent=none is not None,
+        at=at,
+    )
+
+
+def delete_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
+    """Return what a DELETE asks, by id or by criteria."""
+    return Intent(
+        Interaction.DELETE,
+        route.type or "",
+        id=route.id,
+        criteria=request.query if route.conditional else None,
+        if_match=if_match(request.headers),
+        at=at,
+    )
+
+
+def parsed(request: Request, type_: str) -> Resource:
+    """Return the resource of a body. Raises ``BadRequest`` unless it is JSON of the type that the URL names."""
+    if not request.body and request.resource is None:
+        raise BadRequest(Issue(IssueType.REQUIRED, f"the body is empty; expected is a {type_}", id="body-empty"))
+    resource = parse(request.body) if request.resource is None else request.resource
+    if not isinstance(resource, dict):
+        raise BadRequest(Issue(IssueType.STRUCTURE, "the body is not a JSON object", id="body-not-object"))
+    given = resource.get("resourceType")
+    if given != type_:
+        named = f'"{given[:64]}"' if isinstance(given, str) else "missing"
+        raise BadRequest(
+            Issue(
+                IssueType.VALUE,
+                f"resourceType is {named}; the URL asks for {type_}",
+                ("resourceType",),
+                id="resource-type-mismatch",
+            )
+        )
+    return resource
+
+
+def if_none_exist(context: Context, request: Request, type_: str) -> str | None:
+    """Return the criteria of ``If-None-Exist``. Some clients send the whole URL: its query string counts."""
+    text = request.headers.get("if-none-exist")
+    if text is None:
+        return None
+    path, mark, query = text.strip().partition("?")
+    if not mark:
+        return path
+    for base in context.bases:
+        path = path.removeprefix(base + "/")
+    if path.strip("/") not in {"", type_}:
+        raise BadRequest(
+            Issue(IssueType.VALUE, f"If-None-Exist must name {type_}", ("http.If-None-Exist",), id="header-value")
+        )
+    return query

@@ -1,0 +1,87 @@
+"""The FHIR server without HTTP: a request in, a response out; each entry of a batch comes the same way.
+
+Spec: https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from fhir_server.interactions.batch import batch
+from fhir_server.interactions.bundles import posted_bundle
+from fhir_server.interactions.capabilities import capabilities
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.history import history
+from fhir_server.interactions.read import read, vread
+from fhir_server.interactions.routes import Route, route
+from fhir_server.interactions.search import search
+from fhir_server.interactions.single import create, delete, update
+from fhir_server.interactions.transaction import transaction
+from fhir_server.model.interaction import Interaction
+from fhir_server.outcome import BadRequest, Gone, InsufficientStorage, Issue, IssueType, TooLarge, Unavailable
+from fhir_server.storage.protocol import (
+    CommitTooLarge,
+    CursorGone,
+    QueryTimeout,
+    QueryTooCostly,
+    SchemaTooNew,
+    StoreError,
+    StoreFull,
+)
+
+Handler = Callable[[Context, Request, Route], Awaitable[Response]]
+
+HANDLERS: Final[Mapping[Interaction, Handler]] = {
+    Interaction.READ: read,
+    Interaction.VREAD: vread,
+    Interaction.CREATE: create,
+    Interaction.UPDATE: update,
+    Interaction.DELETE: delete,
+    Interaction.HISTORY_INSTANCE: history,
+    Interaction.HISTORY_TYPE: history,
+    Interaction.HISTORY_SYSTEM: history,
+    Interaction.SEARCH_TYPE: search,
+    Interaction.SEARCH_SYSTEM: search,
+    Interaction.CAPABILITIES: capabilities,
+}
+"""What answers each interaction; batch and transaction are told apart by the Bundle."""
+
+
+class Service:
+    """One running FHIR server."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def perform(self, request: Request) -> Response:
+        """Return the answer to a request, or raise ``FhirError``. Whatever else is raised is a bug."""
+        try:
+            found = route(request.method, request.path, self.context.registry)
+            if found.interaction is Interaction.BATCH:
+                return await self._bundle(request)
+            return await HANDLERS[found.interaction](self.context, request, found)
+        except StoreError as error:
+            raise _told(error) from error
+
+    async def _bundle(self, request: Request) -> Response:
+        type_, entries = posted_bundle(self.context, request)
+        answer = transaction if type_ == "transaction" else batch
+        return await answer(self.context, request, entries, self.perform)
+
+
+def _told(error: StoreError) -> Exception:
+    """Return what a store's error means to a client."""
+    match error:
+        case CommitTooLarge():
+            return TooLarge(str(error))
+        case StoreFull():
+            return InsufficientStorage("the disk is full; nothing was stored")
+        case QueryTimeout() | QueryTooCostly():
+            return BadRequest(Issue(IssueType.TOO_COSTLY, str(error), id="query-too-costly"))
+        case CursorGone():
+            return Gone(Issue(IssueType.NOT_FOUND, str(error), id="log-position"))
+        case SchemaTooNew():
+            return Unavailable(str(error))
+    return Unavailable("the store cannot answer now; try again", headers={"Retry-After": "1"})
