@@ -1,0 +1,145 @@
+"""Logs: one JSON object a line on stderr, made of the fields listed here and of nothing else.
+
+No line holds personal data: a request is told by its route (``/fhir/Patient/{id}``), never by its URL, query, headers
+or body; an exception by its class and its trace, without its text unless that text cannot quote a resource. Only
+``FHIR_LOG_LEVEL=debug`` writes all texts, and is not meant for real data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final
+
+REQUEST: Final[ContextVar[str]] = ContextVar("request", default="")
+"""The id of the request being served: on every line logged meanwhile, and in its OperationOutcome."""
+
+FIELDS: Final = ("method", "route", "interaction", "status", "ms", "count", "number")
+"""What a line may hold beside time, level, logger, message, request and exception: ``extra`` of the logging call."""
+
+QUOTED: Final = (OSError, sqlite3.Error, ImportError, AttributeError, NameError, TypeError, MemoryError, RecursionError)
+"""Exceptions whose text names code, files or columns, never the content of a resource."""
+
+_ECHO: Final = "Application startup failed. Exiting."
+"""What uvicorn adds when the reason was already told."""
+
+_ANSWERS: Final = logging.getLogger("fhir_server.request")
+
+
+def configuration(level: str, form: str) -> dict[str, Any]:
+    """Return what ``logging.config.dictConfig`` takes; ``form`` is json or text.
+
+    Other packages speak from warnings on, unless everything is asked for.
+    """
+    others = "DEBUG" if level == "debug" else "WARNING"
+    formatter = "fhir_server.logs.JsonLines" if form == "json" else "fhir_server.logs.TextLines"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"news": {"()": "fhir_server.logs.News"}},
+        "formatters": {"lines": {"()": formatter, "quotes": level == "debug"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "lines",
+                "filters": ["news"],
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "root": {"level": others, "handlers": ["stderr"]},
+        "loggers": {"fhir_server": {"level": level.upper()}, "uvicorn": {"level": others}},
+    }
+
+
+def log_answer(method: str, route: str, interaction: str, status: int, seconds: float) -> None:
+    """Log that a request was answered. ``route`` is the template of its URL, without ids and without its query."""
+    level = logging.ERROR if status == 500 else logging.WARNING if status > 500 else logging.INFO
+    if _ANSWERS.isEnabledFor(level):
+        fields = {"method": method, "route": route, "interaction": interaction, "status": status}
+        _ANSWERS.log(level, "answered", extra={**fields, "ms": round(seconds * 1000, 2)})
+
+
+class News(logging.Filter):
+    """Keeps what was not told before."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.msg != _ECHO
+
+
+class JsonLines(logging.Formatter):
+    """Format a record as one line of JSON."""
+
+    def __init__(self, *, quotes: bool = False) -> None:
+        """``quotes``: write the text of every exception, whatever it may quote."""
+        super().__init__()
+        self.quotes = quotes
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if error := _error(record):
+            line["exception"] = "\n".join(_tell(error, self.quotes))
+        return json.dumps(line, default=str)
+
+
+class TextLines(logging.Formatter):
+    """Format a record for a person at a terminal."""
+
+    def __init__(self, *, quotes: bool = False) -> None:
+        """``quotes``: write the text of every exception, whatever it may quote."""
+        super().__init__()
+        self.quotes = quotes
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _fields(record)
+        request = fields.pop("request", "")
+        if "ms" in fields:
+            fields["ms"] = f"{fields['ms']} ms"
+        words = (record.getMessage(), *map(str, fields.values()), request and f"[{request}]")
+        text = " ".join(word for word in words if word)
+        line = f"{_time(record).astimezone():%H:%M:%S} {record.levelname.lower():<7} {_printable(text)}"
+        error = _error(record)
+        return "\n".join((line, *_tell(error, self.quotes))) if error else line
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    request = getattr(record, "request", None) or REQUEST.get()
+    fields = {"request": request} if request else {}
+    return fields | {name: value for name in FIELDS if (value := getattr(record, name, None)) not in (None, "")}
+
+
+def _error(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
+
+
+def _tell(error: BaseException, quotes: bool) -> Iterator[str]:
+    """Yield the lines of a trace, the oldest exception first."""
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None:
+        yield from _tell(earlier, quotes)
+        yield "which led to:"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip("\n")
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    text = str(error) if quotes or isinstance(error, QUOTED) else ""
+    yield _printable(f"{name}: {text}" if text else name)
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _tell(member, quotes)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

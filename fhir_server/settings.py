@@ -1,0 +1,332 @@
+"""The settings of a server: one table, read from flags and from the environment, refused with one sentence.
+
+Each field of ``Settings`` is a row of the table: field ``page_maximum`` is the variable ``FHIR_PAGE_MAXIMUM`` and the
+flag ``--page-maximum``. ``docs/settings.md`` lists them all, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from fhir_server.definitions.registry import DEFAULT_TYPES
+from fhir_server.definitions.structures import Structures
+
+T = TypeVar("T")
+
+PREFIX: Final = "FHIR_"
+PARIS: Final = ZoneInfo("Europe/Paris")
+BASE_PATH: Final = "/fhir"
+"""The path of the service base URL on the server's own listener, whatever a proxy shows to clients."""
+
+NOT_SETTINGS: Final = ("FHIR_TEST_", "FHIR_TORTURE")
+"""What the variables of the test suite begin with: they stop no start and change nothing."""
+
+
+class StartError(Exception):
+    """The server cannot start; the text is one sentence for the person who started it."""
+
+
+class SettingsError(StartError):
+    """A setting is unknown or impossible; the text names it and says why."""
+
+
+# --- from text to value, and back ------------------------------------------------------------------------------------
+
+
+def _read_text(text: str) -> str:
+    return text
+
+
+def _read_choice(text: str, choices: tuple[str, ...]) -> str:
+    if text.lower() not in choices:
+        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+    return text.lower()
+
+
+def _read_switch(text: str) -> bool:
+    if text.lower() in ("on", "true", "yes", "1"):
+        return True
+    if text.lower() in ("off", "false", "no", "0"):
+        return False
+    raise ValueError(f"{text!r} is neither on nor off")
+
+
+def _read_whole(text: str, low: int, high: int, unit: str = "") -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise ValueError(f"{text!r} is not a whole number {unit and unit + ' '}from {low} to {high}")
+    return value
+
+
+def _read_seconds(text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise ValueError(f"{text!r} is not a number of seconds from {low:g} to {high:g}")
+    return value
+
+
+def _read_store(text: str) -> str:
+    """Check the kind of store; the value may hold a password, so no text quotes it."""
+    scheme, colon, rest = text.partition(":")
+    if scheme in ("mongodb", "mongodb+srv"):
+        raise ValueError("MongoDB is not supported yet; give sqlite:PATH")
+    if scheme != "sqlite" or not colon:
+        raise ValueError("it begins neither with sqlite: nor with mongodb://; give sqlite:PATH")
+    if not rest or rest.endswith("/") or Path(rest).is_dir():
+        raise ValueError("sqlite: is not followed by the path of a file")
+    if rest == ":memory:":
+        raise ValueError("an SQLite database in memory cannot be shared by the server's connections; give a file")
+    return text
+
+
+def _read_host(text: str) -> str:
+    if not text or any(character in "/@?# \t" for character in text):
+        raise ValueError(f"{text!r} is neither an address nor the name of a host")
+    return text.strip("[]")
+
+
+def _read_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"{text!r} is not a time zone like Europe/Paris") from None
+
+
+def _read_list(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _read_urls(text: str) -> tuple[str, ...]:
+    return tuple(_checked_url(item) for item in _read_list(text))
+
+
+def _checked_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        parts, usable = urlsplit(""), None
+    if not usable:
+        raise ValueError(f"{text!r} is not an http or https URL")
+    if parts.query or parts.fragment or parts.username is not None or any(character.isspace() for character in text):
+        raise ValueError("a base URL has no user, query, fragment or space")
+    return text.rstrip("/")
+
+
+def _read_types(text: str) -> tuple[str, ...]:
+    names = _read_list(text)
+    if not names:
+        raise ValueError("at least one resource type must be served")
+    known = Structures.load().resource_types
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a resource type of FHIR R4{_nearest(name, known)}")
+    return tuple(sorted(set(names)))
+
+
+def _write(value: object) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case tuple():
+            return ",".join(value)
+        case float():
+            return f"{value:.12g}"
+        case _:
+            return str(value)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    rests = {other.removeprefix(PREFIX): other for other in sorted(names)}
+    near = get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.5)
+    return f"; did you mean {rests[near[0]]}?" if near else ""
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+class Setting(NamedTuple):
+    """A row of the table: what a setting is called, how its text is read, what it is for."""
+
+    name: str
+    default: Any
+    read: Callable[[str], Any]
+    metavar: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_switch(self) -> bool:
+        return isinstance(self.default, bool)
+
+    @property
+    def default_text(self) -> str:
+        return _write(self.default)
+
+
+def _row(default: T, read: Callable[[str], T], metavar: str, help: str) -> T:
+    return field(default=default, metadata={"read": read, "metavar": metavar, "help": help})
+
+
+def _count(default: int, low: int, high: int, help: str, unit: str = "") -> int:
+    return _row(default, partial(_read_whole, low=low, high=high, unit=unit), "N", help)
+
+
+def _seconds(default: float, low: float, high: float, help: str) -> float:
+    return _row(default, partial(_read_seconds, low=low, high=high), "SECONDS", help)
+
+
+def _switch(default: bool, help: str) -> bool:
+    return _row(default, _read_switch, "on|off", help)
+
+
+def _choice(default: str, choices: tuple[str, ...], help: str) -> str:
+    return _row(default, partial(_read_choice, choices=choices), "|".join(choices), help)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a server was told. Raises ``SettingsError`` where two values contradict each other."""
+
+    store: str = _row(
+        "sqlite:./data/cpts.sqlite",
+        _read_store,
+        "sqlite:PATH",
+        "where resources are kept: an SQLite file, made with its folder if it does not exist",
+    )
+    host: str = _row("127.0.0.1", _read_host, "ADDRESS", "the address to listen on")
+    port: int = _count(8080, 0, 65535, "the TCP port to listen on; 0 takes a free one")
+    workers: int = _count(1, 1, 64, "how many processes serve requests")
+    demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
+    unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
+    base_url: tuple[str, ...] = _row(
+        (),
+        _read_urls,
+        "URL[,URL]",
+        "the service base URL that clients use; the first is written, the others are understood too",
+    )
+    zone: ZoneInfo = _row(  # noqa: RUF009 a ZoneInfo never changes
+        PARIS, _read_zone, "ZONE", "the time zone of dates written without one"
+    )
+    types: tuple[str, ...] = _row(
+        tuple(sorted(DEFAULT_TYPES)), _read_types, "TYPE[,TYPE]", "the resource types that are served"
+    )
+    update_create: bool = _switch(True, "let a PUT to an id that does not exist create the resource")
+    page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
+    page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
+    includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")
+    bundle_entries: int = _count(5_000, 1, 100_000, "most entries of a batch or transaction")
+    delete_matches: int = _count(1_000, 1, 100_000, "most resources that one conditional delete may remove")
+    body_bytes: int = _count(20_000_000, 1_000, 1_000_000_000, "largest body of a request", "of bytes")
+    header_bytes: int = _count(32_768, 1_024, 65_536, "largest request line and headers together", "of bytes")
+    commit_bytes: int = _count(12_000_000, 100_000, 12_000_000, "largest commit: what one write changes", "of bytes")
+    query_seconds: float = _seconds(10.0, 0.01, 3_600, "longest time a search may take")
+    count_seconds: float = _seconds(0.5, 0.0, 3_600, "longest time spent on counting a search's total")
+    drain_seconds: int = _count(10, 1, 3_600, "how long running requests may take to finish when the server stops")
+    log_level: str = _choice("info", ("debug", "info", "warning", "error"), "the least serious lines to log")
+    log_format: str = _choice("auto", ("auto", "json", "text"), "the form of a log line; auto is text on a terminal")
+
+    def __post_init__(self) -> None:
+        if self.page_default > self.page_maximum:
+            raise SettingsError(
+                f"FHIR_PAGE_DEFAULT: {self.page_default} is more than FHIR_PAGE_MAXIMUM, {self.page_maximum}."
+            )
+        if not self.unprotected and not self.is_loopback:
+            raise SettingsError(
+                f"FHIR_HOST: {self.host} can be reached from other machines and this server has no access control yet; "
+                "keep 127.0.0.1, or add --unprotected if everyone there may read and change everything."
+            )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the ``FHIR_`` variables (of this process, by default). Raises ``SettingsError``."""
+        return cls.read({}, os.environ if environment is None else environment)
+
+    @classmethod
+    def read(cls, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+        """Read flags (name of the setting → text), then the environment, then the defaults.
+
+        An empty variable counts as absent. Raises ``SettingsError`` for an unknown variable or an impossible value.
+        """
+        _refuse_unknown(environment)
+        values: dict[str, Any] = {}
+        for setting in SETTINGS:
+            source, text = setting.flag, flags.get(setting.name)
+            if text is None:
+                source, text = setting.variable, environment.get(setting.variable) or None
+            if text is not None:
+                try:
+                    values[setting.name] = setting.read(text)
+                except ValueError as reason:
+                    raise SettingsError(_sentence(f"{source}: {reason}")) from None
+        return cls(**values)
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables that make another process read these very settings; defaults are left out."""
+        values = ((setting, getattr(self, setting.name)) for setting in SETTINGS)
+        return {setting.variable: _write(value) for setting, value in values if value != setting.default}
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the listener can be reached from this machine only."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+    @property
+    def origin(self) -> str:
+        """The listener's own scheme, host and port, as this machine can reach it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 nothing is bound here
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The service base URLs without a final slash: all are ours in references, the first is written."""
+        if self.base_url:
+            return self.base_url
+        others = (f"http://{name}:{self.port}{BASE_PATH}" for name in ("localhost", "127.0.0.1"))
+        return tuple(dict.fromkeys((self.origin + BASE_PATH, *others)))
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The file of the SQLite store."""
+        return Path(self.store.removeprefix("sqlite:"))
+
+
+SETTINGS: Final = tuple(Setting(row.name, row.default, **row.metadata) for row in fields(Settings))
+"""The table, in the order of ``docs/settings.md``."""
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {setting.variable for setting in SETTINGS}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(NOT_SETTINGS):
+            hint = _nearest(name, known) or "; fhir-server serve --help lists them"
+            raise SettingsError(_sentence(f"{name} is not a setting of this server{hint}"))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(("?", ".")) else text + "."

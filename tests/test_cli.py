@@ -1,0 +1,239 @@
+"""The command, as a person runs it: a process of its own, real sockets, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from fhir_server import __version__
+from fhir_server.settings import SETTINGS
+
+ROOT = Path(__file__).parent.parent
+
+STAND_IN = """
+import asyncio, sys, types
+from fhir_server.settings import StartError
+
+mode = sys.argv.pop(1)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            if mode == "locked":
+                await send({"type": "lifespan.startup.failed", "message": "Traceback of a thousand lines"})
+                raise StartError("The store is locked by another program.")
+            await send({"type": "lifespan.startup.complete"})
+        print("closed", file=sys.stderr)
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"] == "/slow":
+        print("slow begins", file=sys.stderr, flush=True)
+        await asyncio.sleep(1)
+    if scope["path"] == "/bug":
+        raise ValueError("Jeanne DUPONT")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+
+def create():
+    if mode == "too-new":
+        raise StartError("The store was written by a newer program.")
+    return app
+
+async def load_demo(settings, progress):
+    for step in range(100):
+        print("loading", step, file=sys.stderr, flush=True)
+        progress(step + 1, 100)
+        await asyncio.sleep(0.1 if mode == "slow-demo" else 0)
+
+module = types.ModuleType("fhir_server.app")
+module.create, module.load_demo = create, load_demo
+sys.modules["fhir_server.app"] = module
+from fhir_server.__main__ import main
+sys.exit(main())
+"""
+"""The command around an app that does what ``mode``, its first argument, says."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
+    return kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | variables
+
+
+def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fhir_server", *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(mode: str, *flags: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAND_IN, mode, "serve", "--port", "0", *flags],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith(f"fhir-server {__version__} answers at http://127.0.0.1:"), line
+    return int(line.rsplit(":", 1)[1].split("/")[0])
+
+
+def test_help_explains_the_commands_with_examples() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    assert "serve" in result.stdout
+    assert "version" in result.stdout
+    assert "fhir-server serve --demo" in result.stdout
+
+
+def test_help_of_serve_lists_each_setting_with_its_variable_and_default() -> None:
+    text = " ".join(run("serve", "--help").stdout.split())
+    for setting in SETTINGS:
+        assert setting.flag in text
+        assert f"{setting.variable}; default: " in text
+
+
+def test_version_is_the_one_of_the_package() -> None:
+    result = run("version")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"fhir-server {__version__} (FHIR R4 4.0.1")
+
+
+def test_no_command_is_an_error_that_shows_the_usage() -> None:
+    result = run()
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: fhir-server")
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "sentence"),
+    [
+        ((), {"FHIR_PROT": "1"}, "fhir-server: FHIR_PROT is not a setting of this server; did you mean FHIR_PORT?"),
+        (("--port", "x"), {}, "fhir-server: --port: 'x' is not a whole number from 0 to 65535."),
+        (("--store", "mongodb://a:b@c"), {}, "fhir-server: --store: MongoDB is not supported yet; give sqlite:PATH."),
+    ],
+)
+def test_wrong_setting_is_one_sentence_and_exit_code_2(
+    flags: tuple[str, ...], variables: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    result = run("serve", *flags, cwd=tmp_path, **variables)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", sentence + "\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_listener_outside_this_machine_is_refused(tmp_path: Path) -> None:
+    result = run("serve", "--host", "0.0.0.0", cwd=tmp_path)  # noqa: S104 it is refused
+    assert result.returncode == 2
+    assert "add --unprotected" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_port_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = run("serve", "--port", str(port), cwd=tmp_path)
+    expected = f"fhir-server: Port {port} of 127.0.0.1 is in use by another program; give another with --port.\n"
+    assert (result.returncode, result.stderr) == (1, expected)
+
+
+def test_folder_that_cannot_be_made_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("serve", "--port", "0", "--store", "sqlite:file/folder/cpts.sqlite", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("fhir-server: The folder file/folder of the store cannot be made: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        ("locked", "fhir-server: The store is locked by another program.\n"),
+        ("too-new", "fhir-server: The store was written by a newer program.\n"),
+    ],
+)
+def test_expected_failure_of_the_app_is_one_sentence_and_exit_code_1(mode: str, sentence: str, tmp_path: Path) -> None:
+    with serving(mode, cwd=tmp_path) as process:
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (1, "", sentence)
+
+
+def test_start_prints_base_url_and_three_requests_once_it_answers(tmp_path: Path) -> None:
+    with serving("good", cwd=tmp_path) as process:
+        port = port_of(process)
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/anything")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"done")
+        assert answer.getheader("server") is None
+        connection.close()
+        assert process.stdout is not None
+        lines = [next(process.stdout) for _ in range(14)]
+    assert lines[0] == "Resources are kept in sqlite:./data/cpts.sqlite\n"
+    assert sum(line.startswith(f"  curl 'http://127.0.0.1:{port}/") for line in lines) == 3
+    assert lines[-1] == "Stop it with Ctrl-C.\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_lets_a_running_request_finish_and_ends_with_0(number: signal.Signals, tmp_path: Path) -> None:
+    with serving("good", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        connection = HTTPConnection("127.0.0.1", port_of(process), timeout=10)
+        connection.request("GET", "/slow")
+        assert process.stderr.readline() == "slow begins\n"
+        process.send_signal(number)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"done")
+        connection.close()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "closed\n")
+
+
+def test_sigterm_while_the_demonstration_loads_ends_with_0(tmp_path: Path) -> None:
+    with serving("slow-demo", "--demo", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "loading 0\n"
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (0, "")
+    assert "Traceback" not in errors
+
+
+def test_unexpected_error_is_logged_with_its_trace_and_without_its_text(tmp_path: Path) -> None:
+    with serving("good", "--log-format", "json", cwd=tmp_path) as process:
+        connection = HTTPConnection("127.0.0.1", port_of(process), timeout=10)
+        connection.request("GET", "/bug")
+        assert connection.getresponse().status == 500
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    line = json.loads(errors.splitlines()[0])
+    assert line["level"] == "error"
+    assert line["exception"].splitlines()[-1] == "ValueError"
+    assert "DUPONT" not in errors

@@ -1,0 +1,188 @@
+"""Settings: every impossible value is refused with one sentence that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_server.definitions.registry import DEFAULT_TYPES
+from fhir_server.settings import SETTINGS, Settings, SettingsError, StartError
+
+IMPOSSIBLE = [
+    ("FHIR_STORE", "sqlite:", "the path of a file"),
+    ("FHIR_STORE", "sqlite:data/", "the path of a file"),
+    ("FHIR_STORE", "sqlite::memory:", "cannot be shared"),
+    ("FHIR_STORE", "mongodb://reader:secret@db.example.org/cpts", "MongoDB is not supported yet"),
+    ("FHIR_STORE", "mongodb+srv://reader:secret@db.example.org/cpts", "MongoDB is not supported yet"),
+    ("FHIR_STORE", "postgres://reader:secret@db.example.org/cpts", "neither with sqlite: nor with mongodb://"),
+    ("FHIR_STORE", "data/cpts.sqlite", "neither with sqlite: nor with mongodb://"),
+    ("FHIR_HOST", "http://127.0.0.1", "neither an address nor the name of a host"),
+    ("FHIR_HOST", "0.0.0.0", "no access control yet"),  # noqa: S104 it is refused
+    ("FHIR_HOST", "::", "no access control yet"),
+    ("FHIR_HOST", "192.0.2.7", "no access control yet"),
+    ("FHIR_HOST", "fhir.example.org", "no access control yet"),
+    ("FHIR_PORT", "http", "from 0 to 65535"),
+    ("FHIR_PORT", "65536", "from 0 to 65535"),
+    ("FHIR_PORT", "-1", "from 0 to 65535"),
+    ("FHIR_PORT", "80.5", "from 0 to 65535"),
+    ("FHIR_WORKERS", "0", "from 1 to 64"),
+    ("FHIR_DEMO", "perhaps", "neither on nor off"),
+    ("FHIR_UNPROTECTED", "2", "neither on nor off"),
+    ("FHIR_BASE_URL", "fhir.example.org/fhir", "not an http or https URL"),
+    ("FHIR_BASE_URL", "ftp://fhir.example.org/fhir", "not an http or https URL"),
+    ("FHIR_BASE_URL", "https://", "not an http or https URL"),
+    ("FHIR_BASE_URL", "https://[::1/fhir", "not an http or https URL"),
+    ("FHIR_BASE_URL", "https://fhir.example.org:99999/fhir", "not an http or https URL"),
+    ("FHIR_BASE_URL", "https://fhir.example.org/fhir?a=b", "no user, query, fragment or space"),
+    ("FHIR_BASE_URL", "https://user@fhir.example.org/fhir", "no user, query, fragment or space"),
+    ("FHIR_BASE_URL", "https://fhir.example.org/fhir/Mont Blanc", "no user, query, fragment or space"),
+    ("FHIR_BASE_URL", "https://a.example.org/fhir, nonsense", "'nonsense' is not an http or https URL"),
+    ("FHIR_ZONE", "Europe/Besançon", "not a time zone"),
+    ("FHIR_ZONE", "Europe", "not a time zone"),
+    ("FHIR_ZONE", "../../etc/passwd", "not a time zone"),
+    ("FHIR_TYPES", "Slot,Shedule", "did you mean Schedule?"),
+    ("FHIR_TYPES", "DomainResource", "not a resource type"),
+    ("FHIR_TYPES", ",", "at least one resource type"),
+    ("FHIR_UPDATE_CREATE", "never", "neither on nor off"),
+    ("FHIR_PAGE_DEFAULT", "0", "from 1 to"),
+    ("FHIR_PAGE_DEFAULT", "1001", "more than FHIR_PAGE_MAXIMUM, 1000"),
+    ("FHIR_PAGE_MAXIMUM", "many", "not a whole number"),
+    ("FHIR_PAGE_MAXIMUM", "10", "more than FHIR_PAGE_MAXIMUM, 10"),
+    ("FHIR_INCLUDES", "0", "from 1 to"),
+    ("FHIR_BUNDLE_ENTRIES", "0", "from 1 to"),
+    ("FHIR_DELETE_MATCHES", "0", "from 1 to"),
+    ("FHIR_BODY_BYTES", "20 MB", "not a whole number of bytes"),
+    ("FHIR_HEADER_BYTES", "10", "not a whole number of bytes"),
+    ("FHIR_COMMIT_BYTES", "16000000", "not a whole number of bytes"),
+    ("FHIR_QUERY_SECONDS", "0", "not a number of seconds"),
+    ("FHIR_QUERY_SECONDS", "nan", "not a number of seconds"),
+    ("FHIR_COUNT_SECONDS", "-1", "not a number of seconds"),
+    ("FHIR_DRAIN_SECONDS", "soon", "not a whole number"),
+    ("FHIR_LOG_LEVEL", "verbose", "not one of debug, info, warning, error"),
+    ("FHIR_LOG_FORMAT", "xml", "not one of auto, json, text"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "reason"), IMPOSSIBLE)
+def test_impossible_value_is_refused_with_one_sentence(variable: str, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment({variable: text})
+    sentence = str(refused.value)
+    assert sentence.startswith("FHIR_")
+    assert variable in sentence
+    assert reason in sentence
+    assert sentence.endswith((".", "?"))
+    assert "\n" not in sentence
+
+
+def test_each_setting_has_an_impossible_value_in_the_table() -> None:
+    assert {variable for variable, _, _ in IMPOSSIBLE} == {setting.variable for setting in SETTINGS}
+
+
+@pytest.mark.parametrize("text", [text for _, text, _ in IMPOSSIBLE if "secret" in text])
+def test_refusal_of_a_store_never_tells_its_password(text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment({"FHIR_STORE": text})
+    assert "secret" not in str(refused.value)
+
+
+def test_refusal_names_the_flag_when_a_flag_was_given() -> None:
+    with pytest.raises(SettingsError, match=r"^--page-maximum: 'x' is not a whole number"):
+        Settings.read({"page_maximum": "x"}, {})
+
+
+def test_unknown_variable_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(SettingsError, match=r"^FHIR_PROT is not a setting of this server; did you mean FHIR_PORT\?$"):
+        Settings.from_environment({"FHIR_PROT": "8080", "PATH": "/bin"})
+
+
+def test_unknown_variable_without_a_near_name_is_refused_with_the_way_to_the_list() -> None:
+    with pytest.raises(SettingsError, match=r"^FHIR_ZZZZZZ is not a setting of this server; fhir-server serve --help"):
+        Settings.from_environment({"FHIR_ZZZZZZ": "1"})
+
+
+def test_variables_of_the_test_suite_stop_no_start() -> None:
+    environment = {"FHIR_TEST_MONGODB_URI": "mongodb://localhost", "FHIR_TORTURE": "full"}
+    assert Settings.from_environment(environment) == Settings()
+
+
+def test_defaults_are_the_ones_of_the_table() -> None:
+    settings = Settings.from_environment({})
+    assert settings == Settings()
+    assert all(getattr(settings, setting.name) == setting.default for setting in SETTINGS)
+    assert set(settings.types) == DEFAULT_TYPES
+
+
+def test_default_of_each_setting_reads_back() -> None:
+    for setting in SETTINGS:
+        if setting.default_text:
+            assert setting.read(setting.default_text) == setting.default
+
+
+def test_flag_goes_before_variable_and_variable_before_default() -> None:
+    settings = Settings.read({"port": "9001"}, {"FHIR_PORT": "9002", "FHIR_WORKERS": "3"})
+    assert (settings.port, settings.workers, settings.page_default) == (9001, 3, 50)
+
+
+def test_empty_variable_counts_as_absent() -> None:
+    assert Settings.from_environment({"FHIR_PORT": ""}).port == 8080
+
+
+@pytest.mark.parametrize(("text", "value"), [("on", True), ("TRUE", True), ("1", True), ("off", False), ("no", False)])
+def test_switch_is_read_in_its_usual_spellings(text: str, value: bool) -> None:
+    assert Settings.from_environment({"FHIR_DEMO": text}).demo is value
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST"])
+def test_loopback_host_needs_no_protection(host: str) -> None:
+    assert Settings.from_environment({"FHIR_HOST": host}).is_loopback
+
+
+def test_outside_host_is_allowed_when_asked_for() -> None:
+    settings = Settings.read({"host": "0.0.0.0", "unprotected": "on"}, {})  # noqa: S104 read, not bound
+    assert not settings.is_loopback
+
+
+def test_base_url_comes_from_host_and_port() -> None:
+    settings = Settings(port=9000)
+    assert settings.bases == ("http://127.0.0.1:9000/fhir", "http://localhost:9000/fhir")
+    assert Settings(host="::1", port=9000).bases[0] == "http://[::1]:9000/fhir"
+    assert Settings(host="::", unprotected=True, port=9000).bases[0] == "http://[::1]:9000/fhir"
+
+
+def test_base_urls_of_a_proxy_are_all_ours_and_lose_their_final_slash() -> None:
+    settings = Settings.from_environment({"FHIR_BASE_URL": "https://fhir.example.org/r4/, http://intern.example.org"})
+    assert settings.bases == ("https://fhir.example.org/r4", "http://intern.example.org")
+
+
+def test_store_path_is_what_follows_the_scheme() -> None:
+    assert Settings.from_environment({"FHIR_STORE": "sqlite:/srv/cpts.sqlite"}).sqlite_path == Path("/srv/cpts.sqlite")
+
+
+def test_settings_error_is_a_start_error() -> None:
+    assert issubclass(SettingsError, StartError)
+
+
+@given(
+    st.builds(
+        Settings,
+        port=st.integers(0, 65535),
+        workers=st.integers(1, 64),
+        demo=st.booleans(),
+        update_create=st.booleans(),
+        page_default=st.integers(1, 1000),
+        query_seconds=st.floats(0.01, 3600).map(lambda seconds: round(seconds, 3)),
+        base_url=st.lists(st.sampled_from(["https://a.example.org/fhir", "http://b.example.org"]), unique=True).map(
+            tuple
+        ),
+        types=st.lists(st.sampled_from(sorted(DEFAULT_TYPES)), min_size=1, unique=True).map(
+            lambda types: tuple(sorted(types))
+        ),
+        log_level=st.sampled_from(["debug", "error"]),
+    )
+)
+def test_another_process_reads_the_very_same_settings(settings: Settings) -> None:
+    assert Settings.from_environment(settings.to_environment()) == settings
