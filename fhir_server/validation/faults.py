@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from fhir_server.fhirpath import Environment, Item
 from fhir_server.outcome import Issue, Severity
 from fhir_server.validation.kinds import kind_of
 
@@ -39,7 +40,7 @@ Check: TypeAlias = Callable[[Any, dict[str, Any], "Scope"], Found]
 class Scope:
     """What checks must know of the resource around them."""
 
-    __slots__ = ("conditional", "contained", "level", "resource", "root")
+    __slots__ = ("_environment", "conditional", "contained", "level", "resource", "root")
 
     def __init__(self, root: dict[str, Any], conditional: bool = False, level: int = 0) -> None:
         """``conditional``: whether a reference may be a search (``Patient?identifier=…``), as in a transaction."""
@@ -48,6 +49,20 @@ class Scope:
         self.contained = _types_by_id(root["contained"]) if "contained" in root else {}
         self.conditional = conditional
         self.level = level
+        self._environment: Environment | None = None
+
+    def environment(self) -> Environment:
+        """Return what invariants see: the resource that is checked now, and the one that contains it."""
+        if self._environment is None:
+            root = Item(self.root, self.root["resourceType"])
+            here = root if self.resource is self.root else Item(self.resource, self.resource["resourceType"])
+            self._environment = Environment(here, root)
+        return self._environment
+
+    def enter(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """Go into a contained resource, or back; return where we were."""
+        outer, self.resource, self._environment = self.resource, resource, None
+        return outer
 
 
 def _types_by_id(contained: Any) -> dict[str, str]:

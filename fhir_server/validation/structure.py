@@ -26,8 +26,8 @@ from fhir_server.validation.properties import (
 )
 from fhir_server.validation.references import ReferenceCheck
 
-Rules = Callable[[str], Rule | None]
-"""From a type or element path to the check of the invariants declared there."""
+Rules = Callable[[str, str], Rule | None]
+"""From a type or element path, and the type of its values, to the check of the invariants declared there."""
 
 
 class _Shape(NamedTuple):
@@ -42,7 +42,7 @@ class _Shape(NamedTuple):
 class StructureChecks:
     """The closures of all types of some structures; each is made once."""
 
-    def __init__(self, structures: Structures, rules: Rules = lambda path: None) -> None:
+    def __init__(self, structures: Structures, rules: Rules) -> None:
         self._structures = structures
         self._rules = rules
         self._objects: dict[str, Check] = {}
@@ -104,7 +104,7 @@ class StructureChecks:
                 required.append((step, first, both))
             if element.is_choice:
                 choices.append((step, both))
-        return _Shape(properties, tuple(required), tuple(choices), self._rules(path))
+        return _Shape(properties, tuple(required), tuple(choices), self._rules(path, path))
 
     def _has_sibling(self, element: Element, type_: str) -> bool:
         is_primitive = not element.is_backbone and self._structures.kind(type_) == "primitive-type"
@@ -113,7 +113,7 @@ class StructureChecks:
     def _property(self, element: Element, name: str, type_: str) -> Check:
         """Return the check of a property, whatever JSON stands there."""
         one = self._value(element, type_)
-        rules = self._rules(element.path)
+        rules = None if element.is_backbone else self._rules(element.path, type_)
         if rules is not None:
             one = ruled_check(one, rules)
         if not element.is_list:
@@ -155,9 +155,9 @@ class StructureChecks:
         type_ = value.get("resourceType")
         if type(type_) is not str or type_ not in self._structures.resource_types:
             return [wrong_type(value, type_)]
-        outer, scope.resource = scope.resource, value
+        outer = scope.enter(value)
         found = self.of(type_)(value, owner, scope)
-        scope.resource = outer
+        scope.enter(outer)
         return extend(found, [fault], "") if (fault := _check_id(value, owner["contained"])) else found
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.validation.faults import Fault, Found, Scope, mismatch
+from fhir_server.validation.invariants import Invariants
 from fhir_server.validation.structure import StructureChecks, wrong_type
 
 MAX_ISSUES: Final = 200
@@ -23,10 +24,13 @@ class Validator:
     """Checks resources against base R4: structure, required codes, references, invariants, a second opinion."""
 
     def __init__(self, structures: Structures, served: frozenset[str] | None = None) -> None:
-        """``served``: the resource types accepted (beside the ``ENVELOPES``), None for all of R4."""
+        """``served``: the resource types accepted (beside the ``ENVELOPES``), None for all of R4.
+
+        Raises ``ExpressionError`` if an invariant cannot be compiled.
+        """
         self._types = structures.resource_types
         self._served = self._types if served is None else served | ENVELOPES
-        self._checks = StructureChecks(structures)
+        self._checks = StructureChecks(structures, Invariants(structures).rule)
 
     def validate(self, resource: Any, *, conditional_references: bool = False) -> list[Issue]:
         """Return what is wrong with a resource, perhaps nothing; never raises.
