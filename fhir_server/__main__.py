@@ -28,9 +28,13 @@ from typing import Any, Final, Protocol, cast
 
 from fhir_server import __version__, logs
 from fhir_server.settings import SETTINGS, Setting, Settings, SettingsError, StartError
+from fhir_server.storage.protocol import StoreError
 
 HEALTH: Final = "/health"
 """Answers 200 once requests are served."""
+
+_EXPECTED: Final = (StartError, StoreError)
+"""What may stop a start without being a bug: its text is enough."""
 
 _log: Final = logging.getLogger("fhir_server")
 
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return cast("int", options.run(options))
     except SettingsError as error:
         return _refuse(error, 2)
-    except StartError as error:
+    except _EXPECTED as error:
         return _refuse(error, 1)
     except KeyboardInterrupt:
         return 0
@@ -131,7 +135,7 @@ def application() -> Asgi:
     """Return the app for one worker; ends the process if it cannot be made, so that it is not tried for ever."""
     try:
         app = cast("_App", import_module("fhir_server.app")).create()
-    except StartError as error:
+    except _EXPECTED as error:
         sys.exit(_refuse(error, 3))
     except Exception:
         _log.critical("the server could not be made", exc_info=True)
@@ -155,7 +159,7 @@ class _Startup:
 
         try:
             await self.app(scope, receive, send_without_trace)
-        except StartError as error:
+        except _EXPECTED as error:
             _refuse(error, 3)
             raise
         except Exception:
@@ -299,8 +303,9 @@ def _warn_exposed(settings: Settings) -> None:
     _complain(text)
 
 
-def _refuse(error: StartError, code: int) -> int:
-    _complain(f"fhir-server: {error}")
+def _refuse(error: Exception, code: int) -> int:
+    text = f"The store cannot be used: {error}." if isinstance(error, StoreError) else str(error)
+    _complain(f"fhir-server: {text}")
     return code
 
 

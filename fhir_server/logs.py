@@ -1,7 +1,7 @@
 """Logs: one JSON object a line on stderr, made of the fields listed here and of nothing else.
 
-No line holds personal data: a request is told by its route (``/fhir/Patient/{id}``), never by its URL, query, headers
-or body; an exception by its class and its trace, without its text unless that text cannot quote a resource. Only
+No line holds personal data: a request is told by its method and resource type, never by its URL, query, headers or
+body; an exception by its class and its trace, without its text unless that text cannot quote a resource. Only
 ``FHIR_LOG_LEVEL=debug`` writes all texts, and is not meant for real data.
 """
 
@@ -12,23 +12,17 @@ import logging
 import sqlite3
 import traceback
 from collections.abc import Iterator
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
-REQUEST: Final[ContextVar[str]] = ContextVar("request", default="")
-"""The id of the request being served: on every line logged meanwhile, and in its OperationOutcome."""
-
-FIELDS: Final = ("method", "route", "interaction", "status", "ms", "count", "number")
-"""What a line may hold beside time, level, logger, message, request and exception: ``extra`` of the logging call."""
+FIELDS: Final = ("request_id", "method", "type", "interaction", "status", "ms")
+"""What a line may hold beside time, level, logger, message and exception: the ``extra`` of the logging call."""
 
 QUOTED: Final = (OSError, sqlite3.Error, ImportError, AttributeError, NameError, TypeError, MemoryError, RecursionError)
 """Exceptions whose text names code, files or columns, never the content of a resource."""
 
 _ECHO: Final = "Application startup failed. Exiting."
 """What uvicorn adds when the reason was already told."""
-
-_ANSWERS: Final = logging.getLogger("fhir_server.request")
 
 
 def configuration(level: str, form: str) -> dict[str, Any]:
@@ -54,14 +48,6 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "root": {"level": others, "handlers": ["stderr"]},
         "loggers": {"fhir_server": {"level": level.upper()}, "uvicorn": {"level": others}},
     }
-
-
-def log_answer(method: str, route: str, interaction: str, status: int, seconds: float) -> None:
-    """Log that a request was answered. ``route`` is the template of its URL, without ids and without its query."""
-    level = logging.ERROR if status == 500 else logging.WARNING if status > 500 else logging.INFO
-    if _ANSWERS.isEnabledFor(level):
-        fields = {"method": method, "route": route, "interaction": interaction, "status": status}
-        _ANSWERS.log(level, "answered", extra={**fields, "ms": round(seconds * 1000, 2)})
 
 
 class News(logging.Filter):
@@ -102,7 +88,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = _fields(record)
-        request = fields.pop("request", "")
+        request = fields.pop("request_id", "")
         if "ms" in fields:
             fields["ms"] = f"{fields['ms']} ms"
         words = (record.getMessage(), *map(str, fields.values()), request and f"[{request}]")
@@ -117,9 +103,7 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    request = getattr(record, "request", None) or REQUEST.get()
-    fields = {"request": request} if request else {}
-    return fields | {name: value for name in FIELDS if (value := getattr(record, name, None)) not in (None, "")}
+    return {name: value for name in FIELDS if (value := getattr(record, name, None)) not in (None, "")}
 
 
 def _error(record: logging.LogRecord) -> BaseException | None:

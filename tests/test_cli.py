@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 STAND_IN = """
 import asyncio, sys, types
 from fhir_server.settings import StartError
+from fhir_server.storage.protocol import SchemaTooNew
 
 mode = sys.argv.pop(1)
 
@@ -46,7 +47,7 @@ async def app(scope, receive, send):
 
 def create():
     if mode == "too-new":
-        raise StartError("The store was written by a newer program.")
+        raise SchemaTooNew("it has layout 9; this program knows layouts up to 1")
     return app
 
 async def load_demo(settings, progress):
@@ -175,7 +176,7 @@ def test_folder_that_cannot_be_made_is_one_sentence_and_exit_code_1(tmp_path: Pa
     ("mode", "sentence"),
     [
         ("locked", "fhir-server: The store is locked by another program.\n"),
-        ("too-new", "fhir-server: The store was written by a newer program.\n"),
+        ("too-new", "fhir-server: The store cannot be used: it has layout 9; this program knows layouts up to 1.\n"),
     ],
 )
 def test_expected_failure_of_the_app_is_one_sentence_and_exit_code_1(mode: str, sentence: str, tmp_path: Path) -> None:
