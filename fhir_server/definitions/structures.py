@@ -68,7 +68,8 @@ class Structures:
         """Return whether a type is ``ancestor`` or specialises it. A backbone path is a BackboneElement."""
         current: str | None = type_code
         if "." in type_code:
-            current = "BackboneElement" if self.kind(type_code.partition(".")[0]) == "resource" else "Element"
+            owner = self._types.get(type_code.partition(".")[0])
+            current = "BackboneElement" if owner and owner.kind == "resource" else "Element"
         while current is not None:
             if current == ancestor:
                 return True

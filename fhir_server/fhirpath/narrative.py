@@ -15,9 +15,9 @@ _XHTML: Final = "http://www.w3.org/1999/xhtml"
 
 ELEMENTS: Final = frozenset(
     (  # noqa: SIM905 a list would take a line a name
-        "a abbr acronym address b big blockquote br caption cite code col colgroup dd del dfn div dl dt em h1 h2 h3 h4 "
-        "h5 h6 hr i img ins kbd li ol p pre q s samp small span strike strong style sub sup table tbody td tfoot th "
-        "thead tr tt u ul var"
+        "a abbr acronym address area b bdo big blockquote br caption cite code col colgroup dd del dfn div dl dt em "
+        "h1 h2 h3 h4 h5 h6 hr i img ins kbd li map ol p pre q s samp small span strike strong sub sup table tbody td "
+        "tfoot th thead tr tt u ul var"
     ).split()
 )
 """https://hl7.org/fhir/R4/narrative.html#rules"""
@@ -26,8 +26,8 @@ ATTRIBUTES: Final = frozenset(
     (  # noqa: SIM905 a list would take a line a name
         "abbr accesskey align alt axis bgcolor border bordercolor cellhalign cellpadding cellspacing cellvalign char "
         "charoff charset cite class colspan compact coords datetime dir frame headers height href hreflang hspace id "
-        "lang longdesc name noshade nowrap rel rev rowspan rules scope shape size span src start style summary "
-        "tabindex title type valign value vspace width xml:lang xmlns xml:id"
+        "lang longdesc name noshade nohref nowrap rel rev rowspan rules scope shape size span src start style summary "
+        "tabindex target title type usemap valign value vspace width xml:lang xmlns xml:id"
     ).split()
 )
 

@@ -112,7 +112,7 @@ class Navigator:
 
     def _single(self, name: str, type_: str, plain: bool) -> Hop:
         if type_ == "Resource":
-            return _resource(name)
+            return _resource(name, self.structures.resource_types)
         return _primitive(name, type_, plain) if self.is_primitive(type_) else _complex(name, type_)
 
 
@@ -136,14 +136,18 @@ def _complex(name: str, type_: str) -> Hop:
     return hop
 
 
-def _resource(name: str) -> Hop:
+def resource_item(value: dict[str, Any], known: frozenset[str]) -> Item:
+    """Return a resource as an item: of the type it says, or ``Resource`` if that is no type of R4."""
+    type_ = value.get("resourceType")
+    return Item(value, type_ if type_.__class__ is str and type_ in known else "Resource")
+
+
+def _resource(name: str, known: frozenset[str]) -> Hop:
     def hop(item: Item, found: list[Item]) -> None:
         value = item[0]
         child = value.get(name) if value.__class__ is dict else None
-        for each in child if child.__class__ is list else (child,):
-            if each.__class__ is dict:
-                type_ = each.get("resourceType")
-                found.append(Item(each, type_ if type_.__class__ is str else "Resource"))
+        each = child if child.__class__ is list else (child,)
+        found.extend([resource_item(one, known) for one in each if one.__class__ is dict])
 
     return hop
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fhir_server.fhirpath.item import Environment, ExpressionError, Item
-from fhir_server.fhirpath.navigation import Navigator
+from fhir_server.fhirpath.navigation import Navigator, resource_item
 from fhir_server.model.reference import type_named
 
 _SYSTEM: Final = {
@@ -67,7 +67,7 @@ def resolve(item: Item, environment: Environment, navigator: Navigator) -> Item 
     text = value.get("reference") if isinstance(value, dict) else value
     if isinstance(text, str):
         if text.startswith("#"):
-            return _contained(text[1:], environment)
+            return _contained(text[1:], environment, navigator)
         found = environment.resolve(text) if environment.resolve is not None else None
         if found is not None:
             return found
@@ -100,13 +100,12 @@ def referenced_type(item: Item, navigator: Navigator) -> str | None:
     return None
 
 
-def _contained(identifier: str, environment: Environment) -> Item | None:
+def _contained(identifier: str, environment: Environment, navigator: Navigator) -> Item | None:
     if not identifier:
         return environment.root
     root = environment.root.value
     contained = root.get("contained") if isinstance(root, dict) else None
     for resource in contained if isinstance(contained, list) else ():
         if isinstance(resource, dict) and resource.get("id") == identifier:
-            type_ = resource.get("resourceType")
-            return Item(resource, type_ if isinstance(type_, str) else "Resource")
+            return resource_item(resource, navigator.structures.resource_types)
     return None
