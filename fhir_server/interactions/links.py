@@ -17,13 +17,12 @@ from typing import Any, Final
 from fhir_server.definitions.structures import Structures
 from fhir_server.interactions.conditional import ask, criteria, only
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.write import Prepared, Step
 from fhir_server.model.formats import Resource
 from fhir_server.model.interaction import Interaction
-from fhir_server.model.reference import Key, local
+from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed
-from fhir_server.search.match import matches
-from fhir_server.search.query import IndexEntry
 from fhir_server.storage.protocol import Snapshot
 
 _CRITERIA: Final = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOTALL)
@@ -37,7 +36,9 @@ class TransactionLinks:
 
     keys: dict[str, Key] = field(default_factory=dict)
     asked: dict[str, Key] = field(default_factory=dict)
-    entries: dict[Key, tuple[IndexEntry, ...]] = field(default_factory=dict)
+    own: OwnEntries = field(default_factory=OwnEntries)
+    owned: set[str] = field(default_factory=set)
+    """The types whose entries are in ``own``."""
 
     async def link(self, context: Context, snapshot: Snapshot, prepared: Prepared) -> None:
         """Give each step its resource with the references resolved, and add the questions asked to ``prepared``."""
@@ -84,11 +85,13 @@ class TransactionLinks:
                 raise BadRequest(f"{type_} is not served here")
             where = criteria(context, type_, match["query"], "a conditional reference")
             question = await ask(snapshot, type_, where)
-            own = self._own(context, prepared, type_)
-            found = set(question.keys) | {key for key, entries in own.items() if matches(where, key, entries)}
-            gone = {k for s in prepared.steps if s.intent.interaction is Interaction.DELETE for k in s.keys}
-            changed = {key for key in own if key in question.keys and not matches(where, key, own[key])}
-            key = only(replace(question, keys=frozenset(found)), gone | changed)
+            self._index(context, prepared, type_)
+            mine = self.own.matching(type_, where)
+            gone = {
+                key for step in prepared.steps if step.intent.interaction is Interaction.DELETE for key in step.keys
+            }
+            changed = {key for key in question.keys if key in self.own and key not in mine}
+            key = only(replace(question, keys=question.keys | mine), gone | changed)
         except FhirError as error:
             errors.extend(replace(issue, expression=path) for issue in error.issues)
             if isinstance(error, PreconditionFailed):
@@ -101,16 +104,14 @@ class TransactionLinks:
             )
         self.asked[text] = key
 
-    def _own(self, context: Context, prepared: Prepared, type_: str) -> dict[Key, tuple[IndexEntry, ...]]:
-        """Return the index entries of the transaction's own resources of a type, as they will be."""
-        own = {}
+    def _index(self, context: Context, prepared: Prepared, type_: str) -> None:
+        """Have the transaction's own resources of a type in ``own``."""
+        if type_ in self.owned:
+            return
+        self.owned.add(type_)
         for step in prepared.steps:
             if step.intent.type == type_ and step.intent.resource is not None and not step.existing:
-                key = step.keys[0]
-                if key not in self.entries:
-                    self.entries[key] = context.indexer.entries(step.intent.resource)
-                own[key] = self.entries[key]
-        return own
+                self.own.add(step.keys[0], context.indexer.entries(step.intent.resource))
 
 
 def rewritten(resource: Resource, target: Callable[[str], str | None], structures: Structures) -> Resource:
@@ -198,13 +199,6 @@ def _reference_texts(value: Any) -> Iterator[str]:
 
 
 def _refuse_dangling(resource: Resource, at: str, errors: list[Issue]) -> None:
-    for text in _reference_texts(resource):
-        if text.startswith("urn:uuid:") and local(text) is None:
-            errors.append(
-                Issue(
-                    IssueType.NOT_FOUND,
-                    "a reference names a urn:uuid that is no entry's fullUrl",
-                    (f"{at}.resource",) if at else (),
-                    id="reference-dangling",
-                )
-            )
+    if any(text.startswith("urn:uuid:") for text in _reference_texts(resource)):
+        text = "a reference names a urn:uuid that is no entry's fullUrl"
+        errors.append(Issue(IssueType.NOT_FOUND, text, (f"{at}.resource",) if at else (), id="reference-dangling"))

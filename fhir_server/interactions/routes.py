@@ -60,8 +60,7 @@ def route(method: str, path: str, registry: Registry) -> Route:
 
     Raises ``NotFound`` for what is not there, ``MethodNotAllowed`` with ``Allow`` for what is there otherwise.
     """
-    # The most frequent path of all, without the table.
-    shape, found = _shape([unquote(part) for part in path.strip("/").split("/")] if path.strip("/") else [], registry)
+    shape, found = _shape(_parts(path), registry)
     method = "GET" if method == "HEAD" else method
     interaction = _BY_SHAPE[shape].get(method)
     if interaction is None:
@@ -84,38 +83,50 @@ def allowed(shape: str) -> str:
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()) | {"OPTIONS"}))
 
 
+def _parts(path: str) -> list[str]:
+    return [unquote(part) for part in path.split("/")] if (path := path.strip("/")) else []
+
+
 def _shape(parts: list[str], registry: Registry) -> tuple[str, dict[str, str | bool | None]]:
     """Return the shape of a path and what it names."""
+    if any(part.startswith("$") for part in parts):
+        raise NotFound(f"there is no operation {parts[-1][:64]} here")
+    shape, found = "", {}
     match parts:
         case []:
-            return "", {}
+            pass
         case ["metadata" | "_search" | "_history" as word]:
-            return word, {}
-        case [name, *_] if name.startswith("$") or parts[-1].startswith("$"):
-            raise NotFound(f"there is no operation {parts[-1][:64]} here")
+            shape = word
         case [type_]:
-            return "type", {"type": served(type_, registry)}
+            shape, found = "type", {"type": type_}
         case [type_, "_search" | "_history" as word]:
-            return f"type/{word}", {"type": served(type_, registry)}
+            shape, found = f"type/{word}", {"type": type_}
         case [type_, id_]:
-            return "type/id", {"type": served(type_, registry), "id": _id(id_)}
+            shape, found = "type/id", {"type": type_, "id": id_}
         case [type_, id_, "_history"]:
-            return "type/id/_history", {"type": served(type_, registry), "id": _id(id_)}
+            shape, found = "type/id/_history", {"type": type_, "id": id_}
         case [type_, id_, "_history", version]:
-            return "type/id/_history/version", {"type": served(type_, registry), "id": _id(id_), "version": version}
-        case [compartment, id_, type_] | [compartment, id_, type_, "_search"]:
-            return _compartment(compartment, id_, type_, posted=len(parts) == 4, registry=registry)
-    raise NotFound(f"there is nothing at a path of {len(parts)} parts")
+            shape, found = "type/id/_history/version", {"type": type_, "id": id_, "version": version}
+        case [compartment, id_, type_, *rest] if rest in ([], ["_search"]):
+            shape = "/".join(("compartment/id/type", *rest))
+            found = {"compartment": compartment, "id": id_, "type": type_}
+        case _:
+            raise NotFound(f"there is nothing at a path of {len(parts)} parts")
+    return shape, _checked(found, registry)
 
 
-def _compartment(
-    compartment: str, id_: str, type_: str, *, posted: bool, registry: Registry
-) -> tuple[str, dict[str, str | bool | None]]:
-    if registry.compartment(compartment) is None:
-        raise NotFound(f"{compartment[:64]} is not a compartment of this server")
-    searched = None if type_ == "*" else served(type_, registry)
-    shape = "compartment/id/type/_search" if posted else "compartment/id/type"
-    return shape, {"compartment": compartment, "id": _id(id_), "type": searched}
+def _checked(found: dict[str, str], registry: Registry) -> dict[str, str | bool | None]:
+    """Return what a path names, each name known. Raises ``NotFound`` or ``BadRequest``."""
+    checked: dict[str, str | bool | None] = dict(found)
+    if "id" in found and not ID.fullmatch(found["id"]):
+        raise BadRequest(Issue(IssueType.VALUE, "the id in the URL is not 1 to 64 of A-Z a-z 0-9 - .", id="format-id"))
+    if "compartment" in found and registry.compartment(found["compartment"]) is None:
+        raise NotFound(f"{found['compartment'][:64]} is not a compartment of this server")
+    if found.get("type") == "*" and "compartment" in found:
+        checked["type"] = None
+    elif "type" in found:
+        served(found["type"], registry)
+    return checked
 
 
 def served(type_: str, registry: Registry) -> str:
@@ -125,9 +136,3 @@ def served(type_: str, registry: Registry) -> str:
     if type_ in registry.structures.resource_types:
         raise NotFound(Issue(IssueType.NOT_SUPPORTED, f"{type_} is a type of FHIR R4 that this server does not serve"))
     raise NotFound(Issue(IssueType.NOT_SUPPORTED, f'"{type_[:64]}" is not a resource type of FHIR R4'))
-
-
-def _id(text: str) -> str:
-    if not ID.fullmatch(text):
-        raise BadRequest(Issue(IssueType.VALUE, "the id in the URL is not 1 to 64 of A-Z a-z 0-9 - .", id="format-id"))
-    return text

@@ -3,3 +3,175 @@
 A page is cut by the sort values of its last match, so a resource that does not change appears exactly once in all
 pages, whatever else is written meanwhile.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote
+
+from fhir_server.interactions.conditional import pairs
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.headers import preferences
+from fhir_server.interactions.routes import Route
+from fhir_server.model.bundle import Entry, bundle
+from fhir_server.model.formats import parse, serialize
+from fhir_server.outcome import BadRequest, Issue, IssueType, Severity, operation_outcome
+from fhir_server.search.criteria import SearchRequest
+from fhir_server.search.cursor import Place, seal, unseal
+from fhir_server.search.include import included
+from fhir_server.search.plan import compartment_query, compartment_types, plan
+from fhir_server.search.query import Cursor, Page, Query
+from fhir_server.search.request import parse_search
+from fhir_server.search.shape import subset
+from fhir_server.storage.protocol import Matches, QueryTimeout, Snapshot, Stored
+
+CURSOR: Final = "_cursor"
+"""Our parameter in the links of pages: where a page starts."""
+
+_READABLE: Final = "/:|,.-_~$*!()'@"
+"""What stays as it is in a link's query besides letters and digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page and all that a searchset says of it."""
+
+    log_id: str
+    instant: int
+    """Of the head of the log."""
+    matches: Matches
+    included: Sequence[Stored]
+    total: int | None
+    place: Place | None
+    """Where the page started; None is the first."""
+
+
+async def search(context: Context, request: Request, route: Route) -> Response:
+    """Return a searchset Bundle."""
+    given = pairs(request.query)
+    if request.method == "POST":
+        given += pairs(request.body.decode("utf-8", "replace"))
+    cursors = [value for name, value in given if name == CURSOR]
+    if len(cursors) > 1:
+        raise BadRequest(Issue(IssueType.VALUE, f"{CURSOR} stands twice", (f"http.{CURSOR}",), id="cursor"))
+    strict = not preferences(request.headers).lenient
+    wish = parse_search(
+        context.registry, _types(context, route), [pair for pair in given if pair[0] != CURSOR], strict=strict
+    )
+    query = _query(context, route, wish)
+    found = await _found(context, wish, query, cursors[0] if cursors else None)
+    links = _links(context, request, wish, query, found, cursors[0] if cursors else None)
+    pieces = bundle(
+        "searchset",
+        _entries(context, wish, found),
+        id_=context.new_id(),
+        micros=found.instant,
+        total=found.total,
+        links=links,
+    )
+    return Response(200, {}, pieces)
+
+
+def _types(context: Context, route: Route) -> tuple[str, ...]:
+    if route.type is not None:
+        return (route.type,)
+    if route.compartment is not None:
+        return compartment_types(context.registry, route.compartment)
+    return tuple(sorted(context.registry.types))
+
+
+def _query(context: Context, route: Route, wish: SearchRequest) -> Query:
+    surroundings = (context.registry, context.zone, context.bases, context.clock())
+    if route.compartment is None:
+        return plan(wish, *surroundings)
+    return compartment_query(wish, route.compartment, route.id or "", *surroundings)
+
+
+async def _found(context: Context, wish: SearchRequest, query: Query, cursor: str | None) -> Found:
+    """Read one page, its includes and its total from one snapshot."""
+    async with context.store.snapshot() as snapshot:
+        place = unseal(cursor, snapshot.head.log_id, query) if cursor is not None else None
+        count = _count(context, wish)
+        if count == 0:
+            total = await snapshot.count(query)
+            return Found(snapshot.head.log_id, snapshot.head.instant, Matches((), False), (), total, place)
+        page = Page(count, place.after if place else None, place.before if place else None)
+        matches = await snapshot.search(query, page)
+        extra = await included(snapshot, matches.matches, wish, context.registry, context.limits.includes)
+        total = await _total(context, snapshot, wish, query, matches, place)
+        return Found(snapshot.head.log_id, snapshot.head.instant, matches, extra, total, place)
+
+
+def _count(context: Context, wish: SearchRequest) -> int:
+    """Return how many matches the page holds; 0: the total only."""
+    if wish.summary == "count":
+        return 0
+    count = context.limits.page_default if wish.count is None else wish.count
+    return min(count, context.limits.page_maximum)
+
+
+async def _total(
+    context: Context, snapshot: Snapshot, wish: SearchRequest, query: Query, matches: Matches, place: Place | None
+) -> int | None:
+    """Return the exact total, or None: where it was not wanted, or would have taken too long."""
+    if place is None and not matches.more:
+        return len(matches.matches)
+    if place is not None and place.total is not None:
+        return place.total
+    if wish.total == "none":
+        return None
+    if wish.total == "accurate":
+        return await snapshot.count(query)
+    try:
+        return await snapshot.count(query, context.limits.count_seconds)
+    except QueryTimeout:
+        return None
+
+
+def _entries(context: Context, wish: SearchRequest, found: Found) -> list[Entry]:
+    entries = [_entry(context, wish, match.stored, "match") for match in found.matches.matches]
+    entries.extend(Entry(context.url(stored.key), stored.body, "include") for stored in found.included)
+    if wish.ignored:
+        told = [replace(issue, severity=Severity.WARNING) for issue in wish.ignored]
+        entries.append(Entry(None, serialize(operation_outcome(told)), "outcome"))
+    return entries
+
+
+def _entry(context: Context, wish: SearchRequest, stored: Stored, mode: str) -> Entry:
+    body = stored.body or b""
+    if wish.elements or wish.summary not in {None, "false"}:
+        body = serialize(subset(parse(body), context.registry, wish.summary, wish.elements))
+    return Entry(context.url(stored.key), body, mode)
+
+
+def _links(
+    context: Context, request: Request, wish: SearchRequest, query: Query, found: Found, cursor: str | None
+) -> list[tuple[str, str]]:
+    """Return ``self``, and where there are more pages ``first``, ``prev`` and ``next``; each keeps the whole query."""
+    path = request.path.strip("/").removesuffix("_search").rstrip("/")
+    base = f"{context.base}/{path}" if path else context.base
+
+    def link(relation: str, at: str | None) -> tuple[str, str]:
+        return relation, _url(base, (*wish.understood, (CURSOR, at)) if at else wish.understood)
+
+    def page(after: Cursor | None = None, before: Cursor | None = None) -> str:
+        return seal(Place(after, before, found.total), found.log_id, query)
+
+    links = [link("self", cursor)]
+    matches, place = found.matches.matches, found.place
+    backwards = place is not None and place.before is not None
+    if place is not None or found.matches.more:
+        links.append(link("first", None))
+    if matches and (found.matches.more if backwards else place is not None):
+        links.append(link("prev", page(before=matches[0].cursor)))
+    if matches and (backwards or found.matches.more):
+        links.append(link("next", page(after=matches[-1].cursor)))
+    return links
+
+
+def _url(base: str, given: Sequence[tuple[str, str]]) -> str:
+    query = "&".join(f"{quote(name, safe=_READABLE)}={quote(value, safe=_READABLE)}" for name, value in given)
+    return f"{base}?{query}" if query else base

@@ -21,6 +21,7 @@ from fhir_server.interactions.conditional import Moved, Question, ask, confirm, 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.draft import Draft, check, draft, refuse
 from fhir_server.interactions.headers import etag
+from fhir_server.interactions.own import OwnEntries
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
@@ -105,6 +106,8 @@ class Prepared:
 
     steps: list[Step] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    created: OwnEntries = field(default_factory=OwnEntries)
+    """What creates by criteria of the same transaction are found by."""
 
 
 class Linker(Protocol):
@@ -187,11 +190,20 @@ async def _resolve(context: Context, intent: Intent, snapshot: Snapshot, prepare
         return await _resolve_delete(context, intent, snapshot, prepared)
     question = await _asked(context, intent, snapshot, prepared)
     key = only(question, _deleted(prepared))
-    if intent.interaction is Interaction.CREATE and key is not None:
-        return Step(intent, (key,), existing=True)
     if intent.interaction is Interaction.CREATE:
-        return Step(intent, (Key(intent.type, context.new_id()),), fresh=True)
+        key = key or only(replace(question, keys=frozenset(prepared.created.matching(intent.type, question.where))))
+        return _resolve_create(context, intent, key, prepared)
     return Step(intent, (_conditionally_updated(context, intent, key),), fresh=key is None)
+
+
+def _resolve_create(context: Context, intent: Intent, match: Key | None, prepared: Prepared) -> Step:
+    """Spec: https://hl7.org/fhir/R4/http.html#ccreate. A later create by the same criteria finds the first."""
+    if match is not None:
+        return Step(intent, (match,), existing=True)
+    key = Key(intent.type, context.new_id())
+    if intent.at:
+        prepared.created.add(key, context.indexer.entries(intent.resource or {}))
+    return Step(intent, (key,), fresh=True)
 
 
 def _conditionally_updated(context: Context, intent: Intent, key: Key | None) -> Key:
@@ -297,13 +309,21 @@ _NO_SNAPSHOT: Final[Snapshot] = _NoSnapshot()  # type: ignore[assignment]
 
 def _apply(context: Context, step: Step, current: Mapping[Key, Stored], view: View, changes: list[Change]) -> Written:
     if step.existing:
-        stored = current.get(step.keys[0])
-        if stored is None or stored.is_deleted:
-            raise Moved
-        return Written(200, stored)
+        return Written(200, _found(step.keys[0], current, view, changes))
     if step.intent.interaction is Interaction.DELETE:
         return _delete(step, current, view, changes)
     return _put(context, step, current.get(step.keys[0]), view, changes)
+
+
+def _found(key: Key, current: Mapping[Key, Stored], view: View, changes: list[Change]) -> Stored:
+    """Return what a conditional create found: there already, or created by an entry before it."""
+    stored = current.get(key)
+    if stored is not None and stored.body is not None:
+        return stored
+    for change in changes:
+        if change.key == key:
+            return _stored(change, view)
+    raise Moved
 
 
 def _put(context: Context, step: Step, stored: Stored | None, view: View, changes: list[Change]) -> Written:
