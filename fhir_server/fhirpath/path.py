@@ -41,7 +41,8 @@ class Path:
 
         Empty means that the data does not say enough (a period of "2024" to "2024-03", a code that has only an
         extension): that violates nothing. Other validators count it as a violation, and so refuse such a period;
-        the price here is that ``abstract = true`` (vsd-9) is not violated where ``abstract`` is absent. Raises ``EvaluationError`` like a call.
+        the price here is that ``abstract = true`` (vsd-9) is not violated where ``abstract`` is absent.
+        Raises ``EvaluationError`` like a call.
         """
         if self._names_context:
             environment = environment.within(item)
