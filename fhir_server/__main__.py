@@ -16,15 +16,16 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine, MutableMapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
-from importlib import import_module
 from ipaddress import ip_address
 from time import sleep
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server import __version__, logs
 from fhir_server.settings import SETTINGS, Setting, Settings, SettingsError, StartError
@@ -37,28 +38,6 @@ _EXPECTED: Final = (StartError, StoreError)
 """What may stop a start without being a bug: its text is enough."""
 
 _log: Final = logging.getLogger("fhir_server")
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Coroutine[Any, Any, Message]]
-Send = Callable[[Message], Coroutine[Any, Any, None]]
-
-
-class Asgi(Protocol):
-    """https://asgi.readthedocs.io/en/stable/specs/main.html"""
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None: ...
-
-
-class _App(Protocol):
-    """What this command uses of ``fhir_server.app``, which is imported when needed: ``--help`` must be quick."""
-
-    def create(self) -> Asgi:
-        """Return the server for ``Settings.from_environment()``."""
-        ...
-
-    async def load_demo(self, settings: Settings, progress: Callable[[int, int], None]) -> None:
-        """Write what is missing of the demonstration; ``progress`` takes steps done and steps in all."""
-        ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,12 +64,12 @@ def _version(_options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     flags = {setting.name: text for setting in SETTINGS if (text := _text(getattr(options, setting.name))) is not None}
     settings = Settings.read(flags, os.environ)
+    signal.signal(signal.SIGTERM, _leave)
     with _listen(settings) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
         _export(settings)
         _prepare_store(settings)
         logging.config.dictConfig(_log_configuration(settings))
-        signal.signal(signal.SIGTERM, _leave)
         if not settings.is_loopback:
             _warn_exposed(settings)
         if settings.demo:
@@ -125,16 +104,17 @@ def _run(settings: Settings, listener: socket.socket) -> int:
                 return int(any(process.exitcode not in (0, -signal.SIGTERM) for process in supervisor.processes))
         return 1
     server = Server(config)
-    signal.signal(signal.SIGTERM, _stay)  # uvicorn raises the signal again after it drained
-    with suppress(SystemExit):
+    with suppress(SystemExit):  # once drained, uvicorn raises the signal again
         server.run([listener])
     return int(not server.started)
 
 
-def application() -> Asgi:
+def application() -> ASGIApp:
     """Return the app for one worker; ends the process if it cannot be made, so that it is not tried for ever."""
     try:
-        app = cast("_App", import_module("fhir_server.app")).create()
+        from fhir_server.app import create  # noqa: PLC0415 late: --help must be quick
+
+        app = create()
     except _EXPECTED as error:
         sys.exit(_refuse(error, 3))
     except Exception:
@@ -146,10 +126,10 @@ def application() -> Asgi:
 class _Startup:
     """Passes everything to the app; an expected failure of its start-up is one sentence, another one is logged."""
 
-    def __init__(self, app: Asgi) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
@@ -167,7 +147,7 @@ class _Startup:
             raise
 
 
-async def _rehearse(app: Asgi) -> bool:
+async def _rehearse(app: ASGIApp) -> bool:
     """Start the app and stop it again: the store is made once, and one process tells what is wrong, not each worker."""
     told: list[str] = []
     events = iter(("lifespan.startup", "lifespan.shutdown"))
@@ -186,14 +166,15 @@ async def _rehearse(app: Asgi) -> bool:
 def _load_demo(settings: Settings) -> None:
     from tqdm import tqdm  # noqa: PLC0415 only here
 
-    app = cast("_App", import_module("fhir_server.app"))
+    from fhir_server.app import load_demo  # noqa: PLC0415
+
     with tqdm(desc="Loading the demonstration", unit=" steps", disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        asyncio.run(app.load_demo(settings, show))
+        asyncio.run(load_demo(settings, show))
 
 
 # --- starting --------------------------------------------------------------------------------------------------------
@@ -249,10 +230,6 @@ def _log_configuration(settings: Settings) -> dict[str, Any]:
 
 def _leave(_number: int, _frame: object) -> None:
     sys.exit(0)
-
-
-def _stay(_number: int, _frame: object) -> None:
-    pass
 
 
 # --- what a person reads ---------------------------------------------------------------------------------------------
