@@ -40,14 +40,15 @@ Check: TypeAlias = Callable[[Any, dict[str, Any], "Scope"], Found]
 class Scope:
     """What checks must know of the resource around them."""
 
-    __slots__ = ("_environment", "conditional", "contained", "level", "resource", "root")
+    __slots__ = ("_environment", "conditional", "contained", "entries", "level", "resource", "root")
 
-    def __init__(self, root: dict[str, Any], conditional: bool = False, level: int = 0) -> None:
-        """``conditional``: whether a reference may be a search (``Patient?identifier=…``), as in a transaction."""
+    def __init__(self, root: dict[str, Any], conditional: bool, entries: bool, level: int = 0) -> None:
+        """``conditional``: whether a reference may be a search; ``entries``: whether to look into those of a Bundle."""
         self.root = root
         self.resource = root
         self.contained = _types_by_id(root["contained"]) if "contained" in root else {}
         self.conditional = conditional
+        self.entries = entries
         self.level = level
         self._environment: Environment | None = None
 

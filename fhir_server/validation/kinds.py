@@ -21,6 +21,9 @@ PRIMITIVES: Final = (  # noqa: SIM905 a list would take a line a name
 ).split()
 """The primitive types of R4. Spec: https://hl7.org/fhir/R4/datatypes.html#primitive"""
 
+FORMATTED: Final = [name for name in PRIMITIVES if name not in ("boolean", "string", "markdown", "xhtml")]
+"""Those with a format beyond their JSON type; what is wrong with XHTML is told by txt-1 and txt-2."""
+
 
 class Kind(NamedTuple):
     """What is common to all issues of one id."""
@@ -41,7 +44,7 @@ _TABLE: Final[dict[str, Kind]] = {
     "empty-array": Kind(IssueType.STRUCTURE, 400, "an array without items"),
     "type-object": Kind(IssueType.STRUCTURE, 400, "an object is expected"),
     **{f"type-{name}": Kind(IssueType.STRUCTURE, 400, f"not the JSON type of {name}") for name in PRIMITIVES},
-    **{f"format-{name}": Kind(IssueType.VALUE, 400, f"not in the format of {name}") for name in PRIMITIVES},
+    **{f"format-{name}": Kind(IssueType.VALUE, 400, f"not in the format of {name}") for name in FORMATTED},
     "string-blank": Kind(IssueType.VALUE, 400, "a string that is empty or all white space"),
     "string-character": Kind(IssueType.VALUE, 400, "a control character below U+0020, or half a surrogate pair"),
     "string-length": Kind(IssueType.TOO_LONG, 400, "a string of more than 1,048,576 characters"),

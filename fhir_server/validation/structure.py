@@ -146,7 +146,9 @@ class StructureChecks:
         type_ = value.get("resourceType")
         if type(type_) is not str or type_ not in self._structures.resource_types:
             return [wrong_type(value, type_)]
-        return self.of(type_)(value, owner, Scope(value, scope.conditional, scope.level))
+        if not scope.entries and scope.root["resourceType"] == "Bundle":
+            return None
+        return self.of(type_)(value, owner, Scope(value, scope.conditional, scope.entries, scope.level))
 
     def _contained(self, value: Any, owner: dict[str, Any], scope: Scope) -> Found:
         """Check a contained resource: its references are resolved in the resource that contains it."""

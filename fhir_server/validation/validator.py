@@ -11,6 +11,7 @@ from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.validation.faults import Fault, Found, Scope, mismatch
 from fhir_server.validation.invariants import Invariants
+from fhir_server.validation.second_opinion import SecondOpinion
 from fhir_server.validation.structure import StructureChecks, wrong_type
 
 MAX_ISSUES: Final = 200
@@ -23,7 +24,9 @@ ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
 class Validator:
     """Checks resources against base R4: structure, required codes, references, invariants, a second opinion."""
 
-    def __init__(self, structures: Structures, served: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, structures: Structures, served: frozenset[str] | None = None, *, second_opinion: bool = True
+    ) -> None:
         """``served``: the resource types accepted (beside the ``ENVELOPES``), None for all of R4.
 
         Raises ``ExpressionError`` if an invariant cannot be compiled.
@@ -31,12 +34,14 @@ class Validator:
         self._types = structures.resource_types
         self._served = self._types if served is None else served | ENVELOPES
         self._checks = StructureChecks(structures, Invariants(structures).rule)
+        self._second_opinion = SecondOpinion(structures) if second_opinion else None
 
-    def validate(self, resource: Any, *, conditional_references: bool = False) -> list[Issue]:
+    def validate(self, resource: Any, *, entries: bool = True, conditional_references: bool = False) -> list[Issue]:
         """Return what is wrong with a resource, perhaps nothing; never raises.
 
-        ``conditional_references``: whether references may be searches, as in a transaction not yet resolved.
-        See ``kinds`` for the ids of the issues, and for ``status_of``.
+        ``entries``: whether the resources in a Bundle are checked too; a caller that will validate each of them
+        says no. ``conditional_references``: whether references may be searches, as they may in a Bundle, until
+        a transaction resolves them. See ``kinds`` for the ids of the issues, and for ``status_of``.
         """
         if type(resource) is not dict:
             return _issues(mismatch("type-object", resource, "a resource: an object"), "Resource")
@@ -45,8 +50,21 @@ class Validator:
             return _issues([wrong_type(resource, type_)], "Resource")
         if type_ not in self._served:
             return _issues([Fault("resource-not-served", f"{type_} is not served here")], type_)
-        scope = Scope(resource, conditional_references or type_ == "Bundle")
-        return _issues(self._checks.of(type_)(resource, resource, scope), type_)
+        if type_ == "Bundle":
+            conditional_references = True
+        scope = Scope(resource, conditional_references, entries)
+        issues = _issues(self._checks.of(type_)(resource, resource, scope), type_)
+        if self._second_opinion is not None and not any(issue.is_error for issue in issues):
+            issues += self._second_opinion.issues(resource if entries else _without_entries(resource))
+        return issues
+
+
+def _without_entries(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return a Bundle without the resources in it; any other resource as it is."""
+    if resource["resourceType"] != "Bundle" or "entry" not in resource:
+        return resource
+    bare = [{name: value for name, value in entry.items() if name != "resource"} for entry in resource["entry"]]
+    return {**resource, "entry": [entry for entry in bare if entry]}
 
 
 def _issues(faults: Found, root: str) -> list[Issue]:
