@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from importlib.metadata import version
-from typing import Final
 from uuid import uuid4
 
 from fastapi import FastAPI
 
+from fhir_server import __version__
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.france import demo
 from fhir_server.interactions.context import Context, Limits
@@ -27,9 +26,6 @@ from fhir_server.settings import BASE_PATH, Settings
 from fhir_server.storage.protocol import Clock, Store, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
-
-DISTRIBUTION: Final = "fhir-server-cpts"
-
 
 def system_clock() -> int:
     """Return microseconds since the epoch."""
@@ -67,7 +63,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         finally:
             await store.close()
 
-    app = FastAPI(title="FHIR R4 server for the French CPTS", version=version(DISTRIBUTION), lifespan=lifespan)
+    app = FastAPI(title="FHIR R4 server for the French CPTS", version=__version__, lifespan=lifespan)
     app.state.store = store
     app.state.service = service
     app.include_router(health.router)
@@ -94,7 +90,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             bases=settings.bases,
             new_id=parts.new_id,
             clock=parts.clock,
-            software_version=version(DISTRIBUTION),
+            software_version=__version__,
             update_create=settings.update_create,
             limits=Limits(
                 page_default=settings.page_default,
