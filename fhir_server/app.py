@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fhir_server import __version__
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.france import demo
+from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Limits
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import Resource, parse
@@ -79,7 +80,7 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
 
 def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
     """Return the service over a store."""
-    registry = Registry.load(settings.types)
+    registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
     return Service(
         Context(
             store=store,

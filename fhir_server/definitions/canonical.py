@@ -10,7 +10,7 @@ from typing import Final
 HL7: Final = "http://hl7.org/fhir/"
 """The base of R4's own definitions."""
 
-OURS: Final = "https://fhir.cpts.example/"
+OURS: Final = "https://cpts.example.org/fhir/"
 """The base of the definitions that this project adds to R4: the one place that says so."""
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fhir_server.definitions.canonical import OURS
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM
 
 Json = dict[str, Any]
 
-CANONICAL = "https://cpts.example.org/fhir"
+CANONICAL = OURS.rstrip("/")
 """The base of the code systems and identifier systems that are ours."""
 
 TAG = {"system": f"{CANONICAL}/CodeSystem/demo", "code": "demo", "display": "Donnée de démonstration"}

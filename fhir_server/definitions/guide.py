@@ -1,0 +1,55 @@
+"""An implementation guide as the server sees it: what is added to R4. The one seam by which a guide plugs in.
+
+A guide's definitions are the resources in ``profiles/``: FHIR JSON that can be read and changed without Python.
+Spec: https://hl7.org/fhir/R4/implementationguide.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
+from fhir_server.model.formats import Resource, parse
+
+_PACKAGED: Final = Path(__file__).parent.parent / "profiles"
+_IN_REPOSITORY: Final = Path(__file__).parent.parent.parent / "profiles"
+PROFILES: Final = _PACKAGED if _PACKAGED.is_dir() else _IN_REPOSITORY
+"""Where this project's conformance resources are: inside of the wheel, or beside the package in a checkout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What one implementation guide adds to R4."""
+
+    name: str
+    parameters: tuple[SearchParameter, ...] = ()
+
+
+def load(name: str, folder: Path = PROFILES) -> Guide:
+    """Return the guide whose conformance resources stand in a folder. Raises ``ValueError`` naming a file that is bad."""
+    parameters: list[SearchParameter] = []
+    for file in sorted(folder.glob("SearchParameter-*.json")):
+        try:
+            parameters.extend(search_parameters(parse(file.read_bytes())))
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{file.name} is not a SearchParameter that can be used: {error!r}") from error
+    return Guide(name, tuple(parameters))
+
+
+def search_parameters(resource: Resource) -> Iterator[SearchParameter]:
+    """Yield the parameter that a SearchParameter resource defines, once for each of its bases.
+
+    Raises ``KeyError`` or ``ValueError`` where an element is missing or has another value than R4 allows.
+    """
+    for base in resource["base"]:
+        yield SearchParameter(
+            code=resource["code"],
+            type=SearchParameterType(resource["type"]),
+            base=base,
+            expression=resource["expression"],
+            url=resource["url"],
+            targets=frozenset(resource.get("target", ())),
+        )
