@@ -122,6 +122,13 @@ def test_items_carry_their_types_and_extras() -> None:
     ]
 
 
+def test_a_choice_with_extras_is_one_item() -> None:
+    beside = {"id": "a"}
+    item = Item({"url": "http://e", "valueCode": "a", "_valueCode": beside}, "Extension")
+    path = compile_path("value", "Extension", STRUCTURES)
+    assert path(item, Environment(item, item)) == [Item("a", "code", beside)]
+
+
 @pytest.mark.parametrize(
     ("type_", "code", "types"),
     [
