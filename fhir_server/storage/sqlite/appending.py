@@ -1,0 +1,95 @@
+"""What a commit writes: its changes, the current resources, their index entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fhir_server.search.query import IndexEntry
+from fhir_server.storage.protocol import SCHEMA, Change, Commit, Head, Stored, StoreError
+from fhir_server.storage.sqlite import entries as entry_rows
+from fhir_server.storage.sqlite.reading import Reading, address
+from fhir_server.storage.sqlite.schema import POSITIONS
+
+_INSERT_VERSION = "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_RESOURCE = "INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE_RESOURCE = """
+    UPDATE resource SET version = ?, address = ?, updated = ?, generation = ?, deleted = ? WHERE ordinal = ?
+"""
+_INSERT_COMMIT = "INSERT INTO commits VALUES (?, ?, ?, ?)"
+
+
+def size(change: Change) -> int:
+    """Return about how many bytes a change takes."""
+    return len(change.body or b"") + entry_rows.size(change.entries)
+
+
+class Appender:
+    """Appends to the log on the writer's connection, inside its transaction."""
+
+    def __init__(self, reading: Reading, definition_types: frozenset[str]) -> None:
+        self._reading = reading
+        self._connection = reading.connection
+        self._definition_types = definition_types
+
+    def add(self, changes: Sequence[Change], number: int, first: int, instant: int) -> bool:
+        """Write a plan's changes at (number, first …); return whether a definition is among them."""
+        if first + len(changes) > 1 << POSITIONS:
+            raise StoreError(f"a commit holds at most {1 << POSITIONS} changes")
+        defines = False
+        for position, change in enumerate(changes, first):
+            self._add(change, address(number, position), instant, change.entries)
+            defines = defines or change.key.type in self._definition_types
+        return defines
+
+    def close(self, number: int, instant: int, generation: int) -> None:
+        """Write the commit itself: nothing of a number counts without it."""
+        self._connection.execute(_INSERT_COMMIT, (number, instant, generation, SCHEMA))
+
+    def _add(self, change: Change | Stored, place: int, instant: int, entries: Iterable[IndexEntry]) -> None:
+        version, body = change.version, change.body
+        number = self._reading.names.add_type(change.key.type)
+        execute = self._connection.execute
+        row = execute(
+            "SELECT ordinal, version FROM resource WHERE type = ? AND id = ?", (number, change.key.id)
+        ).fetchone()
+        current = 0 if row is None else row[1]
+        if version != current + 1:
+            raise StoreError(f"{change.key}: version {version} cannot follow version {current}")
+        generation, deleted = change.generation, int(body is None)
+        execute(
+            _INSERT_VERSION, (place, number, change.key.id, version, str(change.interaction), instant, generation, body)
+        )
+        ordinal = place if row is None else row[0]
+        wanted = entry_rows.rows(self._reading.names, number, ordinal, () if body is None else entries)
+        if row is None:
+            execute(_INSERT_RESOURCE, (ordinal, number, change.key.id, version, place, instant, generation, deleted))
+            entry_rows.insert(self._connection, wanted)
+        else:
+            execute(_UPDATE_RESOURCE, (version, place, instant, generation, deleted, ordinal))
+            entry_rows.replace(self._connection, ordinal, wanted)
+
+    # --- verbatim ----------------------------------------------------------------------------------------------------
+
+    def copy(self, commits: Sequence[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
+        """Append commits as they are, into a store that no plan has written."""
+        head = self._reading.head()
+        (written,) = self._connection.execute("SELECT value FROM meta WHERE name = 'written'").fetchone()
+        if written:
+            raise StoreError("commits are appended verbatim only to a store that has never been written otherwise")
+        if head.number == 0:
+            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'log_id'", (log_id,))
+        elif head.log_id != log_id:
+            raise StoreError(f"this store holds the log {head.log_id}, not {log_id}")
+        for commit, entries in commits:
+            self._copy(commit, entries, head)
+            head = Head(log_id, commit.number, commit.instant, commit.generation, commit.schema)
+
+    def _copy(self, commit: Commit, entries: Sequence[tuple[IndexEntry, ...]], head: Head) -> None:
+        if commit.number != head.number + 1:
+            raise StoreError(f"commit {commit.number} cannot follow commit {head.number}")
+        if commit.schema > SCHEMA:
+            raise StoreError(f"commit {commit.number} has schema {commit.schema}; this program knows {SCHEMA}")
+        for position, (change, own) in enumerate(zip(commit.changes, entries, strict=True)):
+            self._add(change, address(commit.number, position), change.instant, own)
+        row = (commit.number, commit.instant, commit.generation, commit.schema)
+        self._connection.execute(_INSERT_COMMIT, row)

@@ -1,0 +1,62 @@
+"""Connections to the file, all set up alike. https://www.sqlite.org/pragma.html"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from fhir_server.search.query import RECORD_SEPARATOR
+from fhir_server.storage.sphere import metres
+
+BUSY_MILLISECONDS: Final = 5_000
+CACHE_KIBIBYTES: Final = 32_768
+CHECKPOINT_PAGES: Final = 4_000
+JOURNAL_BYTES: Final = 64_000_000
+STEPS_BETWEEN_CHECKS: Final = 20_000
+"""Instructions of SQLite's machine between two looks at the clock: a fraction of a millisecond."""
+
+
+def connect(path: Path, *, writes: bool = False) -> sqlite3.Connection:
+    """Open a connection for one thread at a time.
+
+    ``synchronous`` is FULL: what is acknowledged survives a power cut.
+    """
+    connection = sqlite3.connect(
+        path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS:d}")
+        connection.execute(f"PRAGMA cache_size = {-CACHE_KIBIBYTES:d}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA case_sensitive_like = ON")
+        if writes:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = FAST")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES:d}")
+            connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES:d}")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+        connection.create_function("metres", 4, metres, deterministic=True)
+        connection.create_function("part", 2, part, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def part(key: str, index: int) -> str | None:
+    """Return one part of a compound's key."""
+    parts = key.split(RECORD_SEPARATOR)
+    return parts[index] if index < len(parts) else None
+
+
+def limit_time(connection: sqlite3.Connection, seconds: float) -> None:
+    """Interrupt what runs on the connection once the seconds have passed."""
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: int(time.monotonic() > deadline), STEPS_BETWEEN_CHECKS)
+
+
+def unlimit_time(connection: sqlite3.Connection) -> None:
+    connection.set_progress_handler(None, 0)

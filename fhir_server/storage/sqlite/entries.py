@@ -1,0 +1,73 @@
+"""Index entries as rows of the four entry tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from fhir_server.search.query import Equality, IndexEntry, Point, Span, Text
+from fhir_server.storage.sqlite.names import KINDS, Kind, Names
+
+Row: TypeAlias = tuple[int | float | str, ...]
+"""(ordinal, field, values …)"""
+
+KIND: Final[dict[type[IndexEntry], Kind]] = {Equality: "equality", Text: "text", Span: "span", Point: "point"}
+
+INSERT: Final[dict[Kind, str]] = {
+    "equality": "INSERT INTO equality VALUES (?, ?, ?)",
+    "text": "INSERT INTO text VALUES (?, ?, ?, ?)",
+    "span": "INSERT INTO span VALUES (?, ?, ?, ?, ?)",
+    "point": "INSERT INTO point VALUES (?, ?, ?, ?)",
+}
+SELECT: Final[dict[Kind, str]] = {
+    "equality": "SELECT ordinal, field, value FROM equality WHERE ordinal = ?",
+    "text": "SELECT ordinal, field, folded, exact FROM text WHERE ordinal = ?",
+    "span": "SELECT ordinal, field, key, low, high FROM span WHERE ordinal = ?",
+    "point": "SELECT ordinal, field, latitude, longitude FROM point WHERE ordinal = ?",
+}
+DELETE: Final[dict[Kind, str]] = {
+    "equality": "DELETE FROM equality WHERE ordinal = ? AND field = ? AND value = ?",
+    "text": "DELETE FROM text WHERE ordinal = ? AND field = ? AND folded = ? AND exact = ?",
+    "span": "DELETE FROM span WHERE ordinal = ? AND field = ? AND key = ? AND low = ? AND high = ?",
+    "point": "DELETE FROM point WHERE ordinal = ? AND field = ? AND latitude = ? AND longitude = ?",
+}
+
+
+def size(entries: Iterable[IndexEntry]) -> int:
+    """Return about how many bytes the entries take: their texts, and 8 for each number."""
+    total = 0
+    for entry in entries:
+        for value in entry:
+            total += len(value) if isinstance(value, str) else 8
+    return total
+
+
+def rows(names: Names, type: int, ordinal: int, entries: Iterable[IndexEntry]) -> dict[Kind, set[Row]]:
+    """Return the rows of a resource's entries, each once."""
+    found: dict[Kind, set[Row]] = {}
+    for entry in entries:
+        kind = KIND[entry.__class__]
+        row = (ordinal, names.add_field(type, entry[0], kind), *entry[1:])
+        kept = found.get(kind)
+        if kept is None:
+            found[kind] = {row}
+        else:
+            kept.add(row)
+    return found
+
+
+def insert(connection: sqlite3.Connection, wanted: dict[Kind, set[Row]]) -> None:
+    for kind, new in wanted.items():
+        connection.executemany(INSERT[kind], new)
+
+
+def replace(connection: sqlite3.Connection, ordinal: int, wanted: dict[Kind, set[Row]]) -> None:
+    """Make the rows of a resource the wanted ones; those already there are left alone."""
+    for kind in KINDS:
+        old = set(connection.execute(SELECT[kind], (ordinal,)).fetchall())
+        new = wanted.get(kind, set())
+        if gone := old - new:
+            connection.executemany(DELETE[kind], gone)
+        if fresh := new - old:
+            connection.executemany(INSERT[kind], fresh)

@@ -1,0 +1,298 @@
+"""From a query to statements: where candidates come from, what is checked of each, in which order they are read.
+
+Candidates come from the conjunct whose index range is smallest, which is *measured*, by counting up to a bound: SQLite
+is never left to guess. A chain or ``_has`` is resolved from its selective end into plain values where that end is
+small, else checked from each candidate on. Where no conjunct is selective, an index is walked in the order wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final
+
+from fhir_server.search.query import (
+    RECORD_SEPARATOR,
+    And,
+    Cursor,
+    Equal,
+    Ids,
+    Keys,
+    Node,
+    Not,
+    Or,
+    Page,
+    Query,
+    References,
+    ReferredBy,
+    Spans,
+)
+from fhir_server.storage.protocol import Match, Matches
+from fhir_server.storage.sqlite.checks import Checks
+from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
+from fhir_server.storage.sqlite.reading import Reading
+from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
+from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
+
+FEW: Final = 100
+"""So few candidates that the rest is checked of each, and no chain is resolved for them."""
+STAGED: Final = 10_000
+"""The far end of a chain is resolved into at most so many values."""
+BOUNDS: Final = (1_000, 20_000)
+"""Index ranges are counted up to these; beyond the last, a range is not selective."""
+UNSELECTIVE: Final = BOUNDS[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where candidates come from (None: all of the type), how many rows that reads, and what remains to be checked."""
+
+    driver: Driver | None
+    size: int
+    rest: tuple[Node, ...]
+    whole: tuple[Node, ...]
+    """All conjuncts, chains resolved where they were."""
+
+
+class Planner:
+    """Plans and runs queries on one connection, inside the caller's transaction."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._connection = reading.connection
+        self._names = reading.names
+        self._drivers = Drivers(reading)
+
+    # --- what is asked -----------------------------------------------------------------------------------------------
+
+    def search(self, query: Query, page: Page) -> Matches:
+        """Return one page of a result."""
+        backward = page.before is not None
+        cursors: list[Cursor] = []
+        for name in dict.fromkeys(query.types):
+            cursors += self._cursors(name, query, page)
+        if len(query.types) > 1:
+            cursors.sort(key=ranking(query.sort), reverse=backward)  # type: ignore[arg-type]
+        more = len(cursors) > page.count
+        chosen = cursors[: page.count]
+        if backward:
+            chosen.reverse()
+        found = self._reading.by_ordinal([int(cursor[-1]) for cursor in chosen])  # type: ignore[arg-type]
+        return Matches(tuple(Match(found[cursor[-1]], cursor) for cursor in chosen), more)  # type: ignore[index]
+
+    def count(self, query: Query) -> int:
+        total = 0
+        for name in dict.fromkeys(query.types):
+            number = self._names.type(name)
+            if number is not None:
+                candidates = self._candidates(number, self.choose(number, query.where))
+                statement = build("SELECT count(DISTINCT ordinal) FROM ({})", candidates)
+                total += int(self._connection.execute(*statement).fetchone()[0])
+        return total
+
+    def _cursors(self, name: str, query: Query, page: Page) -> list[Cursor]:
+        """Return up to one more than a page of matches of one type, in the direction read."""
+        number = self._names.type(name)
+        if number is None:
+            return []
+        choice = self.choose(number, query.where)
+        return self._collect(number, choice, query, page)
+
+    def _collect(self, type: int, choice: Choice, query: Query, page: Page) -> list[Cursor]:
+        """Find every match, sort, cut."""
+        backward = page.before is not None
+        cursor = page.after if page.before is None else page.before
+        values = [sort_value(by, self._names, type, "c.ordinal") for by in query.sort]
+        columns = [f"k{index:d}" for index in range(len(values))]
+        named = "".join(f"{{}} AS {column}, " for column in columns)
+        rows = build(
+            f"SELECT {named}c.ordinal AS ordinal FROM (SELECT DISTINCT ordinal FROM ({{}})) c",  # noqa: S608
+            *values,
+            self._candidates(type, choice),
+        )
+        columns.append("ordinal")
+        limits = TRUE if cursor is None else keyset(query.sort, columns, cursor, backward=backward)
+        order = order_by(query.sort, columns, backward=backward)
+        statement = build(
+            f"SELECT {', '.join(columns)} FROM ({{}}) WHERE {{}} ORDER BY {order} LIMIT {{}}",  # noqa: S608
+            rows,
+            limits,
+            bind(page.count + 1),
+        )
+        return self._connection.execute(*statement).fetchall()
+
+    def _candidates(self, type: int, choice: Choice) -> Sql:
+        """Select the ordinals of all matches of a choice, perhaps several times each."""
+        name = self._names.type_name(type)
+        check = Checks(self._names).check(And(choice.rest), name, "c.ordinal")
+        if check == FALSE:
+            return NONE.sql
+        if choice.driver is None:
+            source = "SELECT c.ordinal FROM resource c INDEXED BY resource_type WHERE c.type = {} AND c.deleted = 0"
+            return build(source + ("" if check == TRUE else " AND {}"), bind(type), check)
+        if check == TRUE:
+            return choice.driver.sql
+        return build("SELECT c.ordinal FROM ({}) c WHERE {}", choice.driver.sql, check)
+
+    # --- where candidates come from ----------------------------------------------------------------------------------
+
+    def choose(self, type: int, where: Node) -> Choice:
+        """Choose the conjunct that candidates come from; chains are resolved only as long as none is selective."""
+        conjuncts = [self._expanded(node) for node in conjunction(where)]
+        best: tuple[int, int, Driver] | None = None
+        waiting = []
+        for place, node in enumerate(conjuncts):
+            if reaches_out(node):
+                waiting.append(place)
+            else:
+                best = self._better(best, place, self._ways(type, node))
+        waiting.sort(key=lambda place: isinstance(conjuncts[place], ReferredBy))
+        for place in waiting:
+            if best is not None and best[0] <= FEW:
+                break
+            conjuncts[place] = self._resolved(type, conjuncts[place])
+            best = self._better(best, place, self._ways(type, conjuncts[place]))
+        if best is None:
+            return Choice(None, UNSELECTIVE, tuple(conjuncts), tuple(conjuncts))
+        size, place, driver = best
+        return Choice(driver, size, tuple(conjuncts[:place] + conjuncts[place + 1 :]), tuple(conjuncts))
+
+    def _better(
+        self, best: tuple[int, int, Driver] | None, place: int, ways: Sequence[Driver]
+    ) -> tuple[int, int, Driver] | None:
+        for driver in ways:
+            size = self._size(driver, UNSELECTIVE if best is None else best[0])
+            if best is None or size < best[0]:
+                best = size, place, driver
+        return best
+
+    def _size(self, driver: Driver, bound: int) -> int:
+        """Count the rows that a driver reads, up to a bound."""
+        if driver is NONE:
+            return 0
+        found = 0
+        for limit in (*(each for each in BOUNDS if each < bound), bound):
+            statement = build("SELECT count(*) FROM ({} LIMIT {})", driver.rows, bind(limit))
+            found = int(self._connection.execute(*statement).fetchone()[0])
+            if found < limit:
+                break
+        return found
+
+    def _ways(self, type: int, node: Node) -> list[Driver]:
+        if isinstance(node, Or):
+            parts = []
+            for each in node.nodes:
+                choice = self.choose(type, each)
+                if choice.driver is None:
+                    return []
+                parts.append(Driver(self._candidates(type, choice), choice.driver.rows))
+            return [unite(parts)]
+        return self._drivers.drivers(node, type)
+
+    # --- chains ------------------------------------------------------------------------------------------------------
+
+    def _expanded(self, node: Node) -> Node:
+        """Write the keys of a compound out, if its parts are plain values and their product is not too large."""
+        if not isinstance(node, Spans) or not isinstance(node.keys, Keys):
+            return node
+        size = 1
+        choices: list[tuple[str, ...]] = []
+        for choice in node.keys.parts:
+            if isinstance(choice, References):
+                return node
+            choices.append(choice)
+            size *= len(choice)
+        if size > STAGED:
+            return node
+        return replace(node, keys=tuple(RECORD_SEPARATOR.join(parts) for parts in product(*choices)))
+
+    def _resolved(self, type: int, node: Node) -> Node:
+        """Replace what a node says of other resources by what they are, where they are not too many."""
+        if isinstance(node, Equal) and isinstance(node.values, References):
+            texts = self._texts(node.values)
+            return node if texts is None else Equal(node.parameter, texts)
+        if isinstance(node, Spans) and isinstance(node.keys, Keys):
+            parts: list[tuple[str, ...] | References] = []
+            for part in node.keys.parts:
+                texts = self._texts(part) if isinstance(part, References) else part
+                parts.append(part if texts is None else texts)
+            return self._expanded(replace(node, keys=Keys(tuple(parts))))
+        if isinstance(node, ReferredBy):
+            return self._referred(type, node)
+        return node
+
+    def _texts(self, references: References) -> tuple[str, ...] | None:
+        """Return the texts of references to what matches, or None if they are too many."""
+        number = self._names.type(references.type)
+        if number is None:
+            return ()
+        found = self._matching(number, references.where)
+        if found is None:
+            return None
+        rows = self._connection.execute(
+            *build("SELECT r.id FROM ({}) c CROSS JOIN resource r ON r.ordinal = c.ordinal LIMIT {}", found, _PAST)
+        ).fetchall()
+        return None if len(rows) > STAGED else tuple(f"{references.type}/{row[0]}" for row in rows)
+
+    def _matching(self, type: int, where: Node) -> Sql | None:
+        """Select what matches, one more than the bound at most; None if it is surely more."""
+        choice = self.choose(type, where)
+        if choice.size >= UNSELECTIVE and not choice.rest and choice.driver is not None and choice.driver.ordered:
+            return None
+        return build("SELECT DISTINCT ordinal FROM ({}) LIMIT {}", self._candidates(type, choice), _PAST)
+
+    def _referred(self, type: int, node: ReferredBy) -> Node:
+        other = self._names.type(node.type)
+        field = None if other is None else self._names.field(other, node.parameter, "equality")
+        if other is None or field is None:
+            return Ids(())
+        found = self._matching(other, node.where)
+        if found is None:
+            return node
+        rows = self._connection.execute(
+            *build(
+                "SELECT c.ordinal, e.value FROM ({}) c LEFT JOIN equality e ON e.ordinal = c.ordinal AND e.field = {}",
+                found,
+                bind(field),
+            )
+        ).fetchall()
+        if len({ordinal for ordinal, _ in rows}) > STAGED:
+            return node
+        prefix = f"{self._names.type_name(type)}/"
+        ids = {text[len(prefix) :] for _, text in rows if text is not None and text.startswith(prefix)}
+        return Ids(tuple(sorted(ids)))
+
+    def matching(self, name: str, where: Node, limit: int) -> list[int]:
+        """Return the ordinals of the first matches of a type, in order of creation."""
+        cursors = self._cursors(name, Query((name,), where), Page(limit))
+        return [int(cursor[-1]) for cursor in cursors[:limit]]  # type: ignore[arg-type]
+
+
+_PAST: Final = bind(STAGED + 1)
+
+
+def conjunction(node: Node) -> Iterator[Node]:
+    """Yield what must all hold."""
+    if isinstance(node, And):
+        for each in node.nodes:
+            yield from conjunction(each)
+    else:
+        yield node
+
+
+def reaches_out(node: Node) -> bool:
+    """Tell whether a node says something of other resources."""
+    match node:
+        case And(nodes) | Or(nodes):
+            return any(reaches_out(each) for each in nodes)
+        case Not(inner):
+            return reaches_out(inner)
+        case ReferredBy():
+            return True
+        case Equal(_, values):
+            return isinstance(values, References)
+        case Spans():
+            return isinstance(node.keys, Keys) and any(isinstance(part, References) for part in node.keys.parts)
+        case _:
+            return False

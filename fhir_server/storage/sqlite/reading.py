@@ -1,0 +1,171 @@
+"""What a connection sees, read by key: head, current versions, one version, histories, the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from fhir_server.model.interaction import Interaction
+from fhir_server.model.reference import Key
+from fhir_server.storage.protocol import SCHEMA, Address, Commit, Head, HistoryPage, Scope, Stored, Versions
+from fhir_server.storage.sqlite.names import Names
+from fhir_server.storage.sqlite.schema import POSITIONS
+from fhir_server.storage.sqlite.sql import Sql, among, bind, build, every
+
+INTERACTIONS: Final = {str(interaction): interaction for interaction in Interaction}
+MASK: Final = (1 << POSITIONS) - 1
+
+_CURRENT: Final = """
+    SELECT v.version, v.instant, v.interaction, v.body, v.address, r.generation
+    FROM resource r CROSS JOIN version v ON v.address = r.address
+    WHERE r.type = ? AND r.id = ?
+"""
+_VERSION: Final = """
+    SELECT version, instant, interaction, body, address, generation
+    FROM version WHERE type = ? AND id = ? AND version = ?
+"""
+_COLUMNS: Final = "type, id, version, instant, interaction, body, address, generation"
+_BY_ADDRESS: Final = f"SELECT {_COLUMNS} FROM version"  # noqa: S608
+
+
+def address(number: int, position: int = 0) -> int:
+    """Return an address as one integer."""
+    return (number << POSITIONS) | position
+
+
+class Reading:
+    """Reads on one connection; the caller holds the transaction that makes them agree."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.names = Names(connection)
+
+    def head(self) -> Head:
+        row = self.connection.execute(
+            "SELECT number, instant, generation, schema FROM commits ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        (log_id,) = self.connection.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone()
+        return Head(log_id, *(row or (0, 0, 0, SCHEMA)))
+
+    def read(self, key: Key) -> Stored | None:
+        number = self.names.type(key.type)
+        if number is None:
+            return None
+        row = self.connection.execute(_CURRENT, (number, key.id)).fetchone()
+        return None if row is None else stored(key, row)
+
+    def vread(self, key: Key, version: int) -> Stored | None:
+        number = self.names.type(key.type)
+        if number is None:
+            return None
+        row = self.connection.execute(_VERSION, (number, key.id, version)).fetchone()
+        return None if row is None else stored(key, row)
+
+    def versions(self, where: Sql) -> list[Stored]:
+        """Return changes by a condition on ``version``, with what follows it."""
+        name = self.names.type_name
+        found = self.connection.execute(f"{_BY_ADDRESS} {where.text}", where.values)
+        return [stored(Key(name(row[0]), row[1]), row[2:]) for row in found]
+
+    # --- histories ---------------------------------------------------------------------------------------------------
+
+    def history(self, scope: Scope, page: HistoryPage) -> Versions:
+        """Return one page of a history."""
+        limits = every(self._limits(page))
+        order = Sql(f"ORDER BY address {'ASC' if page.ascending else 'DESC'}")
+        count = bind(page.count + 1)
+        if scope.id is not None:
+            number = self.names.type(scope.type or "")
+            if number is None:
+                return Versions((), more=False)
+            found = self._instance(number, scope.id, page, limits, count)
+        elif scope.type is None and not scope.types:
+            found = self.versions(build("NOT INDEXED WHERE {} {} LIMIT {}", limits, order, count))
+        else:
+            found = []
+            for name in dict.fromkeys((scope.type,) if scope.type is not None else scope.types):
+                number = self.names.type(name)
+                if number is not None:
+                    where = build("INDEXED BY version_type WHERE type = {} AND {}", bind(number), limits)
+                    found += self.versions(build("{} {} LIMIT {}", where, order, count))
+            found.sort(key=lambda version: version.address, reverse=not page.ascending)
+        return Versions(tuple(found[: page.count]), more=len(found) > page.count)
+
+    def _instance(self, type: int, id: str, page: HistoryPage, limits: Sql, count: Sql) -> list[Stored]:
+        """Versions of one resource are numbered in the order of their addresses."""
+        where = [Sql("type = ?", (type,)), Sql("id = ?", (id,))]
+        if page.after is not None:
+            row = self.connection.execute(
+                "SELECT version FROM version WHERE address = ? AND type = ? AND id = ?",
+                (address(*page.after), type, id),
+            ).fetchone()
+            if row is not None:
+                where.append(Sql("version > ?" if page.ascending else "version < ?", row))
+        order = Sql(f"ORDER BY version {'ASC' if page.ascending else 'DESC'}")
+        conditions = every([*where, limits])
+        return self.versions(build("INDEXED BY version_instance WHERE {} {} LIMIT {}", conditions, order, count))
+
+    def _limits(self, page: HistoryPage) -> Iterable[Sql]:
+        """Instants never go back along the log, so they are ranges of addresses too."""
+        yield Sql("address >= 0")
+        if page.after is not None:
+            yield Sql("address > ?" if page.ascending else "address < ?", (address(*page.after),))
+        if page.since is not None:
+            first = self._first_at(page.since)
+            yield Sql("0") if first is None else Sql("address >= ?", (address(first),))
+        if page.before_instant is not None:
+            first = self._first_at(page.before_instant)
+            if first is not None:
+                yield Sql("address < ?", (address(first),))
+
+    def _first_at(self, instant: int) -> int | None:
+        row = self.connection.execute(
+            "SELECT number FROM commits WHERE instant >= ? ORDER BY instant, number LIMIT 1", (instant,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def commits(self, after: int, changes: int) -> list[Commit]:
+        """Return the next commits: as many as have about that many changes together, at least one if there is one."""
+        cuts = self.connection.execute(
+            "SELECT address FROM version WHERE address >= ? ORDER BY address LIMIT 1 OFFSET ?",
+            (address(after + 1), changes),
+        ).fetchone()
+        last = after + changes if cuts is None else max(after + 1, (int(cuts[0]) >> POSITIONS) - 1)
+        heads = self.connection.execute(
+            "SELECT number, instant, generation, schema FROM commits WHERE number > ? AND number <= ? ORDER BY number",
+            (after, last),
+        ).fetchall()
+        if not heads:
+            return []
+        until = address(heads[-1][0] + 1)
+        where = Sql("WHERE address >= ? AND address < ? ORDER BY address", (address(after + 1), until))
+        grouped: dict[int, list[Stored]] = {}
+        for change in self.versions(where):
+            grouped.setdefault(change.address.number, []).append(change)
+        return [
+            Commit(number, instant, generation, schema, tuple(grouped.get(number, ())))
+            for number, instant, generation, schema in heads
+        ]
+
+    def by_ordinal(self, ordinals: Sequence[int]) -> dict[int, Stored]:
+        """Return current resources by their place in the order of creation."""
+        where = among("r.ordinal", ordinals)
+        rows = self.connection.execute(
+            f"""
+            SELECT r.ordinal, v.type, v.id, v.version, v.instant, v.interaction, v.body, v.address, r.generation
+            FROM resource r CROSS JOIN version v ON v.address = r.address WHERE {where.text}
+            """,  # noqa: S608
+            where.values,
+        )
+        name = self.names.type_name
+        return {row[0]: stored(Key(name(row[1]), row[2]), row[3:]) for row in rows}
+
+
+def stored(key: Key, row: Sequence[Any]) -> Stored:
+    """Make a version of (version, instant, interaction, body, address, generation)."""
+    version, instant, interaction, body, place, generation = row
+    where = Address(place >> POSITIONS, place & MASK)
+    return Stored(key, version, instant, INTERACTIONS[interaction], body, where, generation)

@@ -1,0 +1,103 @@
+"""Pieces of SQL with the values they bind: no value ever becomes part of a statement's text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+Value: TypeAlias = str | int | float | None
+
+LISTED: Final = 40
+"""Longer lists are bound as one JSON array, so that statements stay few and short."""
+
+
+class Sql(NamedTuple):
+    """A piece of a statement: its text is ours alone, its values are bound."""
+
+    text: str
+    values: tuple[Value, ...] = ()
+
+
+TRUE: Final = Sql("1")
+FALSE: Final = Sql("0")
+
+
+def build(template: str, *parts: Sql) -> Sql:
+    """Put pieces into the ``{}`` of a template."""
+    values: list[Value] = []
+    for piece in parts:
+        values.extend(piece.values)
+    return Sql(template.format(*[piece.text for piece in parts]), tuple(values))
+
+
+def bind(value: Value) -> Sql:
+    return Sql("?", (value,))
+
+
+def join(separator: str, parts: Iterable[Sql], empty: Sql) -> Sql:
+    """Join pieces, each in parentheses; ``empty`` if there are none."""
+    pieces = list(parts)
+    if not pieces:
+        return empty
+    if len(pieces) == 1:
+        return pieces[0]
+    values: list[Value] = []
+    for piece in pieces:
+        values.extend(piece.values)
+    return Sql(f"({separator.join(f'({piece.text})' for piece in pieces)})", tuple(values))
+
+
+def every(parts: Iterable[Sql]) -> Sql:
+    """All hold. A constant never stays inside: SQLite would simplify the whole and no longer know a partial index."""
+    pieces = [piece for piece in parts if piece != TRUE]
+    return FALSE if FALSE in pieces else join(" AND ", pieces, TRUE)
+
+
+def some(parts: Iterable[Sql]) -> Sql:
+    pieces = [piece for piece in parts if piece != FALSE]
+    return TRUE if TRUE in pieces else join(" OR ", pieces, FALSE)
+
+
+def neither(piece: Sql) -> Sql:
+    """The contrary."""
+    return TRUE if piece == FALSE else FALSE if piece == TRUE else build("NOT ({})", piece)
+
+
+def among(column: str, values: Sequence[Value]) -> Sql:
+    """``column`` is one of the values."""
+    if not values:
+        return FALSE
+    if len(values) == 1:
+        return Sql(f"{column} = ?", (values[0],))
+    if len(values) <= LISTED:
+        return Sql(f"{column} IN ({', '.join('?' * len(values))})", tuple(values))
+    return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(values),))  # noqa: S608
+
+
+def union(selects: Sequence[Sql]) -> Sql:
+    """All rows of several selects; duplicates may remain."""
+    values: list[Value] = []
+    for select in selects:
+        values.extend(select.values)
+    return Sql(" UNION ALL ".join(select.text for select in selects), tuple(values))
+
+
+def successor(prefix: str) -> str | None:
+    """Return the least text greater than every text that starts with ``prefix``; None if there is none."""
+    while prefix:
+        code = ord(prefix[-1]) + 1
+        if code == 0xD800:
+            code = 0xE000
+        if code <= 0x10FFFF:
+            return prefix[:-1] + chr(code)
+        prefix = prefix[:-1]
+    return None
+
+
+def starts(column: str, prefix: str) -> Sql:
+    """``column`` starts with the prefix, as a range that an index serves."""
+    end = successor(prefix)
+    if end is None:
+        return Sql(f"{column} >= ?", (prefix,))
+    return Sql(f"{column} >= ? AND {column} < ?", (prefix, end))

@@ -1,0 +1,111 @@
+"""What a plan sees, on the writer's own connection: whatever it asks is answered at once, never by waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fhir_server.model.reference import Key
+from fhir_server.search.query import Equality, Node, Page, Query
+from fhir_server.storage.protocol import Head, HistoryPage, Matches, Scope, Stored, Versions
+from fhir_server.storage.sqlite.planner import Planner
+from fhir_server.storage.sqlite.reading import Reading
+from fhir_server.storage.sqlite.sql import among, bind, build
+
+
+class SqliteView:
+    """The head of the log as the plans before this one left it. Its methods are coroutines that never suspend."""
+
+    def __init__(self, reading: Reading, head: Head, instant: int) -> None:
+        self._reading = reading
+        self._planner = Planner(reading)
+        self._head = head
+        self._instant = instant
+
+    @property
+    def head(self) -> Head:
+        return self._head
+
+    @property
+    def instant(self) -> int:
+        return self._instant
+
+    @property
+    def number(self) -> int:
+        return self._head.number + 1
+
+    async def read(self, keys: Iterable[Key]) -> Mapping[Key, Stored]:
+        return read_all(self._reading, keys)
+
+    async def vread(self, key: Key, version: int) -> Stored | None:
+        return self._reading.vread(key, version)
+
+    async def history(self, scope: Scope, page: HistoryPage) -> Versions:
+        return self._reading.history(scope, page)
+
+    async def search(self, query: Query, page: Page) -> Matches:
+        return self._planner.search(query, page)
+
+    async def count(self, query: Query, seconds: float | None = None) -> int:  # the writer limits the plan's time
+        return self._planner.count(query)
+
+    async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
+        return references(self._reading, keys, parameter)
+
+    async def holders(self, lookups: Sequence[tuple[str, Equality]]) -> Sequence[tuple[Key, ...]]:
+        return [holders(self._reading, name, entry) for name, entry in lookups]
+
+    async def matching(self, type: str, where: Node, limit: int) -> tuple[Stored, ...]:
+        ordinals = self._planner.matching(type, where, limit)
+        found = self._reading.by_ordinal(ordinals)
+        return tuple(found[ordinal] for ordinal in ordinals)
+
+
+def read_all(reading: Reading, keys: Iterable[Key]) -> dict[Key, Stored]:
+    found = {}
+    for key in keys:
+        stored = reading.read(key)
+        if stored is not None:
+            found[key] = stored
+    return found
+
+
+def references(reading: Reading, keys: Sequence[Key], parameter: str) -> dict[Key, tuple[str, ...]]:
+    """Return the values of the equality entries of current resources, where they have some."""
+    by_type: dict[str, list[str]] = {}
+    for key in keys:
+        by_type.setdefault(key.type, []).append(key.id)
+    found: dict[Key, tuple[str, ...]] = {}
+    for name, ids in by_type.items():
+        number = reading.names.type(name)
+        field = None if number is None else reading.names.field(number, parameter, "equality")
+        if field is None:
+            continue
+        statement = build(
+            """
+            SELECT r.id, e.value FROM resource r INDEXED BY resource_key
+            CROSS JOIN equality e ON e.ordinal = r.ordinal AND e.field = {} WHERE r.type = {} AND {}
+            """,
+            bind(field),
+            bind(number),
+            among("r.id", ids),
+        )
+        for id_, value in reading.connection.execute(*statement):
+            key = Key(name, id_)
+            found[key] = (*found.get(key, ()), value)
+    return found
+
+
+def holders(reading: Reading, type: str, entry: Equality) -> tuple[Key, ...]:
+    """Return the current resources of a type that have the very entry, in order of creation."""
+    number = reading.names.type(type)
+    field = None if number is None else reading.names.field(number, entry.parameter, "equality")
+    if field is None:
+        return ()
+    rows = reading.connection.execute(
+        """
+        SELECT r.id FROM equality e INDEXED BY equality_value CROSS JOIN resource r ON r.ordinal = e.ordinal
+        WHERE e.field = ? AND e.value = ? ORDER BY e.ordinal
+        """,
+        (field, entry.value),
+    )
+    return tuple(Key(type, row[0]) for row in rows)
