@@ -37,6 +37,9 @@ class Decimal(decimal.Decimal):
         number.text = text
         return number
 
+    def __reduce__(self) -> tuple[type[Decimal], tuple[str]]:
+        return Decimal, (self.text,)  # another process must see the same text
+
 
 class _Refused(ValueError):
     """What JSON allows and FHIR does not, found while parsing."""
@@ -61,6 +64,8 @@ def parse(data: bytes) -> Json:
         raise _not_json(f"the body is not JSON: {_reason(error)} at {where}", "json-syntax") from None
     except _Refused as error:
         raise _not_json(f"the body is not FHIR JSON: {error}", "json-value") from None
+    except decimal.InvalidOperation:
+        raise _not_json("the body holds a number whose exponent is out of range", "json-value") from None
     except RecursionError:
         raise _not_json(f"the body is nested deeper than {MAX_DEPTH} levels", "json-depth") from None
     if _ESCAPED_SURROGATE_OR_NUL.search(data) or "\x00" in text:
@@ -91,7 +96,8 @@ def depth(text: str) -> int:
     return deepest
 
 
-_BRACKETS_AND_STRINGS: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS_AND_STRINGS: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string without end is taken whole: tried again from each of its quotes, it would cost its length squared."""
 
 
 def _reason(error: json.JSONDecodeError) -> str:

@@ -35,14 +35,12 @@ def local(text: str, bases: Sequence[str] = ()) -> Local | None:
 
     ``bases`` are without a final slash. Contained (``#id``), ``urn:`` and foreign absolute references are None.
     """
-    for base in bases:
-        if text.startswith(base) and text[len(base) : len(base) + 1] == "/":
-            text = text[len(base) + 1 :]
-            break
-    match = _LOCAL.fullmatch(text)
-    if match is None:
-        return None
-    return Local(Key(match["type"], match["id"]), match["version"])
+    rests = (text[len(base) + 1 :] for base in bases if text.startswith(f"{base}/"))
+    for rest in (text, *rests):
+        match = _LOCAL.fullmatch(rest)
+        if match is not None:
+            return Local(Key(match["type"], match["id"]), match["version"])
+    return None
 
 
 def type_named(text: str) -> str | None:
