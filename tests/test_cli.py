@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -82,10 +84,14 @@ def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subproces
     )
 
 
+def serving(mode: str, *flags: str, cwd: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started("-c", STAND_IN, mode, "serve", "--port", "0", *flags, cwd=cwd)
+
+
 @contextmanager
-def serving(mode: str, *flags: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", STAND_IN, mode, "serve", "--port", "0", *flags],
+        [sys.executable, *arguments],
         cwd=cwd,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -104,6 +110,18 @@ def port_of(process: subprocess.Popen[str]) -> int:
     line = process.stdout.readline()
     assert line.startswith(f"fhir-server {__version__} answers at http://127.0.0.1:"), line
     return int(line.rsplit(":", 1)[1].split("/")[0])
+
+
+def ask(url: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
+    parts = urlsplit(url)
+    assert parts.hostname
+    connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
+    headers = {"Content-Type": "application/fhir+json"} if body else {}
+    connection.request("POST" if body else "GET", url.partition(parts.netloc)[2], body, headers)
+    answer = connection.getresponse()
+    content = json.loads(answer.read())
+    connection.close()
+    return answer.status, content
 
 
 def test_help_explains_the_commands_with_examples() -> None:
@@ -238,3 +256,35 @@ def test_unexpected_error_is_logged_with_its_trace_and_without_its_text(tmp_path
     assert line["level"] == "error"
     assert line["exception"].splitlines()[-1] == "ValueError"
     assert "DUPONT" not in errors
+
+
+def test_demonstration_answers_its_three_requests_and_keeps_what_was_written(tmp_path: Path) -> None:
+    command = ("-m", "fhir_server", "serve", "--demo", "--port", "0")
+    with started(*command, cwd=tmp_path) as process:
+        base = f"http://127.0.0.1:{port_of(process)}/fhir"
+        assert process.stdout is not None
+        lines = [next(process.stdout) for _ in range(14)]
+        urls = [line.split("'")[1] for line in lines if line.startswith("  curl ")]
+        assert len(urls) == 3
+        for url in urls:
+            status, page = ask(url)
+            assert (status, page["resourceType"]) == (200, "Bundle"), url
+            assert page["total"] > 0, url
+        status, created = ask(f"{base}/Organization", b'{"resourceType": "Organization", "name": "Haut-Doubs"}')
+        assert status == 201
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    with started(*command, cwd=tmp_path) as process:
+        base = f"http://127.0.0.1:{port_of(process)}/fhir"
+        status, read = ask(f"{base}/Organization/{created['id']}")
+        assert (status, read["name"]) == (200, "Haut-Doubs")
+
+
+def test_two_workers_serve_one_store_and_end_with_0(tmp_path: Path) -> None:
+    with started("-m", "fhir_server", "serve", "--workers", "2", "--port", "0", cwd=tmp_path) as process:
+        base = f"http://127.0.0.1:{port_of(process)}/fhir"
+        for _ in range(6):
+            assert ask(f"{base}/Organization", b'{"resourceType": "Organization", "name": "Haut-Doubs"}')[0] == 201
+        assert ask(f"{base}/Organization?_summary=count")[1]["total"] == 6
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
