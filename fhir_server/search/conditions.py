@@ -1,0 +1,263 @@
+"""From one parameter's name and value to a condition: criterion, chain or reverse chain.
+
+Spec: https://hl7.org/fhir/R4/search.html#chaining, https://hl7.org/fhir/R4/search.html#has
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC
+from typing import Final
+
+from fhir_server.definitions.parameters import SearchParameter
+from fhir_server.definitions.registry import Registry
+from fhir_server.search.criteria import (
+    MODIFIERS,
+    REFUSED_MODIFIERS,
+    REFUSED_PARAMETERS,
+    Chain,
+    Condition,
+    Criterion,
+    Has,
+    Kind,
+    SearchLimits,
+)
+from fhir_server.search.leaves import codes_of, leaves
+from fhir_server.search.problems import Problem, bad_code, bad_value, no_such, refused, too_many
+from fhir_server.search.values import (
+    ReferenceValue,
+    StringValue,
+    TokenValue,
+    UriValue,
+    Value,
+    parse_date,
+    parse_missing,
+    parse_near,
+    parse_number,
+    parse_of_type,
+    parse_quantity,
+    parse_token,
+    split,
+    unescape,
+)
+
+SPECIAL_VALUES: Final = frozenset(
+    ("http://hl7.org/fhir/special-values", "http://terminology.hl7.org/CodeSystem/special-values")
+)
+"""The code system of booleans, which nobody writes."""
+
+
+class Conditions:
+    """Reads conditions against the definitions of a registry."""
+
+    def __init__(self, registry: Registry, limits: SearchLimits, refuse_codes: bool) -> None:
+        self.registry = registry
+        self.limits = limits
+        self.refuse_codes = refuse_codes
+
+    def parameters(self, types: tuple[str, ...]) -> Mapping[str, SearchParameter]:
+        """Return the search parameters that all the types have, by code."""
+        first, *others = (self.registry.parameters(type_) for type_ in types)
+        if not others:
+            return first
+        shared: dict[str, SearchParameter] = {}
+        for code, parameter in first.items():
+            same = [other.get(code) for other in others]
+            if all(one is not None and one.type is parameter.type for one in same):
+                targets = [parameter.targets, *(one.targets for one in same if one is not None)]
+                union = frozenset().union(*targets) if all(targets) else frozenset[str]()
+                shared[code] = replace(parameter, targets=union)
+        return shared
+
+    def read(
+        self, types: tuple[str, ...], name: str, text: str, origin: str = "", depth: int = 0, also: Iterable[str] = ()
+    ) -> Condition:
+        """Return the condition of ``name=text`` on resources of ``types``.
+
+        ``origin`` is the whole name the client sent, for messages; ``also`` are names that are valid there beside
+        search parameters. Raises ``Problem``.
+        """
+        origin = origin or name
+        if depth > self.limits.depth:
+            raise too_many(origin, "links of chains and _has (or more)", depth, self.limits.depth)
+        if name.startswith("_has:"):
+            return self._has(types, name, text, origin, depth)
+        head, dot, rest = name.partition(".")
+        code, colon, modifier = head.partition(":")
+        parameter = self._parameter(types, code, origin, also)
+        if dot:
+            return self._chain(types, parameter, modifier if colon else None, rest, text, origin, depth)
+        if colon and not modifier:
+            raise refused(origin, f"the empty modifier of {code}", _modifiers(parameter))
+        return self._criterion(types, parameter, modifier or None, text, origin)
+
+    def _parameter(self, types: tuple[str, ...], code: str, origin: str, also: Iterable[str]) -> SearchParameter:
+        if code in REFUSED_PARAMETERS:
+            raise refused(origin, f"the parameter {code}", REFUSED_PARAMETERS[code], is_unknown=True)
+        parameters = self.parameters(types)
+        parameter = parameters.get(code)
+        if parameter is None:
+            where = f"search parameter of {types[0]}" if len(types) == 1 else "search parameter common to these types"
+            raise no_such(origin, where, code, (*parameters, "_has", *also), is_unknown=True)
+        if parameter.type is Kind.COMPOSITE:
+            raise refused(origin, f"the composite parameter {code}", "composites are not supported", is_unknown=True)
+        return parameter
+
+    # --- chains
+
+    def _chain(
+        self,
+        types: tuple[str, ...],
+        parameter: SearchParameter,
+        filter_: str | None,
+        rest: str,
+        text: str,
+        origin: str,
+        depth: int,
+    ) -> Chain:
+        if parameter.type is not Kind.REFERENCE:
+            raise refused(origin, f"a chain through {parameter.code}", f"it is a {parameter.type}, not a reference")
+        targets: dict[str, tuple[Condition, ...]] = {}
+        problems: list[Problem] = []
+        for target in self._targets(parameter, filter_, origin):
+            try:
+                targets[target] = (self.read((target,), rest, text, origin, depth + 1),)
+            except Problem as problem:
+                problems.append(problem)
+        if not targets:
+            known = [problem for problem in problems if not problem.is_unknown]
+            raise (known or problems)[0]
+        return Chain(types, parameter, targets)
+
+    def _targets(self, parameter: SearchParameter, filter_: str | None, origin: str) -> list[str]:
+        possible = parameter.targets & self.registry.types if parameter.targets else self.registry.types
+        if filter_ is None:
+            if not possible:
+                valid = ", ".join(sorted(parameter.targets))
+                raise refused(origin, f"a chain through {parameter.code}", f"its targets are not served: {valid}")
+            return sorted(possible)
+        if filter_ not in possible:
+            raise no_such(origin, f"served target of {parameter.code}", filter_, possible, is_unknown=False)
+        return [filter_]
+
+    def _has(self, types: tuple[str, ...], name: str, text: str, origin: str, depth: int) -> Has:
+        parts = name.split(":", 3)
+        if len(parts) != 4 or not all(parts):
+            raise bad_value(origin, "_has is written _has:Type:reference:parameter=value")
+        _, type_, code, rest = parts
+        if type_ not in self.registry.types:
+            raise no_such(origin, "resource type", type_, self.registry.types, is_unknown=True)
+        parameters = self.registry.parameters(type_)
+        parameter = parameters.get(code)
+        if parameter is None or parameter.type is not Kind.REFERENCE:
+            references = [known for known, one in parameters.items() if one.type is Kind.REFERENCE]
+            raise no_such(origin, f"reference parameter of {type_}", code, references, is_unknown=parameter is None)
+        if parameter.targets and not parameter.targets & frozenset(types):
+            raise bad_value(origin, f"{type_}:{code} refers to {', '.join(sorted(parameter.targets))} only")
+        return Has(type_, parameter, (self.read((type_,), rest, text, origin, depth + 1),))
+
+    # --- criteria
+
+    def _criterion(
+        self, types: tuple[str, ...], parameter: SearchParameter, modifier: str | None, text: str, origin: str
+    ) -> Criterion:
+        if modifier is not None:
+            self._check_modifier(types, parameter, modifier, origin)
+        if not text:
+            raise bad_value(origin, "a value is missing")
+        parts = split(text, ",")
+        if len(parts) > self.limits.values:
+            raise too_many(origin, "values", len(parts), self.limits.values)
+        if modifier == "missing" and len(parts) > 1:
+            raise bad_value(origin, "missing takes true or false")
+        parse = _parser(parameter.type, modifier)
+        values: list[Value] = []
+        for part in parts:
+            if not part:
+                raise bad_value(origin, "a value between commas is empty; a comma inside a value is written \\,")
+            if len(part) > self.limits.value_length:
+                raise too_many(origin, "characters of a value", len(part), self.limits.value_length)
+            if "\x00" in part or any("\ud800" <= letter <= "\udfff" for letter in part):
+                raise bad_value(origin, "a value holds U+0000 or half a surrogate pair")
+            try:
+                values.append(parse(part))
+            except ValueError as error:
+                raise bad_value(origin, str(error)) from None
+        criterion = Criterion(types, parameter, modifier, tuple(dict.fromkeys(values)))
+        self._check_codes(criterion, origin)
+        return criterion
+
+    def _check_modifier(self, types: tuple[str, ...], parameter: SearchParameter, modifier: str, origin: str) -> None:
+        kind = parameter.type
+        reason = REFUSED_MODIFIERS.get((kind, modifier))
+        if reason:
+            raise refused(origin, f"the modifier :{modifier} of {parameter.code}", reason)
+        if modifier in MODIFIERS[kind]:
+            found = [leaf for type_ in types for leaf in leaves(parameter, type_, self.registry.structures)]
+            if modifier == "of-type" and found and all(leaf.type != "Identifier" for leaf in found):
+                raise refused(origin, f"the modifier :of-type of {parameter.code}", "it is for identifiers")
+            if parameter.code in ("_id", "_lastUpdated") and modifier in ("text", "of-type"):
+                raise refused(origin, f"the modifier :{modifier} of {parameter.code}", _modifiers(parameter))
+            return
+        if kind is Kind.REFERENCE and modifier[:1].isupper():
+            possible = parameter.targets or self.registry.structures.resource_types
+            if modifier not in possible:
+                raise no_such(origin, f"target of {parameter.code}", modifier, possible, is_unknown=False)
+            return
+        raise refused(origin, f"the modifier :{modifier[:60]} of {parameter.code}", _modifiers(parameter))
+
+    def _check_codes(self, criterion: Criterion, origin: str) -> None:
+        """Refuse what no resource can have: a code outside a required binding, a boolean that is none."""
+        tokens = [value for value in criterion.values if isinstance(value, TokenValue)]
+        if not tokens or criterion.modifier not in (None, "not"):
+            return
+        structures = self.registry.structures
+        found = [leaf for type_ in criterion.types for leaf in leaves(criterion.parameter, type_, structures)]
+        if found and all(leaf.type == "boolean" for leaf in found):
+            if any(token.code not in ("true", "false") or not _is_boolean_system(token.system) for token in tokens):
+                raise bad_value(origin, "a boolean: true or false")
+            return
+        codes = codes_of(tuple(found), structures)
+        if codes and self.refuse_codes and any(token.code and token.code not in codes for token in tokens):
+            raise bad_code(origin, codes)
+
+
+def _is_boolean_system(system: str | None) -> bool:
+    return not system or system in SPECIAL_VALUES
+
+
+def _modifiers(parameter: SearchParameter) -> str:
+    names = [f":{name}" for name in MODIFIERS[parameter.type]]
+    if parameter.code in ("_id", "_lastUpdated"):
+        names = [name for name in names if name in (":not", ":missing")]
+    if parameter.type is Kind.REFERENCE:
+        names += [f":{target}" for target in sorted(parameter.targets)] or [":Type"]
+    return f"a {parameter.type} has {', '.join(names) or 'no modifiers'}"
+
+
+def _parser(kind: Kind, modifier: str | None) -> Callable[[str], Value]:
+    """Return what reads one value, its escapes still in it."""
+    by_modifier: dict[str | None, Callable[[str], Value]] = {
+        "missing": parse_missing,
+        "of-type": parse_of_type,
+        "identifier": parse_token,
+        "text": _parse_string,
+    }
+    return by_modifier.get(modifier) or _PARSERS[kind]
+
+
+def _parse_string(text: str) -> StringValue:
+    return StringValue(unescape(text))
+
+
+_PARSERS: Final[Mapping[Kind, Callable[[str], Value]]] = {
+    Kind.STRING: _parse_string,
+    Kind.TOKEN: parse_token,
+    Kind.REFERENCE: lambda text: ReferenceValue(unescape(text)),
+    Kind.URI: lambda text: UriValue(unescape(text)),
+    Kind.DATE: lambda text: parse_date(unescape(text), UTC),
+    Kind.NUMBER: parse_number,
+    Kind.QUANTITY: parse_quantity,
+    Kind.SPECIAL: parse_near,
+}
