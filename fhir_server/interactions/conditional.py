@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 from fhir_server.interactions.context import Context
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, PreconditionFailed
+from fhir_server.search.criteria import RESULT_PARAMETERS
 from fhir_server.search.plan import plan as plan_search
 from fhir_server.search.query import Equal, Equality, Node, Page, Query
 from fhir_server.search.request import parse_search
@@ -22,6 +23,7 @@ LISTED: Final = 10
 """How many matches the text of a 412 names."""
 
 _NO_CRITERIA: Final = frozenset({"_format", "_pretty"})
+"""Understood everywhere; they say nothing of the resource."""
 
 
 class Moved(Exception):
@@ -52,6 +54,11 @@ def criteria(context: Context, type_: str, query: str, what: str) -> Node:
     """Return what criteria such as ``identifier=system|value`` ask. Raises ``BadRequest`` where there are none."""
     given = [(name, value) for name, value in pairs(query) if name not in _NO_CRITERIA]
     request = parse_search(context.registry, (type_,), given, strict=True)
+    for name, _ in given:
+        if name.partition(":")[0] in RESULT_PARAMETERS:
+            raise BadRequest(
+                Issue(IssueType.INVALID, f"{name} is no criterion of {what}", (f"http.{name}",), id="criteria-result")
+            )
     if not request.criteria:
         raise BadRequest(Issue(IssueType.REQUIRED, f"{what} needs search criteria", id="criteria-missing"))
     return plan_search(request, context.registry, context.zone, context.bases, context.clock()).where

@@ -35,6 +35,9 @@ _READABLE: Final = "/:|,.-_~$*!()'@"
 """What stays as it is in a link's query besides letters and digits."""
 
 
+_NONE: Final = Matches((), False)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """One page and all that a searchset says of it."""
@@ -42,11 +45,14 @@ class Found:
     log_id: str
     instant: int
     """Of the head of the log."""
-    matches: Matches
-    included: Sequence[Stored]
-    total: int | None
+    now: int
+    """What ``ap`` is measured from."""
+    cursor: str | None
     place: Place | None
-    """Where the page started; None is the first."""
+    """Where the page starts; None is the first."""
+    matches: Matches = _NONE
+    included: Sequence[Stored] = ()
+    total: int | None = None
 
 
 async def search(context: Context, request: Request, route: Route) -> Response:
@@ -61,9 +67,8 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     wish = parse_search(
         context.registry, _types(context, route), [pair for pair in given if pair[0] != CURSOR], strict=strict
     )
-    query = _query(context, route, wish)
-    found = await _found(context, wish, query, cursors[0] if cursors else None)
-    links = _links(context, request, wish, query, found, cursors[0] if cursors else None)
+    found = await _found(context, route, wish, cursors[0] if cursors else None)
+    links = _links(context, route, wish, found)
     pieces = bundle(
         "searchset",
         _entries(context, wish, found),
@@ -83,26 +88,34 @@ def _types(context: Context, route: Route) -> tuple[str, ...]:
     return tuple(sorted(context.registry.types))
 
 
-def _query(context: Context, route: Route, wish: SearchRequest) -> Query:
-    surroundings = (context.registry, context.zone, context.bases, context.clock())
+def _query(context: Context, route: Route, wish: SearchRequest, now: int) -> Query:
+    surroundings = (context.registry, context.zone, context.bases, now)
     if route.compartment is None:
         return plan(wish, *surroundings)
     return compartment_query(wish, route.compartment, route.id or "", *surroundings)
 
 
-async def _found(context: Context, wish: SearchRequest, query: Query, cursor: str | None) -> Found:
+def _secret(log_id: str, route: Route) -> str:
+    """What seals a cursor: it is of no use in another compartment."""
+    return f"{log_id} {route.compartment}/{route.id}"
+
+
+async def _found(context: Context, route: Route, wish: SearchRequest, cursor: str | None) -> Found:
     """Read one page, its includes and its total from one snapshot."""
     async with context.store.snapshot() as snapshot:
-        place = unseal(cursor, snapshot.head.log_id, query) if cursor is not None else None
+        head = snapshot.head
+        place = unseal(cursor, _secret(head.log_id, route), wish) if cursor is not None else None
+        now = context.clock() if place is None or place.now is None else place.now
+        query = _query(context, route, wish, now)
+        found = Found(head.log_id, head.instant, now, cursor, place)
         count = _count(context, wish)
         if count == 0:
-            total = await snapshot.count(query)
-            return Found(snapshot.head.log_id, snapshot.head.instant, Matches((), False), (), total, place)
+            return replace(found, total=await snapshot.count(query))
         page = Page(count, place.after if place else None, place.before if place else None)
         matches = await snapshot.search(query, page)
         extra = await included(snapshot, matches.matches, wish, context.registry, context.limits.includes)
         total = await _total(context, snapshot, wish, query, matches, place)
-        return Found(snapshot.head.log_id, snapshot.head.instant, matches, extra, total, place)
+        return replace(found, matches=matches, included=extra, total=total)
 
 
 def _count(context: Context, wish: SearchRequest) -> int:
@@ -147,20 +160,20 @@ def _entry(context: Context, wish: SearchRequest, stored: Stored, mode: str) -> 
     return Entry(context.url(stored.key), body, mode)
 
 
-def _links(
-    context: Context, request: Request, wish: SearchRequest, query: Query, found: Found, cursor: str | None
-) -> list[tuple[str, str]]:
+def _links(context: Context, route: Route, wish: SearchRequest, found: Found) -> list[tuple[str, str]]:
     """Return ``self``, and where there are more pages ``first``, ``prev`` and ``next``; each keeps the whole query."""
-    path = request.path.strip("/").removesuffix("_search").rstrip("/")
+    path = "/".join(part for part in (route.compartment, route.id, route.type) if part)
+    if route.compartment is not None and route.type is None:
+        path += "/*"
     base = f"{context.base}/{path}" if path else context.base
 
     def link(relation: str, at: str | None) -> tuple[str, str]:
         return relation, _url(base, (*wish.understood, (CURSOR, at)) if at else wish.understood)
 
     def page(after: Cursor | None = None, before: Cursor | None = None) -> str:
-        return seal(Place(after, before, found.total), found.log_id, query)
+        return seal(Place(after, before, found.total, found.now), _secret(found.log_id, route), wish)
 
-    links = [link("self", cursor)]
+    links = [link("self", found.cursor)]
     matches, place = found.matches.matches, found.place
     backwards = place is not None and place.before is not None
     if place is not None or found.matches.more:
