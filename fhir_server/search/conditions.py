@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/search.html#chaining, https://hl7.org/fhir/R4/sear
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC
@@ -24,7 +25,7 @@ from fhir_server.search.criteria import (
     SearchLimits,
 )
 from fhir_server.search.leaves import codes_of, leaves
-from fhir_server.search.problems import Problem, bad_code, bad_value, no_such, refused, too_many
+from fhir_server.search.problems import BoundPassed, Problem, bad_code, bad_value, no_such, refused, too_many
 from fhir_server.search.values import (
     ReferenceValue,
     StringValue,
@@ -47,6 +48,9 @@ SPECIAL_VALUES: Final = frozenset(
 )
 """The code system of booleans, which nobody writes."""
 
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+"""What no FHIR string holds: control characters apart from tab and line ends, halves of surrogate pairs."""
+
 
 class Conditions:
     """Reads conditions against the definitions of a registry."""
@@ -55,6 +59,7 @@ class Conditions:
         self.registry = registry
         self.limits = limits
         self.refuse_codes = refuse_codes
+        self._paths = 0
 
     def parameters(self, types: tuple[str, ...]) -> Mapping[str, SearchParameter]:
         """Return the search parameters that all the types have, by code."""
@@ -80,7 +85,11 @@ class Conditions:
         """
         origin = origin or name
         if depth > self.limits.depth:
-            raise too_many(origin, "links of chains and _has (or more)", depth, self.limits.depth)
+            raise too_many(origin, "links of chains and _has, or more", depth, self.limits.depth)
+        self._paths += 1
+        if self._paths > self.limits.paths:
+            what = "conditions on target types, or more; name the types of chains (actor:Practitioner.name)"
+            raise too_many(origin, what, self._paths, self.limits.paths)
         if name.startswith("_has:"):
             return self._has(types, name, text, origin, depth)
         head, dot, rest = name.partition(".")
@@ -123,6 +132,8 @@ class Conditions:
         for target in self._targets(parameter, filter_, origin):
             try:
                 targets[target] = (self.read((target,), rest, text, origin, depth + 1),)
+            except BoundPassed:
+                raise
             except Problem as problem:
                 problems.append(problem)
         if not targets:
@@ -178,8 +189,8 @@ class Conditions:
                 raise bad_value(origin, "a value between commas is empty; a comma inside a value is written \\,")
             if len(part) > self.limits.value_length:
                 raise too_many(origin, "characters of a value", len(part), self.limits.value_length)
-            if "\x00" in part or any("\ud800" <= letter <= "\udfff" for letter in part):
-                raise bad_value(origin, "a value holds U+0000 or half a surrogate pair")
+            if _FORBIDDEN.search(part):
+                raise bad_value(origin, "a value holds a control character or half a surrogate pair")
             try:
                 values.append(parse(part))
             except ValueError as error:
@@ -243,12 +254,20 @@ def _parser(kind: Kind, modifier: str | None) -> Callable[[str], Value]:
         "of-type": parse_of_type,
         "identifier": parse_token,
         "text": _parse_string,
+        "above": _parse_url,
+        "below": _parse_url,
     }
     return by_modifier.get(modifier) or _PARSERS[kind]
 
 
 def _parse_string(text: str) -> StringValue:
     return StringValue(unescape(text))
+
+
+def _parse_url(text: str) -> UriValue:
+    if text.lower().startswith("urn:"):
+        raise ValueError("above and below are for URLs; a URN has no hierarchy")
+    return UriValue(unescape(text))
 
 
 _PARSERS: Final[Mapping[Kind, Callable[[str], Value]]] = {

@@ -99,6 +99,8 @@ class SearchLimits:
     """Characters of one alternative."""
     depth: int = 10
     """Links of a chain and of ``_has``, together."""
+    paths: int = 500
+    """Conditions of one search, those counted that a chain of open type has on each target type."""
     includes: int = 50
     """``_include`` and ``_revinclude`` of one search."""
     sorts: int = 8

@@ -23,6 +23,10 @@ class Problem(Exception):
         self.is_unknown = is_unknown
 
 
+class BoundPassed(Problem):
+    """A bound on the cost of a search is passed."""
+
+
 def no_such(parameter: str, noun: str, received: str, valid: Iterable[str], is_unknown: bool) -> Problem:
     """Return the problem of a name that does not exist, with the nearest that does and the list of all."""
     known = sorted(valid)
@@ -51,10 +55,10 @@ def bad_code(parameter: str, codes: Iterable[str]) -> Problem:
     return Problem(Issue(IssueType.CODE_INVALID, text, (_where(parameter),), id="search-code"))
 
 
-def too_many(parameter: str, what: str, received: int, bound: int) -> Problem:
+def too_many(parameter: str, what: str, received: int, bound: int) -> BoundPassed:
     """Return the problem of a bound that is passed; the text gives both figures."""
     text = f"{received} {what}; the bound is {bound}"
-    return Problem(Issue(IssueType.TOO_COSTLY, text, (_where(parameter),), id="search-bound"))
+    return BoundPassed(Issue(IssueType.TOO_COSTLY, text, (_where(parameter),), id="search-bound"))
 
 
 def _nearest(received: str, known: list[str]) -> str | None:
