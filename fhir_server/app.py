@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from uuid import uuid4
 
 from fastapi import FastAPI
+from starlette.routing import Mount, Route
 
 from fhir_server import __version__
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
@@ -64,11 +65,14 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         finally:
             await store.close()
 
-    app = FastAPI(title="FHIR R4 server for the French CPTS", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="FHIR R4 server for the French CPTS", version=__version__, lifespan=lifespan, redirect_slashes=False
+    )
     app.state.store = store
     app.state.service = service
     app.include_router(health.router)
-    app.mount(BASE_PATH, FhirApi(service, BASE_PATH, settings.header_bytes))
+    api = FhirApi(service, BASE_PATH, settings.header_bytes)
+    app.router.routes.extend((Route(BASE_PATH, api), Mount(BASE_PATH, api)))
     return app
 
 

@@ -14,6 +14,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.history import history
+from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read, vread
 from fhir_server.interactions.routes import Route, route
 from fhir_server.interactions.search import search
@@ -38,6 +39,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.VREAD: vread,
     Interaction.CREATE: create,
     Interaction.UPDATE: update,
+    Interaction.PATCH: patch,
     Interaction.DELETE: delete,
     Interaction.HISTORY_INSTANCE: history,
     Interaction.HISTORY_TYPE: history,

@@ -22,6 +22,7 @@ _TYPE_LEVEL: Final = (
     Interaction.READ,
     Interaction.VREAD,
     Interaction.UPDATE,
+    Interaction.PATCH,
     Interaction.DELETE,
     Interaction.HISTORY_INSTANCE,
     Interaction.HISTORY_TYPE,

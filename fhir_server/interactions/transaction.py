@@ -15,6 +15,7 @@ from fhir_server.interactions.bundles import Posted, answered, posted, refused, 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.links import TransactionLinks
+from fhir_server.interactions.patch import patch_intent
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.single import create_intent, delete_intent, update_intent
 from fhir_server.interactions.write import Intent, write
@@ -88,6 +89,8 @@ def _intent(context: Context, wish: Posted, asked: Route) -> Intent:
             return create_intent(context, wish.request, asked, wish.at)
         case Interaction.UPDATE:
             return update_intent(context, wish.request, asked, wish.at)
+        case Interaction.PATCH:
+            return patch_intent(context, wish.request, asked, wish.at)
         case Interaction.DELETE:
             return delete_intent(context, wish.request, asked, wish.at)
     raise BadRequest(f"{asked.interaction.value} cannot stand in a transaction")
