@@ -89,10 +89,4 @@ def _offset(text: str | None) -> tzinfo | None:
 
 
 def _micros(moment: datetime) -> int:
-    try:
-        return (moment - _EPOCH) // timedelta(microseconds=1)
-    except OverflowError:  # year 1 or 9999 with an offset that leaves Python's calendar
-        naive = moment.replace(tzinfo=UTC)
-        return (naive - _EPOCH) // timedelta(microseconds=1) - (moment.utcoffset() or timedelta()) // timedelta(
-            microseconds=1
-        )
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -75,8 +75,8 @@ def _evaluate(invariant: Invariant, compiled: Path, item: Item, scope: Scope) ->
     try:
         if compiled.holds(item, scope.environment()):
             return None
-    except EvaluationError as error:
-        told = f"{invariant.key} could not be evaluated: {error}"
+    except EvaluationError:
+        told = f"{invariant.key} cannot be evaluated on this data: {invariant.expression}"
         return Fault("invariant-not-checked", told, severity=Severity.WARNING)
     told = f"{invariant.key} does not hold: {invariant.expression}"
     return Fault(f"invariant-{invariant.key}", told, severity=Severity(invariant.severity))

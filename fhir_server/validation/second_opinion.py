@@ -56,10 +56,10 @@ class SecondOpinion:
         type_ = resource["resourceType"]
         if type_ in UNLIKE_R4:
             return []
-        validate = self._models.get(type_)
-        if validate is None:
-            validate = self._models[type_] = _model(type_)
         try:
+            validate = self._models.get(type_)
+            if validate is None:
+                validate = self._models[type_] = _model(type_)
             validate(resource)
         except ValidationError as error:
             return list(self._told(resource, error))

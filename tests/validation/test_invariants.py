@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 
 from fhir_server.definitions.registry import DEFAULT_TYPES
 from fhir_server.definitions.structures import Structures
+from fhir_server.fhirpath import Environment, EvaluationError, Item, Path
 from fhir_server.model.formats import parse
 from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.validation.invariants import ELSEWHERE, ONLY_WITH, Invariants
 from fhir_server.validation.validator import ENVELOPES, Validator
 from tests.validation.instances import Instances
 
-FILE = Path(__file__).parents[1] / "definitions" / "invariant_cases.json"
+FILE = FilePath(__file__).parents[1] / "definitions" / "invariant_cases.json"
 CASES: dict[str, Any] = parse(FILE.read_bytes())
 NEVER_FAIL = {"eld-11"}
 """As R4 writes it, no data breaks it."""
@@ -163,3 +164,18 @@ def test_rules_see_the_resource_of_their_entry(validator: Validator) -> None:
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": used}, {"resource": unused}]}
     (issue,) = validator.validate(bundle)
     assert (issue.id, issue.expression) == ("invariant-dom-3", ("Bundle.entry[1].resource",))
+
+
+def test_invariant_that_cannot_be_evaluated_is_a_warning(validator: Validator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Path, item: Item, environment: Environment) -> bool:
+        raise EvaluationError("several items: secret")
+
+    monkeypatch.setattr(Path, "holds", fail)
+    (issue,) = validator.validate({"resourceType": "Organization", "name": "A"})
+    assert (issue.id, issue.severity, issue.expression) == (
+        "invariant-not-checked",
+        Severity.WARNING,
+        ("Organization",),
+    )
+    assert "org-1" in issue.diagnostics
+    assert "secret" not in issue.diagnostics

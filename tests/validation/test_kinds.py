@@ -39,3 +39,10 @@ def test_unknown_id_has_no_kind() -> None:
 
 def test_every_kind_is_documented_and_refuses() -> None:
     assert all(kind.status in (400, 422) and kind.meaning for kind in KINDS.values())
+
+
+def test_code_tells_the_status_too() -> None:
+    basic = {IssueType.STRUCTURE, IssueType.REQUIRED, IssueType.VALUE, IssueType.CODE_INVALID}
+    assert {id_: kind.status for id_, kind in KINDS.items()} == {
+        id_: 400 if kind.code in basic else 422 for id_, kind in KINDS.items()
+    }

@@ -89,6 +89,17 @@ def test_model_that_breaks_is_logged_without_data(opinion: SecondOpinion, caplog
     assert "secret-value" not in caplog.text
 
 
+def test_model_that_cannot_be_imported_is_logged(
+    structures: Structures, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(type_: str) -> None:
+        raise ImportError(type_)
+
+    monkeypatch.setattr(second_opinion, "_model", fail)
+    assert SecondOpinion(structures).issues({"resourceType": "Patient"}) == []
+    assert "no second opinion on Patient: ImportError" in caplog.text
+
+
 def test_refusal_is_told_with_path_and_without_value(opinion: SecondOpinion) -> None:
     slot = {
         "resourceType": "Slot",

@@ -75,6 +75,19 @@ def test_fault_inside_a_bundle_has_its_path(told: Told) -> None:
     assert told(bundle) == [("code-required", "Bundle.entry[0].resource.status")]
 
 
+def test_resources_of_a_bundle_can_be_left_to_the_caller(validator: Validator) -> None:
+    entry = {"resource": changed(status="bogus"), "request": {"method": "POST", "url": "Slot"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry, {"resource": changed()}]}
+    issues = validator.validate(bundle, entries=False)
+    assert [(issue.id, issue.expression) for issue in issues] == [("invariant-bdl-3", ("Bundle",))]
+    assert validator.validate({**bundle, "entry": [entry]}, entries=False) == []
+    entry = {"resource": {"resourceType": "Agenda"}, "request": {"method": "POST", "url": "Slot"}}
+    (issue,) = validator.validate({**bundle, "entry": [entry]}, entries=False)
+    assert (issue.id, issue.expression) == ("structure-resource-type", ("Bundle.entry[0].resource.resourceType",))
+    parameters = {"resourceType": "Parameters", "parameter": [{"name": "a", "resource": changed(status="bogus")}]}
+    assert [issue.id for issue in validator.validate(parameters, entries=False)] == ["code-required"]
+
+
 def test_contained_resource_of_one_entry_is_not_that_of_another(told: Told) -> None:
     holds = {"resourceType": "Schedule", "contained": [{"resourceType": "Practitioner", "id": "x"}]}
     bundle = {
@@ -105,12 +118,25 @@ def test_search_is_a_reference_where_the_caller_says_so(validator: Validator) ->
     assert [issue.id for issue in validator.validate(slot, conditional_references=True)] == ["reference-target"]
 
 
+def test_type_of_a_reference_may_be_a_logical_model(told: Told) -> None:
+    assert told(changed(schedule={"type": "http://example.org/StructureDefinition/a", "display": "a"})) == []
+    assert told(changed(schedule={"type": "http://hl7.org/fhir/StructureDefinition/Schedule", "display": "a"})) == []
+    assert told(changed(schedule={"type": "http://hl7.org/fhir/StructureDefinition/Patient", "display": "a"})) == [
+        ("reference-target", "Slot.schedule.type")
+    ]
+
+
 def test_required_value_set_of_a_concept_asks_one_coding(told: Told) -> None:
     system = "http://terminology.hl7.org/CodeSystem/condition-clinical"
     condition = {"resourceType": "Condition", "subject": {"reference": "Patient/1"}}
     right = {"coding": [{"code": "x"}, {"system": system, "code": "active"}]}
     assert told({**condition, "clinicalStatus": right}) == []
-    for wrong in ({"text": "active"}, {"coding": [{"code": "active"}]}, {"coding": [{"system": system, "code": "x"}]}):
+    for wrong in (
+        {"text": "active"},
+        {"coding": [{"code": "active"}]},
+        {"coding": [{"display": "a"}]},
+        {"coding": [{"system": system, "code": "x"}]},
+    ):
         assert told({**condition, "clinicalStatus": wrong}) == [("code-required", "Condition.clinicalStatus")]
 
 
