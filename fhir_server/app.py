@@ -29,6 +29,7 @@ from fhir_server.storage.protocol import Clock, Store, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
+
 def system_clock() -> int:
     """Return microseconds since the epoch."""
     return time.time_ns() // 1000

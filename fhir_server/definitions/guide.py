@@ -29,7 +29,7 @@ class Guide:
 
 
 def load(name: str, folder: Path = PROFILES) -> Guide:
-    """Return the guide whose conformance resources stand in a folder. Raises ``ValueError`` naming a file that is bad."""
+    """Return the guide whose conformance resources stand in a folder. Raises ``ValueError`` naming a bad file."""
     parameters: list[SearchParameter] = []
     for file in sorted(folder.glob("SearchParameter-*.json")):
         try:

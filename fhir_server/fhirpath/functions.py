@@ -7,24 +7,39 @@ Spec: http://hl7.org/fhirpath/N1/#functions, https://hl7.org/fhir/R4/fhirpath.ht
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from fhir_server.fhirpath import collections, filters, texts, tree
 from fhir_server.fhirpath.compiled import Compiled, Types, boolean
 from fhir_server.fhirpath.item import Environment, ExpressionError, Item
+from fhir_server.fhirpath.navigation import Navigator
 from fhir_server.fhirpath.operators import single
 from fhir_server.fhirpath.parser import type_name
 from fhir_server.fhirpath.syntax import Call, Node
 from fhir_server.fhirpath.types import hierarchical, resolved_type
-
-if TYPE_CHECKING:
-    from fhir_server.fhirpath.compiler import Compiler
 
 Argument = Callable[[Node, Types], Compiled]
 """Compiles an argument for the given types of ``$this``."""
 
 Builder = Callable[[Compiled, list[Compiled]], Compiled]
 """From the source and the arguments of a call to its closures."""
+
+
+class Compiles(Protocol):
+    """What a call needs of the compiler that meets it."""
+
+    @property
+    def navigator(self) -> Navigator: ...
+
+    def compile(self, node: Node, this: Types) -> Compiled: ...
+
+    def source(self, node: Node | None, this: Types) -> Compiled:
+        """Compile what a function is called on; None is ``$this``."""
+        ...
+
+    def select_type(self, source: Compiled, name: str) -> Compiled:
+        """Compile ``as`` and ``ofType``."""
+        ...
 
 
 class Function(NamedTuple):
@@ -39,7 +54,7 @@ class Function(NamedTuple):
     scope: str = "outer"
 
 
-def compile_call(compiler: Compiler, node: Call, this: Types) -> Compiled:
+def compile_call(compiler: Compiles, node: Call, this: Types) -> Compiled:
     """Return the closures of a call. Raises ``ExpressionError``."""
     name, arguments = node.name, node.arguments
     if name in ("as", "ofType", "is") and len(arguments) == 1:
@@ -60,7 +75,7 @@ def compile_call(compiler: Compiler, node: Call, this: Types) -> Compiled:
     return function.build(source, [compiler.compile(argument, scope) for argument in arguments])
 
 
-def compile_is(compiler: Compiler, operand: Node | None, name: str, this: Types) -> Compiled:
+def compile_is(compiler: Compiles, operand: Node | None, name: str, this: Types) -> Compiled:
     """Return ``operand is name``; ``resolve() is Patient`` is decided by the reference, if it tells."""
     is_type = hierarchical(compiler.navigator, name)
     if isinstance(operand, Call) and operand.name == "resolve" and not operand.arguments:

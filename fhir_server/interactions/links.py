@@ -119,9 +119,9 @@ def rewritten(resource: Resource, target: Callable[[str], str | None], structure
     return _object(resource, str(resource.get("resourceType")), target, structures)
 
 
-def _object(value: dict[str, Any], path: str, target: Callable[[str], str | None], structures: Structures) -> Any:
+def _object(value: Resource, path: str, target: Callable[[str], str | None], structures: Structures) -> Resource:
     types = _types(structures, path)
-    result = {}
+    result: Resource = {}
     for name, child in value.items():
         type_ = types.get(name, "")
         result[name] = _value(child, type_, target, structures)
