@@ -1,0 +1,157 @@
+"""patch, by id or by criteria: the media type tells the kind of patch. https://hl7.org/fhir/R4/http.html#patch"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from fhir_server.interactions.answer import answer
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.fhirpath_patch import parse_fhirpath_patch
+from fhir_server.interactions.headers import if_match
+from fhir_server.interactions.json_patch import parse_json_patch
+from fhir_server.interactions.parameters import known
+from fhir_server.interactions.routes import Route
+from fhir_server.interactions.write import Intent, Patch, write
+from fhir_server.model.formats import Json, Resource, parse, serialize
+from fhir_server.model.interaction import Interaction
+from fhir_server.outcome import (
+    BadRequest,
+    FhirError,
+    Issue,
+    IssueType,
+    TooLarge,
+    Unprocessable,
+    UnsupportedMediaType,
+)
+
+JSON_PATCH: Final = "application/json-patch+json"
+FHIR_JSON: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir", "text/json"})
+"""Media types of a FHIRPath Patch."""
+
+OPERATIONS: Final = 1_000
+"""Operations of one patch; who changes more sends the whole resource."""
+
+
+async def patch(context: Context, request: Request, route: Route) -> Response:
+    if not route.conditional:
+        known(request)
+    (written,) = await write(context, [patch_intent(context, request, route)])
+    return answer(context, request, written)
+
+
+def patch_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
+    """Return what a PATCH asks, by id or by criteria.
+
+    ``at`` is the entry of a Bundle that asks: its resource is a FHIRPath Patch (Parameters), or a Binary that holds a
+    JSON Patch. Raises ``BadRequest`` for a document that is not a patch, ``UnsupportedMediaType`` for another kind.
+    """
+    type_ = route.type or ""
+    with _located(at):
+        found = _patch(context, request, type_)
+    return Intent(
+        Interaction.PATCH,
+        type_,
+        id=route.id,
+        criteria=request.query if route.conditional else None,
+        patch=_Bounded(found, context.limits.body_bytes, at),
+        if_match=if_match(request.headers),
+        at=at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """A patch that may not change what a resource is, nor let it grow past what a body may have."""
+
+    patch: Patch
+    limit: int
+    at: str
+
+    def apply(self, resource: Resource) -> Resource:
+        with _located(self.at):
+            changed = self.patch.apply(resource)
+            for name in ("resourceType", "id"):
+                if changed.get(name) != resource.get(name):
+                    raise _identity_changed(str(resource.get("resourceType")), name)
+            size = len(serialize(changed))
+            if size > self.limit:
+                text = f"patched, the resource has {size} bytes; the limit is {self.limit}"
+                raise TooLarge(Issue(IssueType.TOO_LONG, text, id="body-limit"))
+            return changed
+
+
+def _patch(context: Context, request: Request, type_: str) -> Patch:
+    document, media = _document(request)
+    if media == JSON_PATCH:
+        _refuse_many(document)
+        return parse_json_patch(document)
+    _refuse_many(document.get("parameter") if isinstance(document, dict) else None)
+    return parse_fhirpath_patch(document, type_, context.registry.structures)
+
+
+def _document(request: Request) -> tuple[Json, str]:
+    """Return what is in the body, or in the resource of an entry, and its media type."""
+    entry = request.resource
+    if isinstance(entry, dict) and entry.get("resourceType") == "Binary":
+        return _in_binary(entry), JSON_PATCH
+    if request.content_type not in FHIR_JSON | {JSON_PATCH}:
+        raise _unsupported(request.content_type, "http.Content-Type")
+    if entry is not None:
+        return entry, request.content_type
+    if not request.body:
+        raise BadRequest(Issue(IssueType.REQUIRED, "the body is empty; expected is a patch", id="body-empty"))
+    return parse(request.body), request.content_type
+
+
+def _in_binary(binary: Resource) -> Json:
+    """Return the JSON Patch that a Binary carries. https://hl7.org/fhir/R4/http.html#transaction"""
+    media, data = binary.get("contentType"), binary.get("data")
+    if not isinstance(media, str) or media.partition(";")[0].strip().lower() != JSON_PATCH:
+        raise _unsupported(media if isinstance(media, str) else "missing", "Binary.contentType", (JSON_PATCH,))
+    try:
+        content = b64decode("".join(data.split()), validate=True) if isinstance(data, str) else None
+    except (binascii.Error, ValueError):
+        content = None
+    if content is None:
+        raise BadRequest(
+            Issue(IssueType.STRUCTURE, "the data of the Binary is not base64", ("Binary.data",), id="patch-document")
+        )
+    return parse(content)
+
+
+def _refuse_many(operations: Json) -> None:
+    if isinstance(operations, list) and len(operations) > OPERATIONS:
+        text = f"the patch has {len(operations)} operations; the limit is {OPERATIONS}"
+        raise TooLarge(Issue(IssueType.TOO_LONG, text, id="patch-limit"))
+
+
+def _unsupported(media: str, where: str, valid: tuple[str, ...] = (JSON_PATCH, *sorted(FHIR_JSON))) -> FhirError:
+    text = f'"{media[:64]}" is not a kind of patch that is read here; expected is {" or ".join(valid)}'
+    return UnsupportedMediaType(Issue(IssueType.NOT_SUPPORTED, text, (where,), id="content-type"))
+
+
+def _identity_changed(type_: str, name: str) -> FhirError:
+    path = f"{type_}.id" if name == "id" else name
+    return Unprocessable(Issue(IssueType.BUSINESS_RULE, f"a patch cannot change {name}", (path,), id="patch-identity"))
+
+
+@contextmanager
+def _located(at: str) -> Iterator[None]:
+    """Let the paths of errors lead into the entry of a Bundle."""
+    try:
+        yield
+    except FhirError as error:
+        if not at:
+            raise
+        raise type(error)(*(_inside(issue, at) for issue in error.issues), headers=error.headers) from None
+
+
+def _inside(issue: Issue, at: str) -> Issue:
+    paths = tuple(f"{at}.resource.{path.partition('.')[2]}" for path in issue.expression if "." in path)
+    return Issue(issue.code, issue.diagnostics, paths or (f"{at}.resource",), issue.severity, issue.id)
