@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fhir_server.search.query import IndexEntry
 from fhir_server.storage.protocol import SCHEMA, Change, Commit, Head, Stored, StoreError
 from fhir_server.storage.sqlite import entries as entry_rows
+from fhir_server.storage.sqlite.names import KINDS, Kind
 from fhir_server.storage.sqlite.reading import Reading, address
 from fhir_server.storage.sqlite.schema import POSITIONS
 
@@ -30,15 +31,19 @@ class Appender:
         self._reading = reading
         self._connection = reading.connection
         self._definition_types = definition_types
+        self._fresh: dict[Kind, list[entry_rows.Row]] = {kind: [] for kind in KINDS}
 
     def add(self, changes: Sequence[Change], number: int, first: int, instant: int) -> bool:
         """Write a plan's changes at (number, first …); return whether a definition is among them."""
         if first + len(changes) > 1 << POSITIONS:
             raise StoreError(f"a commit holds at most {1 << POSITIONS} changes")
+        for rows in self._fresh.values():
+            rows.clear()  # of a plan that failed half-way
         defines = False
         for position, change in enumerate(changes, first):
             self._add(change, address(number, position), instant, change.entries)
             defines = defines or change.key.type in self._definition_types
+        self._flush()
         return defines
 
     def close(self, number: int, instant: int, generation: int) -> None:
@@ -63,10 +68,19 @@ class Appender:
         wanted = entry_rows.rows(self._reading.names, number, ordinal, () if body is None else entries)
         if row is None:
             execute(_INSERT_RESOURCE, (ordinal, number, change.key.id, version, place, instant, generation, deleted))
-            entry_rows.insert(self._connection, wanted)
+            for kind, rows in wanted.items():
+                self._fresh[kind].extend(rows)
         else:
+            self._flush()
             execute(_UPDATE_RESOURCE, (version, place, instant, generation, deleted, ordinal))
             entry_rows.replace(self._connection, ordinal, wanted)
+
+    def _flush(self) -> None:
+        """Insert the entries of new resources together: a statement for each would cost as much as its rows."""
+        for kind, rows in self._fresh.items():
+            if rows:
+                self._connection.executemany(entry_rows.INSERT[kind], rows)
+                rows.clear()
 
     # --- verbatim ----------------------------------------------------------------------------------------------------
 
@@ -91,5 +105,6 @@ class Appender:
             raise StoreError(f"commit {commit.number} has schema {commit.schema}; this program knows {SCHEMA}")
         for position, (change, own) in enumerate(zip(commit.changes, entries, strict=True)):
             self._add(change, address(commit.number, position), change.instant, own)
+        self._flush()
         row = (commit.number, commit.instant, commit.generation, commit.schema)
         self._connection.execute(_INSERT_COMMIT, row)

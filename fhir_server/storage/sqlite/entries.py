@@ -57,11 +57,6 @@ def rows(names: Names, type: int, ordinal: int, entries: Iterable[IndexEntry]) -
     return found
 
 
-def insert(connection: sqlite3.Connection, wanted: dict[Kind, set[Row]]) -> None:
-    for kind, new in wanted.items():
-        connection.executemany(INSERT[kind], new)
-
-
 def replace(connection: sqlite3.Connection, ordinal: int, wanted: dict[Kind, set[Row]]) -> None:
     """Make the rows of a resource the wanted ones; those already there are left alone."""
     for kind in KINDS:

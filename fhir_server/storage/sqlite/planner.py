@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Final
 
 from fhir_server.search.query import (
     RECORD_SEPARATOR,
@@ -26,6 +25,7 @@ from fhir_server.search.query import (
     Query,
     References,
     ReferredBy,
+    SortBy,
     Spans,
 )
 from fhir_server.storage.protocol import Match, Matches
@@ -34,14 +34,26 @@ from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
+from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, walk_ordinals
 
-FEW: Final = 100
-"""So few candidates that the rest is checked of each, and no chain is resolved for them."""
-STAGED: Final = 10_000
-"""The far end of a chain is resolved into at most so many values."""
-BOUNDS: Final = (1_000, 20_000)
-"""Index ranges are counted up to these; beyond the last, a range is not selective."""
-UNSELECTIVE: Final = BOUNDS[-1]
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What planning may cost."""
+
+    few: int = 100
+    """So few candidates that the rest is checked of each, and no chain is resolved for them."""
+    staged: int = 10_000
+    """The far end of a chain is resolved into at most so many values."""
+    bounds: tuple[int, int] = (1_000, 20_000)
+    """Index ranges are counted up to the first; up to the second if none was smaller."""
+
+    @property
+    def unselective(self) -> int:
+        return self.bounds[-1]
+
+
+EFFORT = Effort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,16 @@ class Choice:
     """All conjuncts, chains resolved where they were."""
 
 
+@dataclass(slots=True)
+class _Option:
+    """A driver of one conjunct, the rows it reads, and how far they were counted (``size >= level``: or more)."""
+
+    driver: Driver
+    place: int
+    size: int = 0
+    level: int = 0
+
+
 class Planner:
     """Plans and runs queries on one connection, inside the caller's transaction."""
 
@@ -63,6 +85,7 @@ class Planner:
         self._connection = reading.connection
         self._names = reading.names
         self._drivers = Drivers(reading)
+        self._effort = EFFORT
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 
@@ -96,13 +119,58 @@ class Planner:
         number = self._names.type(name)
         if number is None:
             return []
-        choice = self.choose(number, query.where)
-        return self._collect(number, choice, query, page)
+        choice = self.choose(number, query.where, ordered=not query.sort)
+        if choice.size < self._effort.unselective:
+            return self._collect(number, choice, query, page)
+        if not query.sort:
+            return self._walk_ordinals(number, choice, page)
+        index = index_of(query.sort[0], self._names, number)
+        if index is None or self._has_keys(number, query.sort[0]):
+            return self._collect(number, choice, query, page)
+        return self._walk(number, choice, query, page, index)
+
+    def _walk_ordinals(self, type: int, choice: Choice, page: Page) -> list[Cursor]:
+        """Read the widest filter's index, or all of the type, in the order of creation."""
+        cursor, backward = _direction(page)
+        if choice.driver is not None and choice.driver.ordered:
+            source, nodes = build("({}) c WHERE c.ordinal > 0", choice.driver.sql), choice.rest
+        else:
+            source, nodes = Sql(OF_TYPE, (type,)), choice.whole
+        check = self._check(type, nodes)
+        if check == FALSE:
+            return []
+        statement = walk_ordinals(source, check, cursor, page.count + 1, backward=backward)
+        return self._connection.execute(*statement).fetchall()
+
+    def _walk(self, type: int, choice: Choice, query: Query, page: Page, index: Index) -> list[Cursor]:
+        """Read the index of the first sort key, segment by segment."""
+        cursor, backward = _direction(page)
+        check = self._check(type, choice.whole)
+        if check == FALSE:
+            return []
+        walk = Walk(self._names, type, query.sort, index, check, backward)
+        found: list[Cursor] = []
+        for segment in walk.segments(cursor):
+            limited = build("{} LIMIT {}", segment, bind(page.count + 1 - len(found)))
+            found += self._connection.execute(*limited).fetchall()
+            if len(found) > page.count:
+                break
+        return found
+
+    def _has_keys(self, type: int, by: SortBy) -> bool:
+        """Tell whether spans have keys, as quantities do: then no index is in the order of their values alone."""
+        field = self._names.field(type, by.parameter, "span") if by.kind == "span" else None
+        if field is None:
+            return False
+        select = "SELECT 1 FROM span INDEXED BY span_value WHERE field = ? AND key > '' LIMIT 1"
+        return self._connection.execute(select, (field,)).fetchone() is not None
+
+    def _check(self, type: int, nodes: Sequence[Node]) -> Sql:
+        return Checks(self._names).check(And(tuple(nodes)), self._names.type_name(type), "c.ordinal")
 
     def _collect(self, type: int, choice: Choice, query: Query, page: Page) -> list[Cursor]:
         """Find every match, sort, cut."""
-        backward = page.before is not None
-        cursor = page.after if page.before is None else page.before
+        cursor, backward = _direction(page)
         values = [sort_value(by, self._names, type, "c.ordinal") for by in query.sort]
         columns = [f"k{index:d}" for index in range(len(values))]
         named = "".join(f"{{}} AS {column}, " for column in columns)
@@ -124,60 +192,60 @@ class Planner:
 
     def _candidates(self, type: int, choice: Choice) -> Sql:
         """Select the ordinals of all matches of a choice, perhaps several times each."""
-        name = self._names.type_name(type)
-        check = Checks(self._names).check(And(choice.rest), name, "c.ordinal")
+        check = self._check(type, choice.rest)
         if check == FALSE:
             return NONE.sql
         if choice.driver is None:
-            source = "SELECT c.ordinal FROM resource c INDEXED BY resource_type WHERE c.type = {} AND c.deleted = 0"
-            return build(source + ("" if check == TRUE else " AND {}"), bind(type), check)
+            return build("SELECT c.ordinal FROM {}{}", Sql(OF_TYPE, (type,)), going_on([check]))
         if check == TRUE:
             return choice.driver.sql
         return build("SELECT c.ordinal FROM ({}) c WHERE {}", choice.driver.sql, check)
 
     # --- where candidates come from ----------------------------------------------------------------------------------
 
-    def choose(self, type: int, where: Node) -> Choice:
-        """Choose the conjunct that candidates come from; chains are resolved only as long as none is selective."""
+    def choose(self, type: int, where: Node, *, ordered: bool = False) -> Choice:
+        """Choose the conjunct that candidates come from; chains are resolved only as long as none is selective.
+
+        ``ordered``: candidates are wanted in the order of ordinals, so a lone ordered driver needs no measuring.
+        """
         conjuncts = [self._expanded(node) for node in conjunction(where)]
-        best: tuple[int, int, Driver] | None = None
-        waiting = []
-        for place, node in enumerate(conjuncts):
-            if reaches_out(node):
-                waiting.append(place)
-            else:
-                best = self._better(best, place, self._ways(type, node))
-        waiting.sort(key=lambda place: isinstance(conjuncts[place], ReferredBy))
-        for place in waiting:
-            if best is not None and best[0] <= FEW:
+        plain = [place for place, node in enumerate(conjuncts) if not reaches_out(node)]
+        chains = [place for place, node in enumerate(conjuncts) if reaches_out(node)]
+        chains.sort(key=lambda place: isinstance(conjuncts[place], ReferredBy))
+        options = [_Option(driver, place) for place in plain for driver in self._ways(type, conjuncts[place])]
+        if ordered and not chains and len(options) == 1 and options[0].driver.ordered:
+            return _choice(options[0], conjuncts)
+        best = self._measured(options, self._effort.bounds[0])
+        for place in chains:
+            if best is not None and best.size <= self._effort.few:
                 break
             conjuncts[place] = self._resolved(type, conjuncts[place])
-            best = self._better(best, place, self._ways(type, conjuncts[place]))
+            options += [_Option(driver, place) for driver in self._ways(type, conjuncts[place])]
+            best = self._measured(options, self._effort.bounds[0])
         if best is None:
-            return Choice(None, UNSELECTIVE, tuple(conjuncts), tuple(conjuncts))
-        size, place, driver = best
-        return Choice(driver, size, tuple(conjuncts[:place] + conjuncts[place + 1 :]), tuple(conjuncts))
+            return Choice(None, self._effort.unselective, tuple(conjuncts), tuple(conjuncts))
+        for bound in self._effort.bounds[1:]:
+            if best.size >= best.level:
+                best = self._measured(options, bound) or best
+        return _choice(best, conjuncts)
 
-    def _better(
-        self, best: tuple[int, int, Driver] | None, place: int, ways: Sequence[Driver]
-    ) -> tuple[int, int, Driver] | None:
-        for driver in ways:
-            size = self._size(driver, UNSELECTIVE if best is None else best[0])
-            if best is None or size < best[0]:
-                best = size, place, driver
-        return best
+    def _measured(self, options: Sequence[_Option], bound: int) -> _Option | None:
+        """Return the option that reads fewest rows, counting each up to the bound, or up to the least found so far."""
+        least = min((option.size for option in options if option.level == bound), default=bound)
+        for option in options:
+            if option.level < bound:
+                size = self._size(option.driver, least)
+                option.size = size if size < least else bound
+                option.level = bound
+                least = min(least, size)
+        return min(options, key=lambda option: (option.size, not option.driver.ordered), default=None)
 
     def _size(self, driver: Driver, bound: int) -> int:
         """Count the rows that a driver reads, up to a bound."""
         if driver is NONE:
             return 0
-        found = 0
-        for limit in (*(each for each in BOUNDS if each < bound), bound):
-            statement = build("SELECT count(*) FROM ({} LIMIT {})", driver.rows, bind(limit))
-            found = int(self._connection.execute(*statement).fetchone()[0])
-            if found < limit:
-                break
-        return found
+        statement = build("SELECT count(*) FROM ({} LIMIT {})", driver.rows, bind(bound))
+        return int(self._connection.execute(*statement).fetchone()[0])
 
     def _ways(self, type: int, node: Node) -> list[Driver]:
         if isinstance(node, Or):
@@ -203,7 +271,7 @@ class Planner:
                 return node
             choices.append(choice)
             size *= len(choice)
-        if size > STAGED:
+        if size > self._effort.staged:
             return node
         return replace(node, keys=tuple(RECORD_SEPARATOR.join(parts) for parts in product(*choices)))
 
@@ -231,16 +299,27 @@ class Planner:
         if found is None:
             return None
         rows = self._connection.execute(
-            *build("SELECT r.id FROM ({}) c CROSS JOIN resource r ON r.ordinal = c.ordinal LIMIT {}", found, _PAST)
+            *build(
+                "SELECT r.id FROM ({}) c CROSS JOIN resource r ON r.ordinal = c.ordinal LIMIT {}",
+                found,
+                bind(self._effort.staged + 1),
+            )
         ).fetchall()
-        return None if len(rows) > STAGED else tuple(f"{references.type}/{row[0]}" for row in rows)
+        return None if len(rows) > self._effort.staged else tuple(f"{references.type}/{row[0]}" for row in rows)
 
     def _matching(self, type: int, where: Node) -> Sql | None:
         """Select what matches, one more than the bound at most; None if it is surely more."""
         choice = self.choose(type, where)
-        if choice.size >= UNSELECTIVE and not choice.rest and choice.driver is not None and choice.driver.ordered:
-            return None
-        return build("SELECT DISTINCT ordinal FROM ({}) LIMIT {}", self._candidates(type, choice), _PAST)
+        if (
+            choice.size >= self._effort.unselective
+            and not choice.rest
+            and choice.driver is not None
+            and choice.driver.ordered
+        ):
+            return None  # one index range, each resource once
+        return build(
+            "SELECT DISTINCT ordinal FROM ({}) LIMIT {}", self._candidates(type, choice), bind(self._effort.staged + 1)
+        )
 
     def _referred(self, type: int, node: ReferredBy) -> Node:
         other = self._names.type(node.type)
@@ -257,7 +336,7 @@ class Planner:
                 bind(field),
             )
         ).fetchall()
-        if len({ordinal for ordinal, _ in rows}) > STAGED:
+        if len({ordinal for ordinal, _ in rows}) > self._effort.staged:
             return node
         prefix = f"{self._names.type_name(type)}/"
         ids = {text[len(prefix) :] for _, text in rows if text is not None and text.startswith(prefix)}
@@ -269,7 +348,14 @@ class Planner:
         return [int(cursor[-1]) for cursor in cursors[:limit]]  # type: ignore[arg-type]
 
 
-_PAST: Final = bind(STAGED + 1)
+def _choice(option: _Option, conjuncts: Sequence[Node]) -> Choice:
+    rest = (*conjuncts[: option.place], *conjuncts[option.place + 1 :])
+    return Choice(option.driver, option.size, rest, tuple(conjuncts))
+
+
+def _direction(page: Page) -> tuple[Cursor | None, bool]:
+    """Return where a page begins, and whether it is read backward."""
+    return (page.after, False) if page.before is None else (page.before, True)
 
 
 def conjunction(node: Node) -> Iterator[Node]:

@@ -21,9 +21,14 @@ _CURRENT: Final = """
     FROM resource r CROSS JOIN version v ON v.address = r.address
     WHERE r.type = ? AND r.id = ?
 """
-_VERSION: Final = """
+_FIRST: Final = """
+    SELECT v.version, v.instant, v.interaction, v.body, v.address, v.generation
+    FROM resource r CROSS JOIN version v ON v.address = r.ordinal
+    WHERE r.type = ? AND r.id = ?
+"""
+_LATER: Final = """
     SELECT version, instant, interaction, body, address, generation
-    FROM version WHERE type = ? AND id = ? AND version = ?
+    FROM version INDEXED BY version_instance WHERE type = ? AND id = ? AND version = ? AND version > 1
 """
 _COLUMNS: Final = "type, id, version, instant, interaction, body, address, generation"
 _BY_ADDRESS: Final = f"SELECT {_COLUMNS} FROM version"  # noqa: S608
@@ -59,7 +64,10 @@ class Reading:
         number = self.names.type(key.type)
         if number is None:
             return None
-        row = self.connection.execute(_VERSION, (number, key.id, version)).fetchone()
+        if version == 1:
+            row = self.connection.execute(_FIRST, (number, key.id)).fetchone()
+        else:
+            row = self.connection.execute(_LATER, (number, key.id, version)).fetchone()
         return None if row is None else stored(key, row)
 
     def versions(self, where: Sql) -> list[Stored]:
@@ -93,8 +101,12 @@ class Reading:
         return Versions(tuple(found[: page.count]), more=len(found) > page.count)
 
     def _instance(self, type: int, id: str, page: HistoryPage, limits: Sql, count: Sql) -> list[Stored]:
-        """Versions of one resource are numbered in the order of their addresses."""
-        where = [Sql("type = ?", (type,)), Sql("id = ?", (id,))]
+        """Versions of one resource are numbered in the order of their addresses; the first is not in the index."""
+        row = self.connection.execute("SELECT ordinal FROM resource WHERE type = ? AND id = ?", (type, id)).fetchone()
+        if row is None:
+            return []
+        (ordinal,) = row
+        where = [Sql("type = ? AND id = ? AND version > 1", (type, id)), limits]
         if page.after is not None:
             row = self.connection.execute(
                 "SELECT version FROM version WHERE address = ? AND type = ? AND id = ?",
@@ -103,8 +115,9 @@ class Reading:
             if row is not None:
                 where.append(Sql("version > ?" if page.ascending else "version < ?", row))
         order = Sql(f"ORDER BY version {'ASC' if page.ascending else 'DESC'}")
-        conditions = every([*where, limits])
-        return self.versions(build("INDEXED BY version_instance WHERE {} {} LIMIT {}", conditions, order, count))
+        later = build("INDEXED BY version_instance WHERE {} {} LIMIT {}", every(where), order, count)
+        found = self.versions(build("WHERE address = {} AND {}", bind(ordinal), limits)) + self.versions(later)
+        return sorted(found, key=lambda version: version.version, reverse=not page.ascending)
 
     def _limits(self, page: HistoryPage) -> Iterable[Sql]:
         """Instants never go back along the log, so they are ranges of addresses too."""

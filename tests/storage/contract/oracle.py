@@ -175,4 +175,5 @@ def search(world: World, query: Query) -> list[tuple[Key, Cursor]]:
         for resource in world.values()
         if resource.key.type in query.types and matches(world, resource, query.where)
     ]
-    return sorted(found, key=cmp_to_key(lambda one, other: compare(one[1], other[1])))
+    rank = cmp_to_key(compare)
+    return sorted(found, key=lambda match: rank(match[1]))

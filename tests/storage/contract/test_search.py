@@ -70,22 +70,24 @@ async def pages(snapshot: Snapshot, query: Query, count: int) -> list[tuple[Key,
     return [(match.stored.key, match.cursor) for match in forward]
 
 
-@settings(max_examples=100, deadline=None)
+async def agree(place: str, wanted: Resources, asked: list[Query], count: int) -> None:
+    """Fill a store, and compare what it answers with the oracle's answers."""
+    clock = FixedClock()
+    store = store_at(place, clock)
+    await store.open()
+    try:
+        world = await fill(store, clock, wanted)
+        async with store.snapshot() as snapshot:
+            for query in asked:
+                expected = oracle.search(world, query)
+                assert await pages(snapshot, query, count) == expected
+                assert await snapshot.count(query) == len(expected)
+    finally:
+        await store.close()
+
+
+@settings(max_examples=150, deadline=None)
 @given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4))
 def test_search_agrees_with_the_oracle(engine: str, wanted: Resources, asked: list[Query], count: int) -> None:
-    async def compare(place: str) -> None:
-        clock = FixedClock()
-        store = store_at(place, clock)
-        await store.open()
-        try:
-            world = await fill(store, clock, wanted)
-            async with store.snapshot() as snapshot:
-                for query in asked:
-                    expected = oracle.search(world, query)
-                    assert await pages(snapshot, query, count) == expected
-                    assert await snapshot.count(query) == len(expected)
-        finally:
-            await store.close()
-
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(compare(f"{engine}:{folder}"))
+        asyncio.run(agree(f"{engine}:{folder}", wanted, asked, count))

@@ -1,0 +1,29 @@
+"""The planner's ways agree with the oracle, also where data is too small for it to choose them by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from unittest import mock
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhir_server.search.query import Query
+from fhir_server.storage.sqlite import planner
+from fhir_server.storage.sqlite.planner import Effort
+from tests.storage.contract.generated import queries, resources
+from tests.storage.contract.test_search import Resources, agree
+
+efforts = st.builds(
+    Effort, st.sampled_from([0, 2]), st.sampled_from([0, 1, 3]), st.sampled_from([(0, 0), (1, 2), (2, 3)])
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4), effort=efforts)
+def test_every_way_of_the_planner_agrees_with_the_oracle(
+    wanted: Resources, asked: list[Query], count: int, effort: Effort
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(planner, "EFFORT", effort):
+        asyncio.run(agree(f"sqlite:{folder}", wanted, asked, count))
