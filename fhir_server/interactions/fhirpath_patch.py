@@ -6,19 +6,30 @@ Spec: https://hl7.org/fhir/R4/fhirpatch.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from fhir_server.definitions.structures import Element, Structures
-from fhir_server.fhirpath import EvaluationError, ExpressionError, Path, compile_path
+from fhir_server.fhirpath import EvaluationError, ExpressionError, compile_path
 from fhir_server.fhirpath.navigation import Navigator, navigator
 from fhir_server.fhirpath.parser import parse
-from fhir_server.fhirpath.syntax import Binary, Call, Member, Node, Variable
+from fhir_server.fhirpath.syntax import (
+    Binary,
+    Call,
+    Index,
+    Literal,
+    Member,
+    Node,
+    This,
+    TypeOperation,
+    Unary,
+    Variable,
+)
 from fhir_server.interactions.json_patch import without_empties
-from fhir_server.interactions.patch_tree import Content, Refused, Tree
+from fhir_server.interactions.patch_tree import Content, Location, Refused, Tree
 from fhir_server.model.formats import Json, Resource
-from fhir_server.outcome import BadRequest, Issue, IssueType, Unprocessable
+from fhir_server.outcome import BadRequest, Issue, IssueType, TooLarge, Unprocessable
 
 PATH_LENGTH: Final = 1_000
 """Characters of a path."""
@@ -31,8 +42,14 @@ FUNCTIONS: Final = frozenset(
 )
 """What a path may call: what finds an element, and takes a time that grows with the resource only."""
 
-_OPERATORS: Final = frozenset("+-*&")
-"""Not for paths: they make values, and long ones when nested."""
+PATHS_LENGTH: Final = 100_000
+"""Characters of all paths of a patch together: about a second of compiling."""
+
+COST: Final = 10_000_000
+"""Steps of all paths of a patch, times elements of the resource: about a second of looking."""
+
+_OPERATORS: Final = frozenset(("+", "-", "*", "&", "|", "in", "contains"))
+"""Not for paths: they make values, long ones when nested, or sets of values that have no place any more."""
 
 _VARIABLES: Final = frozenset(("resource", "rootResource", "context"))
 """Not for paths: they are where a path starts anyway, and make it slow in a condition."""
@@ -61,12 +78,10 @@ class _Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. ``holder`` and ``member`` are the path but for its last name, and that name, if it ends in one."""
+    """One operation, read; what it does not have is empty."""
 
     type: str
-    path: Path
-    holder: Path | None
-    member: str
+    at: Location
     name: str
     value: _Value
     index: int
@@ -86,9 +101,10 @@ class FhirPathPatch:
         """Return the resource changed; an element left without content is gone with its last part.
 
         Raises ``Unprocessable`` where a path does not lead to one element, a value has the wrong type, an index is
-        out of bounds, or the result nests too deep.
+        out of bounds, or the result nests too deep; ``TooLarge`` where it would take too long.
         """
         tree = Tree(resource, self.type, navigator(self.structures))
+        self._refuse_cost(tree)
         for index, operation in enumerate(self.operations):
             try:
                 _APPLY[operation.type](tree, operation)
@@ -97,6 +113,15 @@ class FhirPathPatch:
                 text = f"{operation.type}: {reason}"
                 raise Unprocessable(Issue(IssueType.PROCESSING, text, where, id="patch-operation")) from None
         return without_empties(tree.root)
+
+    def _refuse_cost(self, tree: Tree) -> None:
+        steps = sum(operation.at.steps for operation in self.operations)
+        if steps * tree.size > COST:
+            text = (
+                f"the paths have {steps} steps together, the resource {tree.size} elements; the limit of their product "
+                f"is {COST}: send fewer operations, a JSON Patch or the whole resource"
+            )
+            raise _too_costly(text)
 
 
 # --- reading the Parameters ------------------------------------------------------------------------------------------
@@ -119,6 +144,8 @@ class _Reader:
     def __init__(self, type_: str, structures: Structures) -> None:
         self._type = type_
         self._structures = structures
+        self._locations: dict[str, Location] = {}
+        self._length = 0
         self._types = structures.children("Parameters.parameter")["value[x]"].json_names()
 
     def operation(self, given: Json, at: str) -> Operation:
@@ -135,28 +162,35 @@ class _Reader:
         missing = [name for name in _PARTS[type_] if name not in parts]
         if missing:
             raise _malformed(at, f"{type_} needs {' and '.join(missing)}")
-        path, holder, member = self._path(_text(parts, "path", at), at)
-        if holder is None and type_ in {"insert", "move"}:
+        location = self._location(_text(parts, "path", at), at)
+        if location.holder is None and type_ in {"insert", "move"}:
             raise _malformed(at, f"the path of {type_} must end in the name of a list")
         name = _text(parts, "name", at) if "name" in parts else ""
         numbers = [_number(parts, each, at) for each in ("index", "source", "destination")]
-        return Operation(type_, path, holder, member, name, parts.get("value", _Value(None)), *numbers)
+        return Operation(type_, location, name, parts.get("value", _Value(None)), *numbers)
 
-    def _path(self, text: str, at: str) -> tuple[Path, Path | None, str]:
-        """Return a path, compiled, and what it is made of if it ends in a name."""
+    def _location(self, text: str, at: str) -> Location:
         if len(text) > PATH_LENGTH:
             raise _malformed(at, f"the path has {len(text)} characters; the limit is {PATH_LENGTH}")
+        if text not in self._locations:
+            self._length += len(text)
+            if self._length > PATHS_LENGTH:
+                raise _too_costly(f"the paths have more than {PATHS_LENGTH} characters together", at)
+            self._locations[text] = self._compiled(text.strip(), at)
+        return self._locations[text]
+
+    def _compiled(self, text: str, at: str) -> Location:
         try:
             node = parse(text)
-            _refuse_beyond(node)
+            steps = _steps(node)
             path = compile_path(text, self._type, self._structures)
-            holder = _holder(text.rstrip(), node)
+            holder = _holder(text, node)
             if isinstance(node, Member) and holder is not None:
-                return path, compile_path(holder, self._type, self._structures), node.name
+                return Location(path, compile_path(holder, self._type, self._structures), node.name, steps)
         except ExpressionError as error:
             reason = str(error).partition(", in ")[0]
             raise _malformed(at, f"the path cannot be used: {reason}") from None
-        return path, None, ""
+        return Location(path, None, "", steps)
 
     def _parts(self, given: Mapping[str, Any], at: str) -> Iterator[tuple[str, _Value]]:
         parts = given.get("part", [])
@@ -208,20 +242,35 @@ def _holder(text: str, node: Node) -> str | None:
     return None
 
 
-def _refuse_beyond(node: Node) -> None:
-    """Raise ``ExpressionError`` for what a path may not use."""
+def _steps(node: Node) -> int:
+    """Return how many nodes of a path look at elements. Raises ``ExpressionError`` for what a path may not use."""
     match node:
+        case Literal() | This():
+            return 0
+        case Member(None, name) if name[:1].isupper():
+            return 0
         case Call(_, name, _) if name not in FUNCTIONS:
             raise ExpressionError(f"{name}() is not for paths of a patch")
         case Binary(operator) if operator in _OPERATORS:
             raise ExpressionError(f"{operator} is not for paths of a patch")
         case Variable(name) if name in _VARIABLES:
             raise ExpressionError(f"%{name} is not for paths of a patch")
-    for field in fields(node):
-        value = getattr(node, field.name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if is_dataclass(each):
-                _refuse_beyond(each)  # type: ignore[arg-type]  # all dataclasses of the tree are nodes
+    return 1 + sum(map(_steps, _parts_of(node)))
+
+
+def _parts_of(node: Node) -> Iterator[Node]:
+    match node:
+        case Member(source) | Call(source):
+            if source is not None:
+                yield source
+            if isinstance(node, Call):
+                yield from node.arguments
+        case Index(source, position):
+            yield from (source, position)
+        case Unary(_, operand) | TypeOperation(_, operand):
+            yield operand
+        case Binary(_, left, right):
+            yield from (left, right)
 
 
 def _text(parts: Mapping[str, _Value], name: str, at: str) -> str:
@@ -238,6 +287,10 @@ def _number(parts: Mapping[str, _Value], name: str, at: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _malformed(at, f"the part {name} must be an integer")
     return value
+
+
+def _too_costly(text: str, *at: str) -> TooLarge:
+    return TooLarge(Issue(IssueType.TOO_COSTLY, text, at, id="patch-limit"))
 
 
 def _malformed(at: str, text: str) -> BadRequest:
@@ -317,7 +370,7 @@ def _has_content(value: Json) -> bool:
 
 
 def _add(tree: Tree, operation: Operation) -> None:
-    holder, type_ = tree.object(operation.path)
+    holder, type_ = tree.object(operation.at.path)
     element = tree.element(type_, operation.name)
     content = _content(tree, element, operation.value, operation.name)
     if element.is_list:
@@ -337,15 +390,15 @@ def _insert(tree: Tree, operation: Operation) -> None:
 
 
 def _delete(tree: Tree, operation: Operation) -> None:
-    found = tree.find(operation.path)
+    found = tree.find(operation.at.path)
     if len(found) > 1:
         raise Refused(f"the path leads to {len(found)} elements; one can be deleted")
     if found:
-        tree.remove(tree.place(found[0], operation.holder, operation.member))
+        tree.remove(tree.place(found[0], operation.at))
 
 
 def _replace(tree: Tree, operation: Operation) -> None:
-    place = tree.place(tree.one(operation.path), operation.holder, operation.member)
+    place = tree.place(tree.one(operation.at.path), operation.at)
     element = tree.element(tree.type(place.holder), place.name)
     content = _content(tree, element, operation.value, place.name if operation.value.parts is not None else "")
     index = place.position
@@ -370,9 +423,9 @@ def _move(tree: Tree, operation: Operation) -> None:
 
 def _list(tree: Tree, operation: Operation) -> tuple[dict[str, Any], Element]:
     """Return the object that holds the list that a path names, and the element that repeats."""
-    assert operation.holder is not None  # noqa: S101 - the reader has seen to it
-    holder, type_ = tree.object(operation.holder)
-    element = tree.element(type_, operation.member)
+    assert operation.at.holder is not None  # noqa: S101 - the reader has seen to it
+    holder, type_ = tree.object(operation.at.holder)
+    element = tree.element(type_, operation.at.member)
     if not element.is_list:
         raise Refused(f"{element.path} does not repeat")
     return holder, element

@@ -10,6 +10,7 @@ Spec: https://hl7.org/fhir/R4/json.html#primitive
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fhir_server.definitions.structures import Element
@@ -18,6 +19,20 @@ from fhir_server.fhirpath.navigation import Navigator
 from fhir_server.interactions.json_patch import levels, too_deep
 from fhir_server.model.formats import MAX_DEPTH, Json, Resource
 from fhir_server.outcome import Issue, IssueType, Unprocessable
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A path, compiled.
+
+    ``holder`` and ``member`` are the path but for its last name, and that name, if it ends in one. ``steps`` is how
+    often the path may look at every element of a resource.
+    """
+
+    path: Path
+    holder: Path | None
+    member: str
+    steps: int
 
 
 class Refused(Exception):
@@ -63,6 +78,11 @@ class Tree:
         self._places: dict[int, Place] = {}
         self.root = self._object(resource)
 
+    @property
+    def size(self) -> int:
+        """How many elements the resource has had."""
+        return len(self._places)
+
     # finding
 
     def find(self, path: Path) -> list[Item]:
@@ -83,13 +103,13 @@ class Tree:
             raise Refused("the path does not lead to an element of the resource that can hold others")
         return handle, item.type
 
-    def place(self, item: Item, holder: Path | None, member: str) -> Place:
-        """Return the place of an item; ``holder`` and ``member`` are the path that led to it, see ``Operation``."""
+    def place(self, item: Item, location: Location) -> Place:
+        """Return the place of an item that the path of ``location`` has led to."""
         handle = self._handle(item)
         if handle is not None and id(handle) in self._places:
             return self._places[id(handle)]
-        if handle is None and holder is not None:  # an id or a url: FHIRPath sees nothing beside it
-            beside = self.object(holder)[0].get("_" + member)
+        if handle is None and location.holder is not None:  # an id or a url: FHIRPath sees nothing beside it
+            beside = self.object(location.holder)[0].get("_" + location.member)
             if isinstance(beside, dict):
                 return self._places[id(beside)]
         raise Refused("the path does not lead to an element inside the resource")

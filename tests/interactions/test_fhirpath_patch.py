@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.definitions.structures import Structures
-from fhir_server.interactions.fhirpath_patch import PATH_LENGTH, parse_fhirpath_patch
+from fhir_server.interactions.fhirpath_patch import PATH_LENGTH, PATHS_LENGTH, parse_fhirpath_patch
 from fhir_server.interactions.json_patch import duplicate
 from fhir_server.model.formats import MAX_DEPTH, parse, serialize
-from fhir_server.outcome import BadRequest, FhirError, Unprocessable
+from fhir_server.outcome import BadRequest, FhirError, TooLarge, Unprocessable
 
 STRUCTURES = Structures.load()
 PATIENT = b"""{"resourceType":"Patient","id":"p","contained":[{"resourceType":"Organization","id":"o","name":"Org"}],
@@ -454,6 +454,8 @@ TYPE, PATH = part("type", valueCode="delete"), part("path", valueString="Patient
         document(op("delete", "Patient.name.where(%resource.name.exists())")),
         document(op("delete", "Patient.name.where(('a' & 'a') = family)")),
         document(op("delete", "Patient.name.select(family)")),
+        document(op("delete", "Patient.gender | Patient.birthDate")),
+        document(op("delete", "Patient.name.where(use in use)")),
         document(op("delete", "Patient.name.where(family = 'x').where(given.combine(given).exists())")),
         document(op("delete", "Patient.active or " + "true or " * (PATH_LENGTH // 8) + "true")),
         document(op("delete", "(" * 300 + "Patient" + ")" * 300)),
@@ -504,6 +506,25 @@ def test_narrative_can_be_replaced() -> None:
     assert found["text"] == {"status": "generated", "div": "<div>b</div>"}
 
 
+def test_work_is_bounded() -> None:
+    resource = parse(PATIENT) | {"name": [{"family": str(number)} for number in range(5_000)]}
+    rename = op("replace", "Patient.name.where(family = '4999').family", value(valueString="4999"))
+    append = add("Patient", "telecom", value(valueContactPoint={"value": "t"}))
+    many = parse_fhirpath_patch(document(*[rename] * 10, *[append] * 500), "Patient", STRUCTURES)
+    assert len(many.apply(resource)["telecom"]) == 500
+    too_many = parse_fhirpath_patch(document(*[rename] * 1_000), "Patient", STRUCTURES)
+    with pytest.raises(TooLarge) as caught:
+        too_many.apply(resource)
+    assert caught.value.issues[0].id == "patch-limit"
+
+
+def test_paths_are_bounded_together() -> None:
+    paths = [f"Patient.name.where(family = '{number:0400}')" for number in range(PATHS_LENGTH // 400)]
+    with pytest.raises(TooLarge):
+        parse_fhirpath_patch(document(*[op("delete", path) for path in paths]), "Patient", STRUCTURES)
+    parse_fhirpath_patch(document(*[op("delete", path) for path in paths[:1] * 1_000]), "Patient", STRUCTURES)
+
+
 PATHS = [
     "Patient",
     "Patient.identifier",
@@ -519,7 +540,6 @@ PATHS = [
     "Patient.extension.value",
     "Patient.extension('urn:e').url",
     "Patient.contained.name",
-    "Patient.gender | Patient.id",
     "birthDate >= '1970'",
 ]
 VALUES = [

@@ -244,7 +244,7 @@ def test_depth_is_bounded() -> None:
     deep = [op("add", "/x", value=chain)]
     assert levels(patched(*deep)) == MAX_DEPTH - 1
     down = "/x"
-    for _ in range(1_000):
+    for _ in range(40):
         down += "/a" * (MAX_DEPTH - 2)
         deep.append(op("add", down, value=chain))
     with pytest.raises(Unprocessable) as caught:
