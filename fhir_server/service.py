@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from fhir_server.interactions.batch import batch
-from fhir_server.interactions.bundles import posted_bundle
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.envelope import TRANSACTION, posted_bundle
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.history import history
+from fhir_server.interactions.parameters import known
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read, vread
 from fhir_server.interactions.routes import Route, route
@@ -21,7 +22,16 @@ from fhir_server.interactions.search import search
 from fhir_server.interactions.single import create, delete, update
 from fhir_server.interactions.transaction import transaction
 from fhir_server.model.interaction import Interaction
-from fhir_server.outcome import BadRequest, Gone, InsufficientStorage, Issue, IssueType, TooLarge, Unavailable
+from fhir_server.outcome import (
+    BadRequest,
+    FhirError,
+    Gone,
+    InsufficientStorage,
+    Issue,
+    IssueType,
+    TooLarge,
+    Unavailable,
+)
 from fhir_server.storage.protocol import (
     CommitTooLarge,
     CursorGone,
@@ -68,22 +78,26 @@ class Service:
             raise _told(error) from error
 
     async def _bundle(self, request: Request) -> Response:
-        type_, entries = posted_bundle(self.context, request)
-        answer = transaction if type_ == "transaction" else batch
-        return await answer(self.context, request, entries, self.perform)
+        known(request)
+        envelope = await posted_bundle(self.context, request)
+        answer = transaction if envelope.type == TRANSACTION else batch
+        return await answer(self.context, request, envelope, self.perform)
 
 
-def _told(error: StoreError) -> Exception:
+def _told(error: StoreError) -> FhirError:
     """Return what a store's error means to a client."""
     match error:
         case CommitTooLarge():
-            return TooLarge(str(error))
+            return TooLarge(Issue(IssueType.TOO_LONG, str(error), id="commit-limit"))
         case StoreFull():
-            return InsufficientStorage("the disk is full; nothing was stored")
+            return InsufficientStorage(
+                Issue(IssueType.NO_STORE, "the disk is full; nothing was stored", id="store-full")
+            )
         case QueryTimeout() | QueryTooCostly():
-            return BadRequest(Issue(IssueType.TOO_COSTLY, str(error), id="query-too-costly"))
+            return BadRequest(Issue(IssueType.TOO_COSTLY, str(error), ("http",), id="query-too-costly"))
         case CursorGone():
-            return Gone(Issue(IssueType.NOT_FOUND, str(error), id="log-position"))
+            return Gone(Issue(IssueType.NOT_FOUND, str(error), ("http",), id="log-position"))
         case SchemaTooNew():
-            return Unavailable(str(error))
-    return Unavailable("the store cannot answer now; try again", headers={"Retry-After": "1"})
+            return Unavailable(Issue(IssueType.TRANSIENT, str(error), id="store-newer"))
+    told = "the store cannot answer now; try again"
+    return Unavailable(Issue(IssueType.TRANSIENT, told, id="store-unavailable"), headers={"Retry-After": "1"})

@@ -3,39 +3,83 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from fhir_server.interactions.bundles import answered, posted, refused, routed
+from fhir_server.interactions.bundles import Posted, answered, posted, refused, routed
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.paths import at_entry
 from fhir_server.model.bundle import Entry, bundle
-from fhir_server.outcome import FhirError
+from fhir_server.model.reference import references
+from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, Severity
 
 Perform = Callable[[Request], Awaitable[Response]]
 """Answers a request, or raises ``FhirError``."""
+
+_log = logging.getLogger("fhir_server.request")
 
 TOGETHER: Final = 64
 """How many entries of one method run at the same time; they share a commit."""
 
 
-async def batch(context: Context, request: Request, entries: Sequence[Any], perform: Perform) -> Response:
+async def batch(context: Context, request: Request, envelope: Envelope, perform: Perform) -> Response:
     """Return the batch-response: entries in request order, runs of one method at the same time."""
     answers: list[Entry] = []
-    for run in _runs(list(enumerate(entries))):
-        answers.extend(await asyncio.gather(*(_one(context, request, entry, index, perform) for index, entry in run)))
+    created = _created(envelope.entries)
+    for run in _runs(list(enumerate(envelope.entries))):
+        tasks = (
+            _one(context, request, entry, index, envelope.faults.get(index, ()), created, perform)
+            for index, entry in run
+        )
+        answers.extend(await asyncio.gather(*tasks))
     pieces = bundle("batch-response", answers, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
 
 
-async def _one(context: Context, outer: Request, entry: Any, index: int, perform: Perform) -> Entry:
+async def _one(
+    context: Context,
+    outer: Request,
+    entry: Any,
+    index: int,
+    faults: Sequence[Issue],
+    created: frozenset[str],
+    perform: Perform,
+) -> Entry:
+    """Answer one entry; whatever goes wrong is its own."""
+    at = f"Bundle.entry[{index}]"
     try:
+        if faults:
+            raise BadRequest(*faults)
         wish = posted(context, outer, entry, index)
         routed(context, wish)
+        _refuse_dependent(wish, created)
         return answered(context, await perform(wish.request))
     except FhirError as error:
-        return refused(error)
+        return refused(at_entry(error, at))
+    except Exception:
+        _log.exception("unexpected", extra={"request_id": outer.id})
+        told = f"the server failed; tell its operator the request id {outer.id}"
+        return refused(FhirError(Issue(IssueType.EXCEPTION, told, (at,), Severity.FATAL, "server-failed")))
+
+
+def _created(entries: Sequence[Any]) -> frozenset[str]:
+    """Return the fullUrls of what the batch creates: no other entry may refer to them."""
+    posts = (entry for entry in entries if _method(entry) == "POST")
+    urls = (entry.get("fullUrl") for entry in posts)
+    return frozenset(url for url in urls if isinstance(url, str))
+
+
+def _refuse_dependent(wish: Posted, created: frozenset[str]) -> None:
+    """https://hl7.org/fhir/R4/http.html#brules: entries of a batch do not depend on each other."""
+    if not created or not isinstance(wish.request.resource, dict):
+        return
+    if any(item["reference"] in created for item in references(wish.request.resource)):
+        told = "a reference leads to what another entry of the batch creates; only a transaction resolves it"
+        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, (f"{wish.at}.resource",), id="batch-dependency"))
 
 
 def _runs(entries: list[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:

@@ -5,26 +5,27 @@ Spec: https://hl7.org/fhir/R4/http.html#transaction
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from http import HTTPStatus
 from typing import Any, Final
 
+from fhir_server.interactions.conditional import pairs
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.headers import http_date
+from fhir_server.interactions.paths import REQUEST_HEADERS
 from fhir_server.interactions.routes import Route, route
 from fhir_server.model.bundle import Entry
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
-from fhir_server.model.primitives import instant
-from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, TooLarge, operation_outcome
+from fhir_server.model.primitives import instant, interval
+from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, NotAcceptable, operation_outcome
 
-_HEADERS: Final = {
-    "ifMatch": "if-match",
-    "ifNoneMatch": "if-none-match",
-    "ifNoneExist": "if-none-exist",
-    "ifModifiedSince": "if-modified-since",
-}
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+_JSON: Final = "application/fhir+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +37,22 @@ class Posted:
     at: str
 
 
-def posted_bundle(context: Context, request: Request) -> tuple[str, list[Any]]:
-    """Return the type (batch or transaction) and the entries of a Bundle posted to the base."""
-    bundle = parse(request.body) if request.body else request.resource
-    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        raise BadRequest(
-            Issue(IssueType.STRUCTURE, "only a Bundle can be posted to the base", ("Bundle",), id="bundle-expected")
-        )
-    if bundle.get("type") not in {"batch", "transaction"}:
-        raise BadRequest(
-            Issue(IssueType.VALUE, "Bundle.type must be batch or transaction", ("Bundle.type",), id="bundle-type")
-        )
-    entries = bundle.get("entry", [])
-    if not isinstance(entries, list):
-        raise BadRequest(Issue(IssueType.STRUCTURE, "Bundle.entry must be an array", ("Bundle.entry",)))
-    limit = context.limits.bundle_entries
-    if len(entries) > limit:
-        raise TooLarge(
-            Issue(IssueType.TOO_LONG, f"the Bundle has {len(entries)} entries; the limit is {limit}", ("Bundle.entry",))
-        )
-    return bundle["type"], entries
-
-
-def posted(context: Context, outer: Request, entry: Any, index: int) -> Posted:
-    """Return one entry as a request of its own. Raises ``BadRequest`` where it is not one."""
+def posted(context: Context, outer: Request, entry: Mapping[str, Any], index: int) -> Posted:
+    """Return one entry, whose structure was checked, as a request of its own. Raises ``BadRequest``."""
     at = f"Bundle.entry[{index}]"
-    wish = entry.get("request") if isinstance(entry, dict) else None
-    if not isinstance(wish, dict):
-        raise _bad(f"{at}.request", "the entry has no request")
-    method, url, full_url = wish.get("method"), wish.get("url"), entry.get("fullUrl")
-    if method not in _METHODS:
-        raise _bad(f"{at}.request.method", f"the method must be one of {', '.join(sorted(_METHODS))}")
-    if not isinstance(url, str):
-        raise _bad(f"{at}.request.url", "the url is missing")
-    if full_url is not None and not isinstance(full_url, str):
-        raise _bad(f"{at}.fullUrl", "fullUrl must be a string")
-    path, _, query = _relative(context, url).partition("?")
-    headers = _headers(outer, wish, at)
+    wish = entry["request"]
+    method, url = wish.get("method"), wish.get("url")
+    if not (isinstance(method, str) and isinstance(url, str)):  # only an extension stands there
+        raise _bad(f"{at}.request", "method and url need a value")
+    path, _, query = _relative(context, url, at).partition("?")
+    if any(name == "_format" and "json" not in value for name, value in pairs(query)):
+        raise NotAcceptable(_issue(f"{at}.request.url", "entries are answered in the JSON of their Bundle"))
+    full_url = entry.get("fullUrl")
+    if full_url is not None and not _ABSOLUTE.match(full_url):
+        raise _bad(f"{at}.fullUrl", "fullUrl must be absolute: urn:uuid:… or a URL")
     resource = entry.get("resource")
-    request = Request(method, path, query, headers, b"", "application/fhir+json", resource, outer.caller, outer.id)
+    headers = _headers(outer, wish, at)
+    request = Request(method, path, query, headers, b"", _JSON, resource, outer.caller, outer.id)
     return Posted(request, full_url, at)
 
 
@@ -106,47 +84,44 @@ def answered(context: Context, response: Response) -> Entry:
 def refused(error: FhirError) -> Entry:
     """Return the response entry of one refusal."""
     outcome: Resource = operation_outcome(error.issues)
-    return Entry(response={"status": _status(error.status), "outcome": outcome})
+    described: dict[str, Any] = {"status": _status(error.status)}
+    if "ETag" in error.headers:
+        described["etag"] = error.headers["ETag"]
+    return Entry(response={**described, "outcome": outcome})
 
 
 def _headers(outer: Request, wish: Mapping[str, Any], at: str) -> dict[str, str]:
-    headers = {name: outer.headers[name] for name in ("prefer", "accept") if name in outer.headers}
-    for element, name in _HEADERS.items():
-        value = wish.get(element)
-        if value is None:
+    headers = {name: outer.headers[name] for name in ("prefer",) if name in outer.headers}
+    for element, name in REQUEST_HEADERS.items():
+        if element not in wish:
             continue
-        if not isinstance(value, str):
-            raise _bad(f"{at}.request.{element}", "must be a string")
-        headers[name] = value
+        value = wish[element]
+        if element == "ifModifiedSince":  # an instant of FHIR; the header is a date of HTTP
+            try:
+                value = http_date(interval(value, UTC)[0])
+            except (ValueError, OverflowError, OSError):
+                raise _bad(f"{at}.request.ifModifiedSince", "not an instant that can be compared") from None
+        headers[name.lower()] = value
     return headers
 
 
-def _relative(context: Context, url: str) -> str:
+def _relative(context: Context, url: str, at: str) -> str:
     """Return an entry's url relative to the base; absolute ones under our own bases are understood."""
     for base in context.bases:
         if url == base or url.startswith((base + "/", base + "?")):
             return url[len(base) :].lstrip("/")
+    if _ABSOLUTE.match(url):
+        raise _bad(f"{at}.request.url", f"the url is not one of this server, {context.base}")
     return url.lstrip("/")
 
 
 def _status(status: int) -> str:
-    return f"{status} {_PHRASES[status]}" if status in _PHRASES else str(status)
-
-
-_PHRASES: Final = {
-    200: "OK",
-    201: "Created",
-    204: "No Content",
-    304: "Not Modified",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    410: "Gone",
-    412: "Precondition Failed",
-    422: "Unprocessable Entity",
-}
+    return f"{status} {HTTPStatus(status).phrase}"
 
 
 def _bad(path: str, text: str) -> BadRequest:
-    return BadRequest(Issue(IssueType.VALUE, text, (path,), id="bundle-entry"))
+    return BadRequest(_issue(path, text))
+
+
+def _issue(path: str, text: str) -> Issue:
+    return Issue(IssueType.VALUE, text, (path,), id="bundle-entry")

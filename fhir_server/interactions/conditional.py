@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/http.html#ccreate and https://hl7.org/fhir/R4/http
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,7 @@ from fhir_server.storage.protocol import Snapshot, View
 LISTED: Final = 10
 """How many matches the text of a 412 names."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NO_CRITERIA: Final = frozenset({"_format", "_pretty"})
 """Understood everywhere; they say nothing of the resource."""
 
@@ -40,8 +42,19 @@ class Question:
     keys: frozenset[Key]
 
 
+def form(body: bytes) -> list[tuple[str, str]]:
+    """Return the pairs of a body that is ``application/x-www-form-urlencoded``. Raises ``BadRequest``."""
+    try:
+        return pairs(body.decode())
+    except UnicodeDecodeError:
+        raise _not_utf8("the form") from None
+
+
 def pairs(query: str) -> list[tuple[str, str]]:
-    """Return the decoded (name, value) pairs of a query string, in order. Raises ``BadRequest`` on broken encoding."""
+    """Return the decoded (name, value) pairs of a query string, in order.
+
+    Raises ``BadRequest`` on broken encoding and on control characters, which no value of a search has.
+    """
     found = []
     for part in query.split("&"):
         if part:
@@ -109,8 +122,15 @@ def _lookup(question: Question) -> tuple[str, Equality] | None:
 
 def _decoded(text: str) -> str:
     try:
-        return unquote_plus(text, errors="strict")
+        decoded = unquote_plus(text, errors="strict")
     except UnicodeDecodeError:
+        raise _not_utf8("the query string's percent-encoding") from None
+    if _CONTROL.search(decoded):
         raise BadRequest(
-            Issue(IssueType.VALUE, "the query string's percent-encoding is not UTF-8", id="query-encoding")
-        ) from None
+            Issue(IssueType.VALUE, "the parameters hold a control character", ("http",), id="query-encoding")
+        )
+    return decoded
+
+
+def _not_utf8(what: str) -> BadRequest:
+    return BadRequest(Issue(IssueType.VALUE, f"{what} is not UTF-8", ("http",), id="query-encoding"))

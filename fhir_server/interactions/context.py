@@ -16,9 +16,9 @@ from fhir_server.storage.protocol import Clock, Store
 
 
 class Validates(Protocol):
-    """Return all that is wrong with a resource; never raise."""
-
-    def validate(self, resource: Resource) -> list[Issue]: ...
+    def validate(self, resource: Resource, *, entries: bool = True) -> list[Issue]:
+        """Return all that is wrong with a resource; never raise. ``entries``: with the resources inside a Bundle."""
+        ...
 
 
 class Indexes(Protocol):

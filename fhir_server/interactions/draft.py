@@ -5,9 +5,11 @@ Only the log can tell the version and the instant, so the plan puts them into by
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.paths import located
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.primitives import instant
 from fhir_server.model.reference import Key
@@ -59,9 +61,16 @@ def check(context: Context, resource: Resource, at: str = "") -> tuple[list[Issu
     """Return what forbids storing a resource, and the warnings. ``at`` is put before each path: ``Bundle.entry[3]``."""
     errors: list[Issue] = []
     warnings: list[Issue] = []
-    for issue in context.validator.validate(resource):
-        (errors if issue.is_error else warnings).append(_located(issue, at) if at else issue)
+    for issue in (*context.validator.validate(resource), *_rules(resource)):
+        (errors if issue.is_error else warnings).append(located(issue, at))
     return errors, warnings
+
+
+def _rules(resource: Resource) -> Iterator[Issue]:
+    """Yield what this server refuses although it is FHIR: what it would promise and not do."""
+    if resource.get("resourceType") == "Subscription" and resource.get("status") in {"requested", "active"}:
+        told = "this server does not notify anyone yet; a Subscription can be stored with status off"
+        yield Issue(IssueType.BUSINESS_RULE, told, ("Subscription.status",), id="subscription-not-served")
 
 
 def refuse(errors: list[Issue]) -> None:
@@ -79,8 +88,3 @@ def refuse(errors: list[Issue]) -> None:
 
 def _members(value: Resource) -> bytes:
     return b"," + serialize(value)[1:-1] if value else b""
-
-
-def _located(issue: Issue, at: str) -> Issue:
-    paths = tuple(f"{at}.resource{path[path.find('.') :] if '.' in path else ''}" for path in issue.expression)
-    return Issue(issue.code, issue.diagnostics, paths or (f"{at}.resource",), issue.severity, issue.id)

@@ -16,7 +16,10 @@ from fhir_server.model.primitives import micros
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.storage.protocol import Stored
 
-_ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+_ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"|([A-Za-z0-9\-.]{1,64})')
+"""An entity tag, weak or strong; or a bare version, which some clients send."""
+
+_ETAGS: Final = re.compile(rf"(?:{_ETAG.pattern})(?:\s*,\s*(?:{_ETAG.pattern}))*")
 
 
 class Return(StrEnum):
@@ -50,28 +53,26 @@ def of_version(stored: Stored) -> dict[str, str]:
     return {"ETag": etag(stored.version), "Last-Modified": http_date(stored.instant)}
 
 
-def if_match(headers: Mapping[str, str]) -> str | None:
-    """Return the version that ``If-Match`` demands (``*``: any), or None. Raises ``BadRequest``."""
-    text = headers.get("if-match")
-    if text is None or text.strip() == "*":
-        return None if text is None else "*"
-    match = _ETAG.fullmatch(text.strip()) or re.fullmatch(r"([A-Za-z0-9\-.]{1,64})", text.strip())
-    if match is None:
-        raise _bad("If-Match", 'one ETag such as W/"3"')
-    return match[1]
+def if_match(headers: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the versions that ``If-Match`` allows (``*`` among them: any), or None. Raises ``BadRequest``."""
+    return _versions(headers, "If-Match")
 
 
 def if_none_match(headers: Mapping[str, str]) -> frozenset[str] | None:
     """Return the versions that ``If-None-Match`` names (``*`` among them: any), or None. Raises ``BadRequest``."""
-    text = headers.get("if-none-match")
+    return _versions(headers, "If-None-Match")
+
+
+def _versions(headers: Mapping[str, str], name: str) -> frozenset[str] | None:
+    text = headers.get(name.lower())
     if text is None:
         return None
-    if text.strip() == "*":
-        return frozenset("*")
-    found = _ETAG.findall(text)
-    if not found:
-        raise _bad("If-None-Match", 'ETags such as W/"3", or *')
-    return frozenset(found)
+    text = text.strip()
+    if text == "*":
+        return _ANY
+    if not _ETAGS.fullmatch(text):
+        raise _bad(name, 'ETags such as W/"3", or *')
+    return frozenset(quoted or bare for quoted, bare in _ETAG.findall(text))
 
 
 def if_modified_since(headers: Mapping[str, str]) -> int | None:
@@ -82,7 +83,7 @@ def if_modified_since(headers: Mapping[str, str]) -> int | None:
         return None
     try:
         return micros(parsedate_to_datetime(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -91,11 +92,12 @@ def preferences(headers: Mapping[str, str]) -> Preferences:
     text = headers.get("prefer")
     if text is None:
         return _NONE
-    words = {word.strip() for word in re.split(r"[,;]", text)}
+    words = {word.strip().replace('"', "") for word in re.split(r"[,;]", text)}
     returns = next((value for value in Return if f"return={value.value}" in words), None)
     return Preferences(returns, lenient="handling=lenient" in words, strict="handling=strict" in words)
 
 
+_ANY: Final = frozenset("*")
 _NONE: Final = Preferences()
 
 

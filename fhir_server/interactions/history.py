@@ -10,22 +10,24 @@ Spec: https://hl7.org/fhir/R4/http.html#history
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.current import current_at
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import etag
-from fhir_server.interactions.parameters import known
+from fhir_server.interactions.parameters import general, known
 from fhir_server.interactions.routes import Route
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import instant, interval
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Gone, Issue, IssueType, NotFound
-from fhir_server.storage.protocol import Address, HistoryPage, Scope, Stored
+from fhir_server.storage.protocol import Address, HistoryPage, Scope, Snapshot, Stored, Versions
 
 PARAMETERS: Final = ("_count", "_since", "_at", "_after", "_page")
 
@@ -36,33 +38,68 @@ METHODS: Final = {
     Interaction.DELETE: "DELETE",
 }
 
+START: Final = "0"
+"""The ``_after`` of those who synchronise for the first time."""
+
+_WHOLE: Final = 2**20 - 1
+"""A position after all changes of a commit."""
+
 _POSITION: Final = re.compile(r"(?P<log>[0-9a-f]{16})\.(?P<number>[0-9]{1,15})(?:\.(?P<position>[0-9]{1,7}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What a history request asks, its parameters read."""
+    """What a history request asks, its parameters read. Instants are microseconds since the epoch.
 
-    page: HistoryPage
+    ``at``: only versions that were current at some time of it. ``after`` is a position as it was given.
+    """
+
     given: dict[str, str]
+    count: int
+    since: int | None = None
+    at: tuple[int, int] | None = None
+    after: str | None = None
+    ascending: bool = False
+
+    def page(self, log: str, head: int) -> HistoryPage:
+        """Return the page of a log. Raises ``Gone`` for a position that is not of this log."""
+        after = None if self.after is None else _position(self._name, self.after, log, head)
+        before = self.at[1] if self.at else None
+        return HistoryPage(self.count, after, self.ascending, self.since, before)
+
+    @property
+    def _name(self) -> str:
+        return "_after" if self.ascending else "_page"
 
 
 async def history(context: Context, request: Request, route: Route) -> Response:
     """Return a history Bundle: newest first, or oldest first after a position of the log."""
-    given = known(request, PARAMETERS)
+    wish = _wish(context, request)
     scope = Scope(route.type, route.id, tuple(sorted(context.registry.types)) if route.type is None else ())
     async with context.store.snapshot() as snapshot:
-        log = public_log_id(snapshot.head.log_id)
-        wish = _Wish(_page(context, given, log, snapshot.head.number), given)
-        versions = await snapshot.history(scope, wish.page)
+        head = snapshot.head
+        log = public_log_id(head.log_id)
+        page = wish.page(log, head.number)
         total = None
         if route.id is not None:
             total = await _instance_total(snapshot, Key(route.type or "", route.id), wish)
-        head = snapshot.head
-    links = _links(context, request, wish, versions.versions, log, more=versions.more, head_number=head.number)
-    entries = [_entry(context, stored) for stored in versions.versions]
+        if wish.at is not None:
+            found, last = await current_at(snapshot, scope, page, wish.at[0])
+        else:
+            found = await snapshot.history(scope, page)
+            last = found.versions[-1].address if found.versions else None
+    given = {**wish.given, **dict(general(request))}
+    steps = _steps(wish, found, last, log, head.number)
+    base = f"{context.base}/{request.path.strip('/')}"
+    links = [(relation, _url(base, {**given, **step})) for relation, step in (("self", {}), *steps)]
+    entries = [_entry(context, stored) for stored in found.versions]
     pieces = bundle("history", entries, id_=context.new_id(), micros=head.instant, total=total, links=links)
     return Response(200, {}, pieces)
+
+
+def check_history(context: Context, request: Request, route: Route) -> None:
+    """Raise what a history would be refused for, whatever the state of the store."""
+    _wish(context, request)
 
 
 def public_log_id(log_id: str) -> str:
@@ -70,30 +107,30 @@ def public_log_id(log_id: str) -> str:
     return sha256(b"log:" + log_id.encode()).hexdigest()[:16]
 
 
-async def _instance_total(snapshot: object, key: Key, wish: _Wish) -> int | None:
+async def _instance_total(snapshot: Snapshot, key: Key, wish: _Wish) -> int | None:
     """Return how many versions a resource has, or None where only some are asked for. Raises ``NotFound``."""
-    current: Stored | None = (await snapshot.read([key])).get(key)  # type: ignore[attr-defined]
+    current = (await snapshot.read([key])).get(key)
     if current is None:
-        raise NotFound(f"there is no {key}")
-    bounded = wish.page.since is not None or wish.page.before_instant is not None or wish.page.ascending
-    return None if bounded else current.version
+        raise NotFound(Issue(IssueType.NOT_FOUND, f"there is no {key}", ("http",), id="resource-unknown"))
+    return None if wish.since is not None or wish.at is not None or wish.ascending else current.version
 
 
-def _page(context: Context, given: dict[str, str], log: str, head: int) -> HistoryPage:
-    """Return the page that the parameters ask for. Raises ``BadRequest``, or ``Gone`` for a position of another log."""
+def _wish(context: Context, request: Request) -> _Wish:
+    """Return what the parameters ask for. Raises ``BadRequest``."""
+    given = known(request, PARAMETERS)
     if "_after" in given and len({"_since", "_at", "_page"} & given.keys()):
         raise _bad("_after", "goes with _count only")
-    page = HistoryPage(_count(context, given))
-    if "_after" in given:
-        return replace(page, ascending=True, after=_position("_after", given["_after"], log, head))
-    if "_since" in given:
-        page = replace(page, since=_instants(context, "_since", given["_since"])[0])
-    if "_at" in given:
-        low, high = _instants(context, "_at", given["_at"])
-        page = replace(page, since=max(low, page.since or low), before_instant=high)
-    if "_page" in given:
-        page = replace(page, after=_position("_page", given["_page"], log, head))
-    return page
+    for name in ("_after", "_page"):
+        if name in given and not _POSITION.fullmatch(given[name]) and (name, given[name]) != ("_after", START):
+            raise _bad(name, "is not a value that this server gave")
+    return _Wish(
+        given,
+        _count(context, given),
+        since=_instants(context, "_since", given["_since"])[0] if "_since" in given else None,
+        at=_instants(context, "_at", given["_at"]) if "_at" in given else None,
+        after=given.get("_after") or given.get("_page"),
+        ascending="_after" in given,
+    )
 
 
 def _count(context: Context, given: dict[str, str]) -> int:
@@ -112,37 +149,27 @@ def _instants(context: Context, name: str, text: str) -> tuple[int, int]:
 
 def _position(name: str, text: str, log: str, head: int) -> Address:
     """Return a position in the log. A whole commit (no position inside) means: after all of its changes."""
+    if text == START:
+        return Address(0, _WHOLE)
     match = _POSITION.fullmatch(text)
-    if match is None:
-        raise _bad(name, "is not a value that this server gave")
+    assert match is not None  # noqa: S101 - told by _wish
     number = int(match["number"])
     if match["log"] != log or number > head:
-        raise Gone(
-            Issue(IssueType.NOT_FOUND, f"{name} is a position of another log; read the whole again", id="log-position")
-        )
-    return Address(number, int(match["position"]) if match["position"] else 2**20 - 1)
+        told = f"{name} is a position of another log; read the whole again"
+        raise Gone(Issue(IssueType.NOT_FOUND, told, (f"http.{name}",), id="log-position"))
+    return Address(number, int(match["position"]) if match["position"] else _WHOLE)
 
 
-def _links(
-    context: Context,
-    request: Request,
-    wish: _Wish,
-    versions: tuple[Stored, ...],
-    log: str,
-    *,
-    more: bool,
-    head_number: int,
-) -> list[tuple[str, str]]:
-    base = f"{context.base}/{request.path.strip('/')}"
-    links = [("self", _url(base, wish.given))]
-    if more and versions:
-        last = versions[-1].address
-        name = "_after" if wish.page.ascending else "_page"
-        links.append(("next", _url(base, {**wish.given, name: f"{log}.{last.number}.{last.position}"})))
-    elif wish.page.ascending:
+def _steps(
+    wish: _Wish, found: Versions, last: Address | None, log: str, head: int
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield where the history goes on: the relation of the link, and the parameter that says it."""
+    name = "_after" if wish.ascending else "_page"
+    if found.more and last is not None:
+        yield "next", {name: f"{log}.{last.number}.{last.position}"}
+    elif wish.ascending and not found.more:
         # Nothing more now: only a whole commit gives a value to resume from.
-        links.append(("resume", _url(base, {**wish.given, "_after": f"{log}.{head_number}"})))
-    return links
+        yield "resume", {name: f"{log}.{head}"}
 
 
 def _url(base: str, given: dict[str, str]) -> str:

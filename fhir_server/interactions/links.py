@@ -18,6 +18,7 @@ from fhir_server.definitions.structures import Structures
 from fhir_server.interactions.conditional import ask, criteria, only
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.own import OwnEntries
+from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.write import Prepared, Step
 from fhir_server.model.formats import Resource
 from fhir_server.model.interaction import Interaction
@@ -26,6 +27,8 @@ from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, Precond
 from fhir_server.storage.protocol import Snapshot
 
 _CRITERIA: Final = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOTALL)
+_RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
+_RESTFUL: Final = re.compile(rf"(?P<root>https?://.*/){_RELATIVE.pattern}", re.DOTALL)
 _ATTRIBUTE: Final = re.compile(r"""(?P<before>\b(?:href|src)\s*=\s*)(?P<quote>["'])(?P<url>.*?)(?P=quote)""", re.DOTALL)
 _URI_TYPES: Final = frozenset({"uri", "url", "oid", "uuid", "canonical"})
 
@@ -44,7 +47,9 @@ class TransactionLinks:
         """Give each step its resource with the references resolved, and add the questions asked to ``prepared``."""
         self._name(context, prepared)
         errors: list[Issue] = []
+        pace = Pace()
         for step in prepared.steps:
+            await pace.keep()
             if step.intent.resource is not None and not step.existing:
                 for text in sorted(set(_by_criteria(step.intent.resource))):
                     if text not in self.asked:
@@ -52,8 +57,10 @@ class TransactionLinks:
         if errors:
             raise BadRequest(*errors)
         for index, step in enumerate(prepared.steps):
+            await pace.keep()
             if step.intent.resource is not None and not step.existing:
-                resource = rewritten(step.intent.resource, self._target, context.registry.structures)
+                target = self._targets_from(step.intent.full_url)
+                resource = rewritten(step.intent.resource, target, context.registry.structures)
                 _refuse_dangling(resource, step.intent.at, errors)
                 prepared.steps[index] = replace(step, intent=replace(step.intent, resource=resource))
         if errors:
@@ -65,13 +72,23 @@ class TransactionLinks:
             if url and step.intent.interaction is not Interaction.DELETE:
                 self.keys[url] = step.keys[0]
 
-    def _target(self, text: str) -> str | None:
-        """Return what a text becomes, or None if it stays."""
-        url, mark, fragment = text.partition("#")
-        key = self.keys.get(url) or self.asked.get(text)
-        if key is None:
-            return None
-        return f"{key}{mark}{fragment}"
+    def _targets_from(self, full_url: str | None) -> Callable[[str], str | None]:
+        """Return what tells, for the texts of one entry, what each becomes; None: it stays.
+
+        A relative reference is one to the server that the entry's fullUrl comes from.
+        Spec: https://hl7.org/fhir/R4/bundle.html#references
+        """
+        match = _RESTFUL.fullmatch(full_url or "")
+        root = match["root"] if match else None
+
+        def target(text: str) -> str | None:
+            url, mark, fragment = text.partition("#")
+            key = self.keys.get(url) or self.asked.get(text)
+            if key is None and root is not None and _RELATIVE.fullmatch(url):
+                key = self.keys.get(f"{root}{url}")
+            return None if key is None else f"{key}{mark}{fragment}"
+
+        return target
 
     async def _resolve(
         self, context: Context, snapshot: Snapshot, prepared: Prepared, text: str, step: Step, errors: list[Issue]
@@ -199,6 +216,6 @@ def _reference_texts(value: Any) -> Iterator[str]:
 
 
 def _refuse_dangling(resource: Resource, at: str, errors: list[Issue]) -> None:
-    if any(text.startswith("urn:uuid:") for text in _reference_texts(resource)):
-        text = "a reference names a urn:uuid that is no entry's fullUrl"
+    if any(text.startswith(("urn:uuid:", "urn:oid:")) for text in _reference_texts(resource)):
+        text = "a reference names a urn that is no entry's fullUrl"
         errors.append(Issue(IssueType.NOT_FOUND, text, (f"{at}.resource",) if at else (), id="reference-dangling"))

@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/http.html#parameters
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,8 +15,11 @@ from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.headers import preferences
 from fhir_server.model.formats import parse, serialize
 from fhir_server.outcome import BadRequest, Issue, IssueType
+from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.request import parse_search
 from fhir_server.search.shape import subset
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\-]{0,63}")
 
 GENERAL: Final = ("_format", "_pretty")
 """Understood everywhere, by ``rest``."""
@@ -37,7 +41,7 @@ def known(request: Request, names: Iterable[str] = ()) -> dict[str, str]:
             if not lenient:
                 issues.append(_issue(name, f"is not a parameter here; valid are {', '.join((*valid, *GENERAL))}"))
         elif name in found:
-            issues.append(_issue(name, "stands twice"))
+            issues.append(Issue(IssueType.VALUE, f"{name} stands twice", (f"http.{name}",), id="parameter-value"))
         else:
             found[name] = value
     if issues:
@@ -45,14 +49,30 @@ def known(request: Request, names: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
-def shaped(context: Context, request: Request, type_: str, body: bytes) -> bytes:
-    """Return a resource's JSON as ``_summary`` and ``_elements`` ask, or as it is."""
-    given = known(request, SHAPING)
+def general(request: Request) -> list[tuple[str, str]]:
+    """Return the general parameters that a request has, as the links of its pages keep them."""
+    return [pair for pair in pairs(request.query) if pair[0] in GENERAL]
+
+
+def subsetting(context: Context, request: Request, type_: str) -> SearchRequest | None:
+    """Return what ``_summary`` and ``_elements`` of a read ask for, or None. Raises ``BadRequest``."""
+    given = known(request, SHAPING) if request.query else {}
     if not given:
-        return body
+        return None
     wish = parse_search(context.registry, (type_,), list(given.items()), strict=True)
+    if wish.summary == "count":
+        told = "_summary=count counts what a search finds; a read takes true, text, data or false"
+        raise BadRequest(Issue(IssueType.VALUE, told, ("http._summary",), id="parameter-value"))
+    return wish
+
+
+def shaped(context: Context, wish: SearchRequest | None, body: bytes) -> bytes:
+    """Return a resource's JSON as ``_summary`` and ``_elements`` ask, or as it is."""
+    if wish is None or (wish.summary in {None, "false"} and not wish.elements):
+        return body
     return serialize(subset(parse(body), context.registry, wish.summary, wish.elements))
 
 
 def _issue(name: str, text: str) -> Issue:
-    return Issue(IssueType.NOT_SUPPORTED, f'"{name[:64]}" {text}', (f"http.{name[:64]}",), id="parameter-unknown")
+    named = name if _NAME.fullmatch(name) else "a parameter"
+    return Issue(IssueType.NOT_SUPPORTED, f"{named} {text}", (f"http.{named}",), id="parameter-unknown")

@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/http.html#summary
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -52,6 +53,7 @@ _BY_SHAPE: Final[Mapping[str, Mapping[str, Interaction]]] = {
 }
 """Per shape of the path, what each method means. HEAD is GET without the body, OPTIONS is told by ``allowed``."""
 
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 _CONDITIONAL: Final = frozenset({Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
 
 
@@ -65,16 +67,17 @@ def route(method: str, path: str, registry: Registry) -> Route:
     interaction = _BY_SHAPE[shape].get(method)
     if interaction is None:
         allow = allowed(shape)
-        raise MethodNotAllowed(f"{method} is not possible on this URL; possible are {allow}", headers={"Allow": allow})
+        told = f"{method} is not possible on this URL; possible are {allow}"
+        raise MethodNotAllowed(
+            Issue(IssueType.NOT_SUPPORTED, told, ("http",), id="method-not-allowed"), headers={"Allow": allow}
+        )
     found["conditional"] = shape == "type" and interaction in _CONDITIONAL
     return Route(interaction, **found)  # type: ignore[arg-type]
 
 
 def methods(path: str, registry: Registry) -> str:
     """Return the methods that a path has, as the ``Allow`` header writes them. Raises ``NotFound``."""
-    return allowed(
-        _shape([unquote(part) for part in path.strip("/").split("/")] if path.strip("/") else [], registry)[0]
-    )
+    return allowed(_shape(_parts(path), registry)[0])
 
 
 def allowed(shape: str) -> str:
@@ -90,7 +93,7 @@ def _parts(path: str) -> list[str]:
 def _shape(parts: list[str], registry: Registry) -> tuple[str, dict[str, str | bool | None]]:
     """Return the shape of a path and what it names."""
     if any(part.startswith("$") for part in parts):
-        raise NotFound(f"there is no operation {parts[-1][:64]} here")
+        raise _not_found("there is no such operation here", "operation-unknown")
     shape, found = "", {}
     match parts:
         case []:
@@ -111,21 +114,22 @@ def _shape(parts: list[str], registry: Registry) -> tuple[str, dict[str, str | b
             shape = "/".join(("compartment/id/type", *rest))
             found = {"compartment": compartment, "id": id_, "type": type_}
         case _:
-            raise NotFound(f"there is nothing at a path of {len(parts)} parts")
+            raise _not_found(f"there is nothing at a path of {len(parts)} parts", "path-unknown")
     return shape, _checked(found, registry)
 
 
 def _checked(found: dict[str, str], registry: Registry) -> dict[str, str | bool | None]:
     """Return what a path names, each name known. Raises ``NotFound`` or ``BadRequest``."""
     checked: dict[str, str | bool | None] = dict(found)
-    if "id" in found and not ID.fullmatch(found["id"]):
-        raise BadRequest(Issue(IssueType.VALUE, "the id in the URL is not 1 to 64 of A-Z a-z 0-9 - .", id="format-id"))
     if "compartment" in found and registry.compartment(found["compartment"]) is None:
-        raise NotFound(f"{found['compartment'][:64]} is not a compartment of this server")
+        raise _not_found(f"{shown(found['compartment'])} is not a compartment of this server", "compartment-unknown")
     if found.get("type") == "*" and "compartment" in found:
         checked["type"] = None
     elif "type" in found:
         served(found["type"], registry)
+    if "id" in found and not ID.fullmatch(found["id"]):
+        told = "the id in the URL is not 1 to 64 of A-Z a-z 0-9 - ."
+        raise BadRequest(Issue(IssueType.VALUE, told, ("http",), id="format-id"))
     return checked
 
 
@@ -134,5 +138,14 @@ def served(type_: str, registry: Registry) -> str:
     if type_ in registry.types:
         return type_
     if type_ in registry.structures.resource_types:
-        raise NotFound(Issue(IssueType.NOT_SUPPORTED, f"{type_} is a type of FHIR R4 that this server does not serve"))
-    raise NotFound(Issue(IssueType.NOT_SUPPORTED, f'"{type_[:64]}" is not a resource type of FHIR R4'))
+        raise _not_found(f"{type_} is a type of FHIR R4 that this server does not serve", "type-not-served")
+    raise _not_found(f"{shown(type_)} is not a resource type of FHIR R4", "type-unknown")
+
+
+def shown(text: str) -> str:
+    """Return a client's word as an error may repeat it: a name, or no part of it."""
+    return f'"{text}"' if _NAME.fullmatch(text) else "this"
+
+
+def _not_found(told: str, id_: str) -> NotFound:
+    return NotFound(Issue(IssueType.NOT_SUPPORTED, told, ("http",), id=id_))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from fhir_server.interactions.conditional import pairs
+from fhir_server.interactions.conditional import form, pairs
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import preferences
@@ -57,17 +57,8 @@ class Found:
 
 async def search(context: Context, request: Request, route: Route) -> Response:
     """Return a searchset Bundle."""
-    given = pairs(request.query)
-    if request.method == "POST":
-        given += pairs(request.body.decode("utf-8", "replace"))
-    cursors = [value for name, value in given if name == CURSOR]
-    if len(cursors) > 1:
-        raise BadRequest(Issue(IssueType.VALUE, f"{CURSOR} stands twice", (f"http.{CURSOR}",), id="cursor"))
-    strict = not preferences(request.headers).lenient
-    wish = parse_search(
-        context.registry, _types(context, route), [pair for pair in given if pair[0] != CURSOR], strict=strict
-    )
-    found = await _found(context, route, wish, cursors[0] if cursors else None)
+    wish, cursor = _wish(context, request, route)
+    found = await _found(context, route, wish, cursor)
     links = _links(context, route, wish, found)
     pieces = bundle(
         "searchset",
@@ -78,6 +69,33 @@ async def search(context: Context, request: Request, route: Route) -> Response:
         links=links,
     )
     return Response(200, {}, pieces)
+
+
+def check_search(context: Context, request: Request, route: Route) -> None:
+    """Raise what a search would be refused for, whatever the state of the store."""
+    wish, _ = _wish(context, request, route)
+    _query(context, route, wish, context.clock())
+
+
+def _wish(context: Context, request: Request, route: Route) -> tuple[SearchRequest, str | None]:
+    """Return what a search asks, and where its page starts.
+
+    A code outside a required binding finds nothing, as any other word. Raises ``BadRequest``.
+    """
+    given = pairs(request.query)
+    if request.method == "POST":
+        given += form(request.body)
+    cursors = [value for name, value in given if name == CURSOR]
+    if len(cursors) > 1:
+        raise BadRequest(Issue(IssueType.VALUE, f"{CURSOR} stands twice", (f"http.{CURSOR}",), id="cursor"))
+    wish = parse_search(
+        context.registry,
+        _types(context, route),
+        [pair for pair in given if pair[0] != CURSOR],
+        strict=not preferences(request.headers).lenient,
+        refuse_unknown_codes=False,
+    )
+    return wish, cursors[0] if cursors else None
 
 
 def _types(context: Context, route: Route) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import if_match, if_none_match
 from fhir_server.interactions.parameters import known
-from fhir_server.interactions.routes import Route
+from fhir_server.interactions.routes import Route, shown
 from fhir_server.interactions.write import Intent, write
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
@@ -59,7 +59,8 @@ def update_intent(context: Context, request: Request, route: Route, at: str = ""
         )
     none = if_none_match(request.headers)
     if none is not None and "*" not in none:
-        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, "If-None-Match of an update can only be *", id="header-value"))
+        told = "If-None-Match of an update can only be *"
+        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.If-None-Match",), id="header-value"))
     return Intent(
         Interaction.UPDATE,
         type_,
@@ -87,18 +88,20 @@ def delete_intent(context: Context, request: Request, route: Route, at: str = ""
 def parsed(request: Request, type_: str) -> Resource:
     """Return the resource of a body. Raises ``BadRequest`` unless it is JSON of the type that the URL names."""
     if not request.body and request.resource is None:
-        raise BadRequest(Issue(IssueType.REQUIRED, f"the body is empty; expected is a {type_}", id="body-empty"))
+        raise BadRequest(
+            Issue(IssueType.REQUIRED, f"there is no body; expected is a {type_}", (type_,), id="body-empty")
+        )
     resource = parse(request.body) if request.resource is None else request.resource
     if not isinstance(resource, dict):
-        raise BadRequest(Issue(IssueType.STRUCTURE, "the body is not a JSON object", id="body-not-object"))
+        raise BadRequest(Issue(IssueType.STRUCTURE, "the body is not a JSON object", (type_,), id="body-not-object"))
     given = resource.get("resourceType")
     if given != type_:
-        named = f'"{given[:64]}"' if isinstance(given, str) else "missing"
+        named = "missing" if given is None else shown(given) if isinstance(given, str) else "no string"
         raise BadRequest(
             Issue(
                 IssueType.VALUE,
                 f"resourceType is {named}; the URL asks for {type_}",
-                ("resourceType",),
+                (f"{type_}.resourceType",),
                 id="resource-type-mismatch",
             )
         )

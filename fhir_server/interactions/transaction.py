@@ -1,119 +1,178 @@
 """transaction: all entries or none, in one commit. https://hl7.org/fhir/R4/http.html#trules
 
-Deletions, then creates, then updates and patches are one plan; reads see its result.
+Deletions, then creates, then updates and patches, then reads by id are one plan: a read that fails fails the whole.
+Searches and histories are parsed before the commit and answered after it; a failure there is that entry's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from fhir_server.interactions.answer import answer
 from fhir_server.interactions.batch import Perform
 from fhir_server.interactions.bundles import Posted, answered, posted, refused, routed
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.headers import if_none_match, preferences
+from fhir_server.interactions.history import check_history
 from fhir_server.interactions.links import TransactionLinks
+from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.parameters import known, subsetting
 from fhir_server.interactions.patch import patch_intent
+from fhir_server.interactions.paths import located
+from fhir_server.interactions.read import respond, version_number
 from fhir_server.interactions.routes import Route
+from fhir_server.interactions.search import check_search
 from fhir_server.interactions.single import create_intent, delete_intent, update_intent
-from fhir_server.interactions.write import Intent, write
+from fhir_server.interactions.write import Intent, Lookup, Written, look_up, write_and_read
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.interaction import Interaction
+from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue
+from fhir_server.search.criteria import SearchRequest
+from fhir_server.storage.protocol import Stored
 
 _I = Interaction
 _ORDER: Final = {_I.DELETE: 0, _I.CREATE: 1, _I.UPDATE: 2, _I.PATCH: 2}
 """R4's processing order of what is written."""
 
 
-async def transaction(context: Context, request: Request, entries: Sequence[Any], perform: Perform) -> Response:
+@dataclass(slots=True)
+class _Work:
+    """The entries of a transaction by what becomes of them; numbers are their places in the request."""
+
+    wishes: list[Posted] = field(default_factory=list)
+    intents: list[tuple[int, Intent]] = field(default_factory=list)
+    lookups: list[tuple[int, Lookup, SearchRequest | None]] = field(default_factory=list)
+    later: list[int] = field(default_factory=list)
+
+
+async def transaction(context: Context, request: Request, envelope: Envelope, perform: Perform) -> Response:
     """Return the transaction-response in request order, or raise the first refusal, nothing stored."""
-    wishes = _wishes(context, request, entries)
-    intents, places = _intents(context, wishes)
+    work = await _work(context, request, envelope)
+    written, read = await _done(context, work)
     answers: dict[int, Entry] = {}
-    if intents:
-        done = await write(context, intents, TransactionLinks())
-        for place, written in zip(places, done, strict=True):
-            answers[place] = answered(context, answer(context, _quiet(wishes[place][0].request), written))
-    for index, (wish, found) in enumerate(wishes):
-        if found.interaction not in _ORDER:
-            answers[index] = await _read(context, wish, perform)
-    pieces = bundle(
-        "transaction-response",
-        [answers[index] for index in range(len(wishes))],
-        id_=context.new_id(),
-        micros=context.clock(),
-    )
+    pace = Pace()
+    for (place, _), one in zip(work.intents, written, strict=True):
+        answers[place] = answered(context, answer(context, _quiet(work.wishes[place].request), one))
+        await pace.keep()
+    for (place, _, wish), stored in zip(work.lookups, read, strict=True):
+        answers[place] = answered(context, respond(context, work.wishes[place].request, wish, stored))
+    for place in work.later:
+        answers[place] = await _later(context, work.wishes[place].request, perform)
+    entries = [answers[place] for place in range(len(work.wishes))]
+    pieces = bundle("transaction-response", entries, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
 
 
-def _wishes(context: Context, request: Request, entries: Sequence[Any]) -> list[tuple[Posted, Route]]:
-    """Return each entry with what it asks; raise all that is wrong with their requests at once."""
-    wishes: list[tuple[Posted, Route]] = []
-    errors: list[Issue] = []
-    for index, entry in enumerate(entries):
+async def _work(context: Context, request: Request, envelope: Envelope) -> _Work:
+    """Return what is to be done, writes in processing order; raise all that is wrong with the entries at once."""
+    work = _Work()
+    errors = [issue for place in sorted(envelope.faults) for issue in envelope.faults[place]]
+    pace = Pace()
+    for place, entry in enumerate(envelope.entries):
+        if place in envelope.faults:
+            continue
         try:
-            wish = posted(context, request, entry, index)
-            wishes.append((wish, routed(context, wish)))
+            wish = posted(context, request, entry, place)
+            work.wishes.append(wish)
+            _sort(context, work, place, wish, routed(context, wish))
         except FhirError as error:
-            errors.extend(_at(issue, f"Bundle.entry[{index}].request") for issue in error.issues)
+            errors.extend(located(issue, f"Bundle.entry[{place}]") for issue in error.issues)
+        await pace.keep()
     if errors:
         raise BadRequest(*errors)
-    return wishes
+    work.intents.sort(key=lambda item: (_ORDER[item[1].interaction], item[0]))
+    _refuse_linked_criteria(work)
+    return work
 
 
-def _intents(context: Context, wishes: Sequence[tuple[Posted, Route]]) -> tuple[list[Intent], list[int]]:
-    """Return what is to be written, in processing order, and the place of each in the request."""
-    found: list[tuple[int, int, Intent]] = []
-    errors: list[Issue] = []
-    for index, (wish, asked) in enumerate(wishes):
-        if asked.interaction not in _ORDER:
-            continue
-        try:
-            intent = _intent(context, wish, asked)
-        except BadRequest as error:
-            errors.extend(_at(issue, wish.at) for issue in error.issues)
-            continue
-        found.append((_ORDER[asked.interaction], index, replace(intent, full_url=wish.full_url)))
-    if errors:
-        raise BadRequest(*errors)
-    found.sort(key=lambda item: item[:2])
-    return [intent for _, _, intent in found], [index for _, index, _ in found]
+def _sort(context: Context, work: _Work, place: int, wish: Posted, asked: Route) -> None:
+    """Put one entry where it belongs. Raises what its request is refused for."""
+    if asked.interaction in _ORDER:
+        intent = _INTENTS[asked.interaction](context, wish.request, asked, wish.at)
+        work.intents.append((place, replace(intent, full_url=wish.full_url)))
+    elif asked.interaction in {Interaction.READ, Interaction.VREAD}:
+        shape = subsetting(context, wish.request, asked.type or "")
+        if_none_match(wish.request.headers)
+        version = version_number(asked) if asked.interaction is Interaction.VREAD else None
+        key = Key(asked.type or "", asked.id or "")
+        work.lookups.append((place, Lookup(key, version, wish.at), shape))
+    else:
+        _CHECKS[asked.interaction](context, wish.request, asked)
+        work.later.append(place)
 
 
-def _intent(context: Context, wish: Posted, asked: Route) -> Intent:
-    match asked.interaction:
-        case Interaction.CREATE:
-            return create_intent(context, wish.request, asked, wish.at)
-        case Interaction.UPDATE:
-            return update_intent(context, wish.request, asked, wish.at)
-        case Interaction.PATCH:
-            return patch_intent(context, wish.request, asked, wish.at)
-        case Interaction.DELETE:
-            return delete_intent(context, wish.request, asked, wish.at)
-    raise BadRequest(f"{asked.interaction.value} cannot stand in a transaction")
+def _create(context: Context, request: Request, route: Route, at: str) -> Intent:
+    known(request)
+    return create_intent(context, request, route, at)
 
 
-async def _read(context: Context, wish: Posted, perform: Perform) -> Entry:
-    """Answer a read of the transaction's result."""
+def _update(context: Context, request: Request, route: Route, at: str) -> Intent:
+    if not route.conditional:
+        known(request)
+    return update_intent(context, request, route, at)
+
+
+def _delete(context: Context, request: Request, route: Route, at: str) -> Intent:
+    if not route.conditional:
+        known(request)
+    return delete_intent(context, request, route, at)
+
+
+def _patch(context: Context, request: Request, route: Route, at: str) -> Intent:
+    if not route.conditional:
+        known(request)
+    return patch_intent(context, request, route, at)
+
+
+_INTENTS: Final = {_I.CREATE: _create, _I.UPDATE: _update, _I.DELETE: _delete, _I.PATCH: _patch}
+
+_CHECKS: Final[dict[Interaction, Callable[[Context, Request, Route], object]]] = {
+    _I.SEARCH_TYPE: check_search,
+    _I.SEARCH_SYSTEM: check_search,
+    _I.HISTORY_INSTANCE: check_history,
+    _I.HISTORY_TYPE: check_history,
+    _I.HISTORY_SYSTEM: check_history,
+    _I.CAPABILITIES: lambda _context, request, _route: known(request, ("mode",)),
+}
+"""What can be told of reads that are answered after the commit, before it."""
+
+
+def _refuse_linked_criteria(work: _Work) -> None:
+    """Refuse criteria that name an entry by its ``urn:``: they would find nothing, and create what exists."""
+    urns = [wish.full_url for wish in work.wishes if wish.full_url and wish.full_url.startswith("urn:")]
+    asked = [
+        (place, intent.criteria) for place, intent in work.intents if intent.criteria and "urn:" in intent.criteria
+    ]
+    for place, criteria in asked:
+        if any(urn in criteria for urn in urns):
+            told = "criteria cannot name another entry of the transaction"
+            path = f"Bundle.entry[{place}].request"
+            raise BadRequest(Issue(BadRequest.code, told, (path,), id="criteria-urn"))
+
+
+async def _done(context: Context, work: _Work) -> tuple[list[Written], list[Stored]]:
+    lookups = [lookup for _, lookup, _ in work.lookups]
+    if work.intents:
+        return await write_and_read(context, [intent for _, intent in work.intents], TransactionLinks(), lookups)
+    async with context.store.snapshot() as snapshot:
+        return [], await look_up(snapshot, lookups, {})
+
+
+async def _later(context: Context, request: Request, perform: Callable[[Request], Awaitable[Response]]) -> Entry:
+    """Answer a search or history of the transaction's result."""
     try:
-        return answered(context, await perform(wish.request))
+        return answered(context, await perform(request))
     except FhirError as error:
         return refused(error)
 
 
 def _quiet(request: Request) -> Request:
     """Entries of a transaction answer without the resource unless the client asks for it."""
-    if "return=" in request.headers.get("prefer", ""):
+    if preferences(request.headers).returns is not None:
         return request
     return replace(request, headers={**request.headers, "prefer": "return=minimal"})
-
-
-def _at(issue: Issue, at: str) -> Issue:
-    """Return an issue whose path leads into the Bundle."""
-    if any(path.startswith("Bundle.") for path in issue.expression):
-        return issue
-    paths = tuple(f"{at}.resource.{path.partition('.')[2]}" if "." in path else at for path in issue.expression)
-    return replace(issue, expression=paths or (at,))

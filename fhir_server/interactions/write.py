@@ -10,11 +10,9 @@ Spec: https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from time import monotonic
 from typing import Final, Protocol
 
 from fhir_server.interactions.conditional import Moved, Question, ask, confirm, criteria, only
@@ -22,13 +20,16 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.draft import Draft, check, draft, refuse
 from fhir_server.interactions.headers import etag
 from fhir_server.interactions.own import OwnEntries
+from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.paths import at_entry, entry, located
+from fhir_server.interactions.read import present
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import (
     BadRequest,
     Conflict,
-    Gone,
+    FhirError,
     Issue,
     IssueType,
     MethodNotAllowed,
@@ -39,9 +40,6 @@ from fhir_server.storage.protocol import Address, Change, Plan, Planned, Snapsho
 
 TRIES: Final = 5
 """How often a write is prepared before its client is told that the resource is too busy."""
-
-_LOOP_SECONDS: Final = 0.005
-"""Work on a Bundle lets others run at least this often."""
 
 
 class Patch(Protocol):
@@ -55,7 +53,7 @@ class Intent:
     """What a client asks to be written.
 
     Either ``id`` or ``criteria`` (a query string) names the resource; a create may have criteria (If-None-Exist).
-    ``if_match`` is a version or ``*``. ``full_url`` and ``at`` (``Bundle.entry[3]``) stand for entries of a Bundle.
+    ``if_match`` is versions, or ``*``. ``full_url`` and ``at`` (``Bundle.entry[3]``) stand for entries of a Bundle.
     """
 
     interaction: Interaction
@@ -64,9 +62,18 @@ class Intent:
     criteria: str | None = None
     resource: Resource | None = None
     patch: Patch | None = None
-    if_match: str | None = None
+    if_match: frozenset[str] | None = None
     only_if_absent: bool = False
     full_url: str | None = None
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One read by id that stands in a transaction: it sees what the transaction has written."""
+
+    key: Key
+    version: int | None = None
     at: str = ""
 
 
@@ -118,31 +125,57 @@ class Linker(Protocol):
         ...
 
 
-async def write(context: Context, intents: Sequence[Intent], linker: Linker | None = None) -> list[Written]:
+async def write(context: Context, intents: Sequence[Intent]) -> list[Written]:
     """Do all of the intents, or none: return what became of each, or raise the ``FhirError`` of the first refusal."""
+    written, _ = await write_and_read(context, intents)
+    return written
+
+
+async def write_and_read(
+    context: Context, intents: Sequence[Intent], linker: Linker | None = None, lookups: Sequence[Lookup] = ()
+) -> tuple[list[Written], list[Stored]]:
+    """Do all of the intents, then the lookups: return what became of each, or raise a refusal, nothing stored."""
     for _ in range(TRIES):
         try:
             prepared = await _prepare(context, intents, linker)
-            return (await context.store.commit(plan(context, prepared))).answer
+            return (await context.store.commit(plan(context, prepared, lookups))).answer
         except Moved:
             continue
-    raise Conflict(
-        Issue(IssueType.CONFLICT, f"others changed the same resources {TRIES} times meanwhile; try again", id="moved")
-    )
+    told = f"others changed the same resources {TRIES} times meanwhile; try again"
+    raise Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
 
 
-def plan(context: Context, prepared: Prepared) -> Plan[list[Written]]:
+def plan(
+    context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()
+) -> Plan[tuple[list[Written], list[Stored]]]:
     """Return the plan that applies what was prepared, or raises ``Moved`` or a refusal."""
     keys = [key for step in prepared.steps for key in step.keys]
 
-    async def run(view: View) -> Planned[list[Written]]:
+    async def run(view: View) -> Planned[tuple[list[Written], list[Stored]]]:
         await confirm(view, prepared.questions)
         current = await view.read(keys)
         changes: list[Change] = []
-        answers = [_apply(context, step, current, view, changes) for step in prepared.steps]
-        return Planned(changes, answers)
+        answers = []
+        for step in prepared.steps:
+            with entry(step.intent.at):
+                answers.append(_apply(context, step, current, view, changes))
+        own = {change.key: _stored(change, view) for change in changes}
+        return Planned(changes, (answers, await look_up(view, lookups, own)))
 
     return run
+
+
+async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Key, Stored]) -> list[Stored]:
+    """Return what reads by id find, ``own`` changes first. Raises ``NotFound`` or ``Gone`` with the entry's path."""
+    current = await snapshot.read([lookup.key for lookup in lookups]) if lookups else {}
+    found = []
+    for lookup in lookups:
+        stored = own.get(lookup.key) or current.get(lookup.key)
+        if lookup.version is not None and (stored is None or stored.version != lookup.version):
+            stored = await snapshot.vread(lookup.key, lookup.version)
+        with entry(lookup.at):
+            found.append(present(lookup.key, stored, lookup.version))
+    return found
 
 
 # --- preparing -------------------------------------------------------------------------------------------------------
@@ -151,20 +184,32 @@ def plan(context: Context, prepared: Prepared) -> Plan[list[Written]]:
 async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker | None) -> Prepared:
     prepared = Prepared()
     async with _snapshot_if(context, any(_needs_snapshot(intent) for intent in intents) or linker) as snapshot:
-        for intent in intents:
-            prepared.steps.append(await _resolve(context, intent, snapshot, prepared))
-        _refuse_overlap(prepared.steps)
+        await _resolve_all(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, snapshot, prepared)
     errors: list[Issue] = []
-    turn = monotonic()
+    pace = Pace()
     for index, step in enumerate(prepared.steps):
         prepared.steps[index] = _drafted(context, step, errors)
-        if monotonic() - turn > _LOOP_SECONDS:
-            await asyncio.sleep(0)
-            turn = monotonic()
+        await pace.keep()
     refuse(errors)
     return prepared
+
+
+async def _resolve_all(context: Context, intents: Sequence[Intent], snapshot: Snapshot, prepared: Prepared) -> None:
+    """Find out which resources each intent concerns; raise what is wrong with any of them, together."""
+    errors: list[FhirError] = []
+    pace = Pace()
+    for intent in intents:
+        try:
+            prepared.steps.append(await _resolve(context, intent, snapshot, prepared))
+        except FhirError as error:
+            errors.append(at_entry(error, intent.at) if intent.at else error)
+        await pace.keep()
+    if errors:
+        first = errors[0]
+        raise type(first)(*(issue for error in errors for issue in error.issues), headers=first.headers)
+    _refuse_overlap(prepared.steps)
 
 
 def _drafted(context: Context, step: Step, errors: list[Issue]) -> Step:
@@ -190,10 +235,14 @@ async def _resolve(context: Context, intent: Intent, snapshot: Snapshot, prepare
         return await _resolve_delete(context, intent, snapshot, prepared)
     question = await _asked(context, intent, snapshot, prepared)
     key = only(question, _deleted(prepared))
+    if key is None and intent.at:
+        key = only(replace(question, keys=frozenset(prepared.created.matching(intent.type, question.where))))
     if intent.interaction is Interaction.CREATE:
-        key = key or only(replace(question, keys=frozenset(prepared.created.matching(intent.type, question.where))))
         return _resolve_create(context, intent, key, prepared)
-    return Step(intent, (_conditionally_updated(context, intent, key),), fresh=key is None)
+    step = Step(intent, (_conditionally_updated(context, intent, key),), fresh=key is None)
+    if intent.at and key is None:  # a second update by the same criteria is found to be one of the same resource
+        prepared.created.add(step.keys[0], context.indexer.entries(intent.resource or {}))
+    return step
 
 
 def _resolve_create(context: Context, intent: Intent, match: Key | None, prepared: Prepared) -> Step:
@@ -209,6 +258,8 @@ def _resolve_create(context: Context, intent: Intent, match: Key | None, prepare
 def _conditionally_updated(context: Context, intent: Intent, key: Key | None) -> Key:
     """Return what a conditional update writes to. https://hl7.org/fhir/R4/http.html#cond-update"""
     given = (intent.resource or {}).get("id")
+    if key is None and given is not None and not context.update_create:
+        raise _no_client_ids(f"no {intent.type} matches the criteria")
     if key is None:
         return Key(intent.type, given if isinstance(given, str) else context.new_id())
     if given is not None and given != key.id:
@@ -231,6 +282,7 @@ async def _resolve_delete(context: Context, intent: Intent, snapshot: Snapshot, 
             Issue(
                 IssueType.TOO_COSTLY,
                 f"the criteria match more than {limit} resources, the most that one delete takes",
+                ("http",),
                 id="delete-limit",
             )
         )
@@ -243,12 +295,12 @@ async def _resolve_patch(context: Context, intent: Intent, snapshot: Snapshot, p
     else:
         key = only(await _asked(context, intent, snapshot, prepared), _deleted(prepared))
     if key is None:
-        raise NotFound(f"no {intent.type} matches the criteria")
-    stored = (await snapshot.read([key])).get(key)
-    body = _present(key, stored)
+        told = f"no {intent.type} matches the criteria"
+        raise NotFound(Issue(IssueType.NOT_FOUND, told, ("http",), id="criteria-no-match"))
+    stored = present(key, (await snapshot.read([key])).get(key))
     _check_version(intent, stored)
-    assert stored is not None and intent.patch is not None  # noqa: S101 - told by _present and by the route
-    resource = intent.patch.apply(parse(body))
+    assert stored.body is not None and intent.patch is not None  # noqa: S101 - told by present and by the route
+    resource = intent.patch.apply(parse(stored.body))
     return Step(replace(intent, resource=resource, id=key.id), (key,), version=stored.version)
 
 
@@ -272,14 +324,10 @@ def _refuse_overlap(steps: Sequence[Step]) -> None:
     for step in steps:
         for key in step.writes:
             if key in seen:
-                raise BadRequest(
-                    Issue(
-                        IssueType.DUPLICATE,
-                        f"two entries of the transaction write {key}",
-                        (step.intent.at,) if step.intent.at else (),
-                        id="transaction-overlap",
-                    )
+                issue = Issue(
+                    IssueType.DUPLICATE, f"two entries of the transaction write {key}", id="transaction-overlap"
                 )
+                raise BadRequest(located(issue, step.intent.at))
             seen.add(key)
 
 
@@ -333,12 +381,14 @@ def _put(context: Context, step: Step, stored: Stored | None, view: View, change
     if step.version is not None and (stored is None or stored.version != step.version):
         raise Moved
     exists = stored is not None and stored.body is not None
-    if exists and intent.only_if_absent:
-        raise PreconditionFailed(f"{key} exists already, and If-None-Match says that it must not")
+    if stored is not None and exists and intent.only_if_absent:
+        told = f"{key} exists already, and If-None-Match says that it must not"
+        raise _precondition(told, "If-None-Match", stored)
     if exists and step.fresh:
-        raise Conflict(f"no {key.type} matches the criteria, but {key} exists already")
+        told = f"no {key.type} matches the criteria, but {key} exists already"
+        raise Conflict(Issue(IssueType.CONFLICT, told, (f"{key.type}.id",), id="criteria-other-id"))
     if stored is None and intent.id is not None and not context.update_create:
-        raise MethodNotAllowed(f"{key} does not exist, and clients may not choose ids here", headers={"Allow": "GET"})
+        raise _no_client_ids(f"{key} does not exist")
     if stored is not None and stored.body is not None and drafted.says(stored.body):
         return Written(200, stored, drafted.warnings)
     version = stored.version + 1 if stored is not None else 1
@@ -347,9 +397,18 @@ def _put(context: Context, step: Step, stored: Stored | None, view: View, change
     return Written(200 if exists else 201, _stored(changes[-1], view), drafted.warnings)
 
 
+def _no_client_ids(reason: str) -> MethodNotAllowed:
+    """https://hl7.org/fhir/R4/http.html#upsert"""
+    told = f"{reason}, and clients may not choose ids here"
+    issue = Issue(IssueType.NOT_SUPPORTED, told, ("http",), id="update-create")
+    return MethodNotAllowed(issue, headers={"Allow": "GET, HEAD, OPTIONS"})
+
+
 def _delete(step: Step, current: Mapping[Key, Stored], view: View, changes: list[Change]) -> Written:
     removed = []
     last: Stored | None = None
+    if not step.keys:
+        _check_version(step.intent, None)
     for key in step.keys:
         stored = current.get(key)
         _check_version(step.intent, stored)
@@ -359,7 +418,8 @@ def _delete(step: Step, current: Mapping[Key, Stored], view: View, changes: list
         changes.append(Change(key, stored.version + 1, Interaction.DELETE, None))
         last = _stored(changes[-1], view)
         removed.append(key)
-    return Written(204, last, removed=tuple(removed))
+    # Several deletions have no version in common that an ETag could tell.
+    return Written(204, last if len(step.keys) == 1 else None, removed=tuple(removed))
 
 
 def _check_version(intent: Intent, stored: Stored | None) -> None:
@@ -367,21 +427,15 @@ def _check_version(intent: Intent, stored: Stored | None) -> None:
     if intent.if_match is None:
         return
     if stored is None or stored.body is None:
-        raise PreconditionFailed("If-Match names a version of a resource that is not there")
-    if intent.if_match not in {"*", str(stored.version)}:
-        raise PreconditionFailed(
-            f'If-Match names version "{intent.if_match}"; the current version is {stored.version}',
-            headers={"ETag": etag(stored.version)},
-        )
+        raise _precondition("If-Match names a version of a resource that is not there", "If-Match", stored)
+    if intent.if_match.isdisjoint({"*", str(stored.version)}):
+        told = f"If-Match names another version than the current one, which is {stored.version}"
+        raise _precondition(told, "If-Match", stored)
 
 
-def _present(key: Key, stored: Stored | None) -> bytes:
-    """Return the body of a resource that must be there; raise ``NotFound`` or ``Gone``."""
-    if stored is None:
-        raise NotFound(f"there is no {key}")
-    if stored.body is None:
-        raise Gone(f"{key} was deleted", headers={"ETag": etag(stored.version)})
-    return stored.body
+def _precondition(told: str, header: str, stored: Stored | None) -> PreconditionFailed:
+    issue = Issue(IssueType.CONFLICT, told, (f"http.{header}",), id="precondition")
+    return PreconditionFailed(issue, headers={"ETag": etag(stored.version)} if stored is not None else None)
 
 
 def _stored(change: Change, view: View) -> Stored:

@@ -10,12 +10,13 @@ import logging
 import re
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
+from urllib.parse import quote
 from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
-from fhir_server.interactions.conditional import pairs
+from fhir_server.interactions.conditional import form
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.routes import methods
 from fhir_server.model.formats import parse, serialize
@@ -29,6 +30,7 @@ from fhir_server.outcome import (
 )
 from fhir_server.rest.negotiation import (
     FHIR_JSON,
+    FORM,
     compressed,
     decoded,
     request_type,
@@ -36,6 +38,7 @@ from fhir_server.rest.negotiation import (
     takes_gzip,
     too_large,
 )
+from fhir_server.rest.shaping import Shape, ascii_text, shape
 from fhir_server.service import Service
 
 log = logging.getLogger("fhir_server.request")
@@ -48,6 +51,8 @@ _THREAD_FROM: Final = 100_000
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9\-._]{1,64}")
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+_METHODS: Final = _BODY_METHODS | {"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"}
+"""Methods that a log line may name; any other is a text of the client's."""
 
 
 class ClientGone(Exception):
@@ -64,8 +69,11 @@ class FhirApi:
         self._header_bytes = header_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         started = perf_counter()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope)
         request_id = _request_id(headers)
         method = scope["method"]
         try:
@@ -76,9 +84,10 @@ class FhirApi:
         if log.isEnabledFor(logging.INFO):
             type_ = self._logged_type(scope)
             duration = round((perf_counter() - started) * 1000, 2)
+            named = method if method in _METHODS else ""
             log.info(
                 "request",
-                extra={"request_id": request_id, "method": method, "type": type_, "status": status, "ms": duration},
+                extra={"request_id": request_id, "method": named, "type": type_, "status": status, "ms": duration},
             )
 
     async def _answer(
@@ -88,14 +97,16 @@ class FhirApi:
         media = FHIR_JSON
         try:
             self._check_headers(scope)
-            query = scope["query_string"].decode("latin-1")
-            shaping = dict(pairs(query)) if "_format" in query or "_pretty" in query else {}
-            media = response_type(headers, shaping.get("_format"))
-            request = await self._request(scope, receive, headers, query, request_id)
-            if request.method == "OPTIONS":
-                return Response(200, {"Allow": methods(request.path, self._service.context.registry)}), media
-            response = await self._service.perform(request)
-            return (_pretty(response) if shaping.get("_pretty") == "true" else response), media
+            path, query = self._path(scope), ascii_text(scope["query_string"])
+            if scope["method"] == "OPTIONS":
+                return Response(200, {"Allow": methods(path, self._service.context.registry)}), media
+            wish = shape(query)
+            media = response_type(headers, wish.format)
+            request = await self._request(scope["method"], path, query, receive, headers, request_id)
+            if request.content_type == FORM and request.body:
+                wish = shape(query, form(request.body))
+                media = response_type(headers, wish.format)
+            return await self._performed(request, wish), media
         except FhirError as error:
             return _refusal(error, request_id), media
         except ClientGone:
@@ -105,26 +116,37 @@ class FhirApi:
             return _failure(request_id), media
 
     def _check_headers(self, scope: Scope) -> None:
-        size = len(scope["query_string"]) + sum(len(name) + len(value) for name, value in scope["headers"])
+        url = len(scope.get("raw_path", b"")) + len(scope["query_string"])
+        size = url + sum(len(name) + len(value) for name, value in scope["headers"])
         if size > self._header_bytes:
-            raise HeadersTooLarge(
+            text = (
                 f"URL and headers are {size} bytes; the limit is {self._header_bytes}; "
                 "a long search can be sent as POST [type]/_search"
             )
+            raise HeadersTooLarge(Issue(IssueType.TOO_LONG, text, ("http",), id="header-limit"))
+
+    def _path(self, scope: Scope) -> str:
+        """Return the path below the base, percent-encoded, without slashes at its ends."""
+        raw = scope.get("raw_path") or b""
+        if not raw.startswith(self._prefix):  # the base path itself was percent-encoded, or no raw path is known
+            raw = quote(scope["path"]).encode()
+        return ascii_text(raw[len(self._prefix) :]).strip("/")
 
     async def _request(
-        self, scope: Scope, receive: Receive, headers: dict[str, str], query: str, request_id: str
+        self, method: str, path: str, query: str, receive: Receive, headers: dict[str, str], request_id: str
     ) -> Request:
-        method = scope["method"]
-        path = scope.get("raw_path", scope["path"].encode())[len(self._prefix) :].decode("latin-1")
         body, content_type = b"", ""
         if method in _BODY_METHODS:
             limit = self._service.context.limits.body_bytes
             body = decoded(await _body(receive, headers, limit), headers, limit)
-            is_search = path.rstrip("/").endswith("/_search")
-            if body or "content-type" in headers:
+            is_search = path.rpartition("/")[2] == "_search"
+            if body or ("content-type" in headers and not is_search):
                 content_type = request_type(headers, method=method, is_search=is_search)
-        return Request(method, path.strip("/"), query, headers, body, content_type, id=request_id)
+        return Request(method, path, query, headers, body, content_type, id=request_id)
+
+    async def _performed(self, request: Request, wish: Shape) -> Response:
+        response = await self._service.perform(request)
+        return _pretty(response) if wish.is_pretty else response
 
     def _logged_type(self, scope: Scope) -> str:
         """Return the resource type of a path, the only part of it that is never personal."""
@@ -136,7 +158,7 @@ async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> byt
     """Return the whole body. Raises ``TooLarge`` as soon as it passes the limit, before it is read."""
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
-        raise too_large(limit)
+        raise too_large(int(length), limit)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -146,7 +168,7 @@ async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> byt
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise too_large(limit)
+            raise too_large(size, limit)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
@@ -175,8 +197,7 @@ async def _send(
 
 
 def _refusal(error: FhirError, request_id: str) -> Response:
-    outcome: dict[str, Any] = operation_outcome(error.issues)
-    return Response(error.status, error.headers, (serialize({**outcome, "id": request_id}),))
+    return Response(error.status, error.headers, (_outcome(error.issues, request_id),))
 
 
 def _failure(request_id: str) -> Response:
@@ -185,8 +206,14 @@ def _failure(request_id: str) -> Response:
         IssueType.EXCEPTION,
         f"the server failed; tell its operator the request id {request_id}",
         severity=Severity.FATAL,
+        id="server-failed",
     )
-    return Response(500, {}, (serialize({**operation_outcome([issue]), "id": request_id}),))
+    return Response(500, {}, (_outcome((issue,), request_id),))
+
+
+def _outcome(issues: tuple[Issue, ...], request_id: str) -> bytes:
+    """Return an OperationOutcome whose id is the request's: it is what a client quotes to the operator."""
+    return serialize({"resourceType": "OperationOutcome", "id": request_id, **operation_outcome(issues)})
 
 
 def _pretty(response: Response) -> Response:
@@ -194,6 +221,15 @@ def _pretty(response: Response) -> Response:
         return response
     body = serialize(parse(b"".join(response.body)), pretty=True)
     return Response(response.status, response.headers, (body,), response.modified, response.issues)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by their names; one that stands several times is one list, as RFC 7230 says."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

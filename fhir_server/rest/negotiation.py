@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fhir_server.outcome import BadRequest, Issue, IssueType, NotAcceptable, TooLarge, UnsupportedMediaType
@@ -17,35 +17,37 @@ PATCH_TYPES: Final = frozenset({"application/json-patch+json"})
 FORM: Final = "application/x-www-form-urlencoded"
 
 _FORMAT_WORDS: Final = JSON_TYPES | {"json"}
+_VERSIONS: Final = frozenset({"4.0", "4.0.1"})
+_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 _ACCEPTED: Final = JSON_TYPES | PATCH_TYPES | {"*/*", "application/*", "text/*"}
 
 
 def response_type(headers: Mapping[str, str], format_: str | None) -> str:
     """Return the media type to answer in. ``_format`` wins over ``Accept``. Raises ``NotAcceptable``."""
     if format_ is not None:
-        word = format_.partition(";")[0].strip().replace(" ", "+")
-        if word in _FORMAT_WORDS:
-            return "application/json" if word == "application/json" else FHIR_JSON
+        media, parameters = _media_and_parameters(format_)
+        media = media.replace(" ", "+")  # a plus sign that nobody percent-encoded
+        if media in _FORMAT_WORDS and parameters.get("fhirversion", "4.0") in _VERSIONS:
+            return "application/json" if media == "application/json" else FHIR_JSON
         raise NotAcceptable(
             Issue(
                 IssueType.NOT_SUPPORTED,
-                f'_format "{word[:64]}" cannot be written; this server writes JSON only',
+                "this _format cannot be written; this server writes JSON only: json, application/fhir+json",
                 ("http._format",),
                 id="format-not-supported",
             )
         )
-    accept = headers.get("accept")
+    accept = headers.get("accept", "").strip()
     if not accept:
         return FHIR_JSON
-    wanted = [media for media in map(_media_type, accept.split(",")) if media is not None]
-    if any(media in _ACCEPTED and media != "application/json" for media in wanted):
-        return FHIR_JSON
-    if "application/json" in wanted:
-        return "application/json"
+    wanted = [(quality, media) for item in accept.split(",") for media, quality in _wanted(item)]
+    best = max(wanted, key=lambda pair: pair[0], default=(0.0, ""))
+    if best[0] > 0:
+        return best[1]
     raise NotAcceptable(
         Issue(
             IssueType.NOT_SUPPORTED,
-            "nothing in Accept can be written; this server writes application/fhir+json",
+            "nothing in Accept can be written; this server writes application/fhir+json, FHIR 4.0",
             ("http.Accept",),
             id="format-not-supported",
         )
@@ -57,14 +59,15 @@ def request_type(headers: Mapping[str, str], *, method: str, is_search: bool) ->
     given = headers.get("content-type")
     if given is None:
         return FORM if is_search else FHIR_JSON
-    media, version = _type_and_version(given)
+    media, parameters = _media_and_parameters(given)
     valid = {FORM} if is_search else (JSON_TYPES | PATCH_TYPES if method == "PATCH" else JSON_TYPES)
-    if media in valid and version in {None, "4.0", "4.0.1"}:
+    is_ours = parameters.get("fhirversion", "4.0") in _VERSIONS
+    if media in valid and is_ours and parameters.get("charset", "utf-8").lower() in _CHARSETS:
         return media
     raise UnsupportedMediaType(
         Issue(
             IssueType.NOT_SUPPORTED,
-            f'Content-Type "{given[:64]}" is not read here; expected is {" or ".join(sorted(valid))}, FHIR 4.0',
+            f"this Content-Type is not read here; expected is {' or '.join(sorted(valid))}, FHIR 4.0, in UTF-8",
             ("http.Content-Type",),
             id="content-type",
         )
@@ -77,16 +80,16 @@ def decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     if encoding in {"identity", ""}:
         return body
     if encoding not in {"gzip", "x-gzip"}:
-        raise UnsupportedMediaType(f'Content-Encoding "{encoding[:32]}" is not read here; expected is gzip')
+        raise UnsupportedMediaType(_encoding("this Content-Encoding is not read here; expected is gzip"))
     unpack = zlib.decompressobj(wbits=31)
     try:
         data = unpack.decompress(body, limit + 1)
     except zlib.error:
-        raise BadRequest("the body is not gzip, although Content-Encoding says so") from None
+        raise BadRequest(_encoding("the body is not gzip, although Content-Encoding says so")) from None
     if len(data) > limit:
-        raise too_large(limit)
+        raise too_large(len(data), limit)
     if not unpack.eof or unpack.unused_data:
-        raise BadRequest("the gzip body is cut off, or goes on after its end")
+        raise BadRequest(_encoding("the gzip body is cut off, or goes on after its end"))
     return data
 
 
@@ -99,39 +102,41 @@ def takes_gzip(headers: Mapping[str, str]) -> bool:
     for item in headers.get("accept-encoding", "").split(","):
         coding, _, parameters = item.partition(";")
         if coding.strip().lower() in {"gzip", "*"}:
-            return not _is_zero(parameters)
+            _, given = _media_and_parameters(f";{parameters}")
+            return _quality(given.get("q", "1")) > 0
     return False
 
 
-def too_large(limit: int) -> TooLarge:
-    return TooLarge(Issue(IssueType.TOO_LONG, f"the body is larger than the limit of {limit} bytes", id="body-limit"))
+def too_large(size: int, limit: int) -> TooLarge:
+    """Return the refusal of a body; ``size`` is what is known of it, at least."""
+    text = f"the body has {size} bytes or more; the limit is {limit}"
+    return TooLarge(Issue(IssueType.TOO_LONG, text, id="body-limit"))
 
 
-def _media_type(item: str) -> str | None:
-    """Return one media type of Accept, or None if it is refused by q=0 or asks for another FHIR version."""
-    media, _, parameters = item.partition(";")
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.strip().partition("=")
-        if name == "q" and _is_zero(parameter):
-            return None
-        if name == "fhirVersion" and value.strip('"') not in {"4.0", "4.0.1"}:
-            return None
-    return media.strip().lower()
+def _encoding(text: str) -> Issue:
+    return Issue(IssueType.INVALID, text, ("http.Content-Encoding",), id="content-encoding")
 
 
-def _is_zero(parameter: str) -> bool:
-    name, _, value = parameter.strip().partition("=")
+def _wanted(item: str) -> Iterator[tuple[str, float]]:
+    """Yield what one item of Accept lets us write, and how much it is wanted."""
+    media, parameters = _media_and_parameters(item)
+    if media in _ACCEPTED and parameters.get("fhirversion", "4.0") in _VERSIONS:
+        yield ("application/json" if media == "application/json" else FHIR_JSON), _quality(parameters.get("q", "1"))
+
+
+def _quality(text: str) -> float:
+    """Return a quality of Accept; what cannot be read counts as 1."""
     try:
-        return name == "q" and float(value) == 0
+        return min(max(float(text), 0.0), 1.0)
     except ValueError:
-        return False
+        return 1.0
 
 
-def _type_and_version(text: str) -> tuple[str, str | None]:
-    media, *parameters = (part.strip() for part in text.split(";"))
-    version = None
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "fhirVersion":
-            version = value.strip().strip('"')
-    return media.lower(), version
+def _media_and_parameters(text: str) -> tuple[str, dict[str, str]]:
+    """Return a media type and its parameters; names are in lower case, values without quotes."""
+    media, *rest = text.split(";")
+    parameters = {}
+    for part in rest:
+        name, _, value = part.partition("=")
+        parameters[name.strip().lower()] = value.strip().strip('"')
+    return media.strip().lower(), parameters
