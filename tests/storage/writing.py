@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -79,7 +79,7 @@ def following(
     return Change(key, next_version(current), interaction, content, entries, generation)
 
 
-async def put_all(store: Store, resources: dict[Key, tuple[IndexEntry, ...]]) -> None:
+async def put_all(store: Store, resources: Mapping[Key, tuple[IndexEntry, ...]]) -> None:
     """Create or update many in one plan, in the order given."""
 
     async def plan(view: View) -> Planned[int]:

@@ -49,6 +49,7 @@ class Appender:
     def close(self, number: int, instant: int, generation: int) -> None:
         """Write the commit itself: nothing of a number counts without it."""
         self._connection.execute(_INSERT_COMMIT, (number, instant, generation, SCHEMA))
+        self._connection.execute("UPDATE meta SET value = 1 WHERE name = 'written' AND value = 0")
 
     def _add(self, change: Change | Stored, place: int, instant: int, entries: Iterable[IndexEntry]) -> None:
         version, body = change.version, change.body

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from fhir_server.search.query import RECORD_SEPARATOR
+from fhir_server.storage.protocol import QueryTimeout, QueryTooCostly, StoreError, StoreUnavailable
 from fhir_server.storage.sphere import metres
 
 BUSY_MILLISECONDS: Final = 5_000
@@ -60,3 +61,12 @@ def limit_time(connection: sqlite3.Connection, seconds: float) -> None:
 
 def unlimit_time(connection: sqlite3.Connection) -> None:
     connection.set_progress_handler(None, 0)
+
+
+def query_error(error: sqlite3.OperationalError, seconds: float) -> StoreError:
+    """Say why a read failed."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+        return QueryTimeout(f"the query was stopped after {seconds:g} seconds")
+    if "parser stack overflow" in str(error) or "too large" in str(error):
+        return QueryTooCostly("the query is nested too deeply")
+    return StoreUnavailable(f"the database cannot be read now: {error}")

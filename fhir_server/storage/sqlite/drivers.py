@@ -27,7 +27,7 @@ from fhir_server.storage.sphere import latitudes
 from fhir_server.storage.sqlite.checks import MILLISECOND, instants, within
 from fhir_server.storage.sqlite.names import KINDS, Kind
 from fhir_server.storage.sqlite.reading import Reading
-from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, among, bind, build, every, starts, union
+from fhir_server.storage.sqlite.sql import FALSE, TRUE, UNITED, Sql, among, bind, build, every, starts, union
 
 DISTINCT_KEYS: Final = 50
 """A span searched with any key is looked up key by key, if its parameter has no more keys than this."""
@@ -78,15 +78,14 @@ class Drivers:
 
     @_drivers.register
     def _(self, node: StartsWith, type: int) -> list[Driver]:
-        return [self._ranges("equality", node.parameter, type, [starts("value", text) for text in node.prefixes])]
+        return self._ranges("equality", node.parameter, type, [starts("value", text) for text in node.prefixes])
 
     @_drivers.register
     def _(self, node: TextStarts, type: int) -> list[Driver]:
-        return [self._ranges("text", node.parameter, type, [starts("folded", text) for text in node.folded])]
+        return self._ranges("text", node.parameter, type, [starts("folded", text) for text in node.folded])
 
-    def _ranges(self, kind: Kind, parameter: str, type: int, ranges: list[Sql]) -> Driver:
-        parts = [self._rows(kind, parameter, type, each) for each in ranges]
-        return unite(parts)
+    def _ranges(self, kind: Kind, parameter: str, type: int, ranges: list[Sql]) -> list[Driver]:
+        return unite([self._rows(kind, parameter, type, each) for each in ranges])
 
     @_drivers.register
     def _(self, node: TextIs, type: int) -> list[Driver]:
@@ -94,7 +93,7 @@ class Drivers:
             self._rows("text", node.parameter, type, Sql("folded = ?", (folded,)), Sql("exact = ?", (exact,)))
             for folded, exact in node.values
         ]
-        return [unite(parts)]
+        return unite(parts)
 
     @_drivers.register
     def _(self, node: Spans, type: int) -> list[Driver]:
@@ -148,11 +147,11 @@ class Drivers:
             band = Sql("latitude >= ? AND latitude <= ?", latitudes(latitude, distance))
             exact = Sql("metres(latitude, longitude, ?, ?) <= ?", (latitude, longitude, distance))
             parts.append(self._rows("point", node.parameter, type, band, exact))
-        return [unite(parts)]
+        return unite(parts)
 
     @_drivers.register
     def _(self, node: Present, type: int) -> list[Driver]:
-        return [unite([self._rows(kind, node.parameter, type, TRUE) for kind in KINDS])]
+        return unite([self._rows(kind, node.parameter, type, TRUE) for kind in KINDS])
 
     @_drivers.register
     def _(self, node: Ids, type: int) -> list[Driver]:
@@ -179,18 +178,20 @@ class Drivers:
             )
             exact = every([ranges, instants((bounds,), "updated")])
             found.append(Driver(build(select, bind(type), exact), build(select, bind(type), ranges)))
-        return [unite(found)]
+        return unite(found)
 
 
 def _less(above: float | None) -> float | None:
     return None if above is None else above - MILLISECOND
 
 
-def unite(parts: list[Driver]) -> Driver:
-    """Return the driver for what any of several finds."""
+def unite(parts: list[Driver]) -> list[Driver]:
+    """Return the driver for what any of several finds; none if they are too many for one statement."""
     parts = [each for each in parts if each is not NONE]
     if not parts:
-        return NONE
+        return [NONE]
     if len(parts) == 1:
-        return parts[0]
-    return Driver(union([each.sql for each in parts]), union([each.rows for each in parts]))
+        return parts
+    if len(parts) > UNITED:
+        return []
+    return [Driver(union([each.sql for each in parts]), union([each.rows for each in parts]))]

@@ -255,7 +255,7 @@ class Planner:
                 if choice.driver is None:
                     return []
                 parts.append(Driver(self._candidates(type, choice), choice.driver.rows))
-            return [unite(parts)]
+            return unite(parts)
         return self._drivers.drivers(node, type)
 
     # --- chains ------------------------------------------------------------------------------------------------------

@@ -17,15 +17,13 @@ from fhir_server.storage.protocol import (
     Head,
     HistoryPage,
     Matches,
-    QueryTimeout,
-    QueryTooCostly,
     Scope,
     Snapshot,
     Stored,
     StoreUnavailable,
     Versions,
 )
-from fhir_server.storage.sqlite.connection import connect, limit_time, unlimit_time
+from fhir_server.storage.sqlite.connection import connect, limit_time, query_error, unlimit_time
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.view import read_all, references
@@ -62,11 +60,7 @@ class Reader:
         try:
             return work(self)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                raise QueryTimeout(f"the query was stopped after {seconds:g} seconds") from error
-            if "parser stack overflow" in str(error) or "too large" in str(error):
-                raise QueryTooCostly("the query is nested too deeply") from error
-            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+            raise query_error(error, seconds) from error
         finally:
             unlimit_time(self.connection)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -20,6 +21,12 @@ _CURRENT: Final = """
     SELECT v.version, v.instant, v.interaction, v.body, v.address, r.generation
     FROM resource r CROSS JOIN version v ON v.address = r.address
     WHERE r.type = ? AND r.id = ?
+"""
+_MANY: Final = """
+    SELECT r.id, v.version, v.instant, v.interaction, v.body, v.address, r.generation
+    FROM json_each(?) AS wanted
+    CROSS JOIN resource r INDEXED BY resource_key ON r.type = ? AND r.id = wanted.value
+    CROSS JOIN version v ON v.address = r.address
 """
 _FIRST: Final = """
     SELECT v.version, v.instant, v.interaction, v.body, v.address, v.generation
@@ -59,6 +66,19 @@ class Reading:
             return None
         row = self.connection.execute(_CURRENT, (number, key.id)).fetchone()
         return None if row is None else stored(key, row)
+
+    def read_many(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+        by_type: dict[str, list[str]] = {}
+        for key in keys:
+            by_type.setdefault(key.type, []).append(key.id)
+        found: dict[Key, Stored] = {}
+        for name, ids in by_type.items():
+            number = self.names.type(name)
+            if number is not None:
+                for row in self.connection.execute(_MANY, (json.dumps(ids), number)):
+                    key = Key(name, row[0])
+                    found[key] = stored(key, row[1:])
+        return found
 
     def vread(self, key: Key, version: int) -> Stored | None:
         number = self.names.type(key.type)
@@ -126,7 +146,7 @@ class Reading:
             yield Sql("address > ?" if page.ascending else "address < ?", (address(*page.after),))
         if page.since is not None:
             first = self._first_at(page.since)
-            yield Sql("0") if first is None else Sql("address >= ?", (address(first),))
+            yield Sql("address < 0") if first is None else Sql("address >= ?", (address(first),))
         if page.before_instant is not None:
             first = self._first_at(page.before_instant)
             if first is not None:

@@ -11,6 +11,10 @@ Value: TypeAlias = str | int | float | None
 LISTED: Final = 40
 """Longer lists are bound as one JSON array, so that statements stay few and short."""
 
+CHAINED: Final = 50
+UNITED: Final = 400
+"""SQLite takes at most 500 selects in one union."""
+
 
 class Sql(NamedTuple):
     """A piece of a statement: its text is ours alone, its values are bound."""
@@ -36,12 +40,18 @@ def bind(value: Value) -> Sql:
 
 
 def join(separator: str, parts: Iterable[Sql], empty: Sql) -> Sql:
-    """Join pieces, each in parentheses; ``empty`` if there are none."""
+    """Join pieces, each in parentheses; ``empty`` if there are none.
+
+    Many are joined as a tree of chains: SQLite counts the depth of an expression, and a chain is as deep as it is long.
+    """
     pieces = list(parts)
     if not pieces:
         return empty
     if len(pieces) == 1:
         return pieces[0]
+    if len(pieces) > CHAINED:
+        chains = [pieces[start : start + CHAINED] for start in range(0, len(pieces), CHAINED)]
+        return join(separator, (join(separator, chain, empty) for chain in chains), empty)
     values: list[Value] = []
     for piece in pieces:
         values.extend(piece.values)

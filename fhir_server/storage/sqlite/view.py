@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality, Node, Page, Query
@@ -10,6 +11,9 @@ from fhir_server.storage.protocol import Head, HistoryPage, Matches, Scope, Stor
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sql import among, bind, build
+
+SINGLY: Final = 4
+"""So many reads by key cost less one by one."""
 
 
 class SqliteView:
@@ -61,12 +65,12 @@ class SqliteView:
 
 
 def read_all(reading: Reading, keys: Iterable[Key]) -> dict[Key, Stored]:
-    found = {}
-    for key in keys:
-        stored = reading.read(key)
-        if stored is not None:
-            found[key] = stored
-    return found
+    """Return the current versions of those that ever were."""
+    wanted = list(dict.fromkeys(keys))
+    if len(wanted) > SINGLY:
+        return reading.read_many(wanted)
+    found = ((key, reading.read(key)) for key in wanted)
+    return {key: stored for key, stored in found if stored is not None}
 
 
 def references(reading: Reading, keys: Sequence[Key], parameter: str) -> dict[Key, tuple[str, ...]]:

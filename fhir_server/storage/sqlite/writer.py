@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -29,7 +30,7 @@ from fhir_server.storage.protocol import (
     StoreUnavailable,
 )
 from fhir_server.storage.sqlite.appending import Appender, size
-from fhir_server.storage.sqlite.connection import limit_time, unlimit_time
+from fhir_server.storage.sqlite.connection import limit_time, query_error, unlimit_time
 from fhir_server.storage.sqlite.locks import Turns
 from fhir_server.storage.sqlite.migrations import check_layout
 from fhir_server.storage.sqlite.reading import Reading
@@ -37,6 +38,8 @@ from fhir_server.storage.sqlite.view import SqliteView
 
 T = TypeVar("T")
 MILLISECOND: Final = 1000
+
+_WAITED: Final = "a plan awaits nothing but its view: this one waited for something else"
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +52,6 @@ class Job(Generic[T]):
     loop: asyncio.AbstractEventLoop
 
 
-Outcome = Committed[Any] | BaseException
 Answers = list[tuple[Job[Any], Any]]
 
 
@@ -169,8 +171,8 @@ class Writer:
             return [(job, _store_error(error)) for job in jobs]
 
     def _transaction(self, plans: int) -> Answers:
+        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             group = self._begin()
             taken = 0
             while taken < plans and taken < len(self._waiting):
@@ -218,7 +220,7 @@ class Writer:
             first = group.changes
             if self._appender.add(planned.changes, number, first, group.instant):
                 group.generation = number
-        except Exception as error:
+        except BaseException as error:  # a plan's exceptions, whatever they are, are its caller's
             self._check_transaction(error)
             self._undo()
             group.answers.append((job, error))
@@ -235,6 +237,8 @@ class Writer:
         limit_time(self._connection, self._limits.query_seconds)
         try:
             return run(job.plan(group.view(self._reading)))
+        except sqlite3.OperationalError as error:
+            raise query_error(error, self._limits.query_seconds) from error
         finally:
             unlimit_time(self._connection)
 
@@ -252,7 +256,7 @@ class Writer:
         group.answers.append((job, answer))
         return True
 
-    def _check_transaction(self, error: Exception) -> None:
+    def _check_transaction(self, error: BaseException) -> None:
         """Some errors end the transaction, and the plans before this one with it; the disk is full for all."""
         if isinstance(error, sqlite3.Error) and (not self._connection.in_transaction or _is_full(error)):
             raise error
@@ -273,7 +277,7 @@ class Writer:
         for job, answer in answers:
             by_loop.setdefault(job.loop, []).append((job, answer))
         for loop, own in by_loop.items():
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop may be closed: then nobody waits
                 loop.call_soon_threadsafe(_settle, own)
 
 
@@ -287,15 +291,21 @@ def run(awaitable: Any) -> Planned[Any]:
         if not isinstance(planned, Planned):
             raise TypeError(f"a plan returns Planned, not {type(planned).__name__}") from None
         return planned
+    except RuntimeError as error:
+        if "no running event loop" in str(error):
+            raise RuntimeError(_WAITED) from error
+        raise
     steps.close()
-    raise RuntimeError("a plan awaits nothing but its view: this one waited for something else")
+    raise RuntimeError(_WAITED)
 
 
 def _settle(answers: Iterable[tuple[Job[Any], Any]]) -> None:
     for job, answer in answers:
         if job.future.done():
             continue
-        if isinstance(answer, BaseException):
+        if isinstance(answer, asyncio.CancelledError):
+            job.future.cancel()
+        elif isinstance(answer, BaseException):
             job.future.set_exception(answer)
         else:
             job.future.set_result(answer)

@@ -1,0 +1,208 @@
+"""Snapshots, histories and references, on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fhir_server.model.reference import Key
+from fhir_server.search.query import (
+    EVERYTHING,
+    EndsWith,
+    Equal,
+    Equality,
+    Or,
+    Page,
+    Query,
+    References,
+    Text,
+    TextContains,
+)
+from fhir_server.storage.protocol import (
+    Address,
+    HistoryPage,
+    QueryTimeout,
+    Scope,
+    Snapshot,
+    Store,
+    Stored,
+    StoreLimits,
+)
+from tests.storage.conftest import OpenStore
+from tests.storage.writing import SLOT, START, FixedClock, delete, put, put_all
+
+SLOTS = Query(("Slot",))
+
+
+async def test_a_snapshot_stays_as_it_was(store: Store) -> None:
+    await store.commit(put(SLOT, [Equality("status", "free")]))
+    async with store.snapshot() as snapshot:
+        await store.commit(put(SLOT, [Equality("status", "busy")]))
+        await store.commit(put(Key("Slot", "b"), [Equality("status", "free")]))
+        assert snapshot.head.number == 1
+        assert (await snapshot.read([SLOT]))[SLOT].version == 1
+        assert await snapshot.vread(SLOT, 2) is None
+        assert await snapshot.count(SLOTS) == 1
+        assert await snapshot.count(Query(("Slot",), Equal("status", ("free",)))) == 1
+        assert len((await snapshot.history(Scope(), HistoryPage(10))).versions) == 1
+    async with store.snapshot() as snapshot:
+        assert snapshot.head.number == 3
+        assert await snapshot.count(Query(("Slot",), Equal("status", ("free",)))) == 1
+
+
+async def test_more_snapshots_than_readers_take_turns(make_store: OpenStore) -> None:
+    store = make_store(limits=StoreLimits(readers=2))
+    await store.open()
+    await store.commit(put(SLOT))
+    inside = 0
+    most = 0
+
+    async def read() -> int:
+        nonlocal inside, most
+        async with store.snapshot() as snapshot:
+            inside += 1
+            most = max(most, inside)
+            found = await snapshot.search(SLOTS, Page(1))
+            inside -= 1
+            return len(found.matches)
+
+    assert await asyncio.gather(*[read() for _ in range(20)]) == [1] * 20
+    assert most <= 2
+
+
+async def test_many_keys_are_read_at_once(store: Store) -> None:
+    keys = [Key(type_, str(n)) for type_ in ("Slot", "Schedule") for n in range(60)]
+    await put_all(store, dict.fromkeys(keys, ()))
+    async with store.snapshot() as snapshot:
+        found = await snapshot.read([*keys, Key("Slot", "none"), Key("Patient", "1")])
+    assert sorted(found) == sorted(keys)
+    assert all(stored.key == key for key, stored in found.items())
+
+
+async def test_references_are_told_without_bodies(store: Store) -> None:
+    await store.commit(put(SLOT, [Equality("actor", "A/1"), Equality("actor", "A/2"), Equality("other", "A/3")]))
+    await store.commit(put(Key("Schedule", "s"), [Equality("actor", "A/4")]))
+    async with store.snapshot() as snapshot:
+        found = await snapshot.references([SLOT, Key("Schedule", "s"), Key("Slot", "none")], "actor")
+        assert {key: sorted(values) for key, values in found.items() if values} == {
+            SLOT: ["A/1", "A/2"],
+            Key("Schedule", "s"): ["A/4"],
+        }
+
+
+# --- histories -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def past(store: Store, clock: FixedClock) -> list[Stored]:
+    """A log of some commits; its versions, oldest first."""
+    await put_all(store, dict.fromkeys([SLOT, Key("Schedule", "s"), Key("Slot", "b")], ()))
+    for _ in range(3):
+        clock.now += 1_000
+        await asyncio.gather(store.commit(put(SLOT)), store.commit(put(Key("Schedule", "s"))))
+    clock.now += 1_000
+    await store.commit(delete(SLOT))
+    await store.commit(put(SLOT))
+    return [change async for commit in store.log(0) for change in commit.changes]
+
+
+async def all_pages(snapshot: Snapshot, scope: Scope, page: HistoryPage) -> list[Stored]:
+    found: list[Stored] = []
+    while True:
+        versions = await snapshot.history(scope, page)
+        found.extend(versions.versions)
+        assert len(versions.versions) <= page.count
+        if not versions.more:
+            return found
+        assert len(versions.versions) == page.count
+        page = HistoryPage(page.count, found[-1].address, page.ascending, page.since, page.before_instant)
+
+
+SCOPES = [
+    Scope(),
+    Scope("Slot"),
+    Scope("Slot", "a"),
+    Scope("Slot", "none"),
+    Scope("Patient"),
+    Scope("Patient", "a"),
+    Scope(types=("Slot", "Schedule")),
+    Scope(types=("Schedule", "Patient")),
+]
+
+
+def in_scope(scope: Scope, version: Stored) -> bool:
+    if scope.types:
+        return version.key.type in scope.types
+    return (scope.type is None or version.key.type == scope.type) and (scope.id is None or version.key.id == scope.id)
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=str)
+@pytest.mark.parametrize("count", [1, 3, 100])
+async def test_a_history_is_paged_both_ways(store: Store, past: list[Stored], scope: Scope, count: int) -> None:
+    expected = [version for version in past if in_scope(scope, version)]
+    async with store.snapshot() as snapshot:
+        assert await all_pages(snapshot, scope, HistoryPage(count, ascending=True)) == expected
+        assert await all_pages(snapshot, scope, HistoryPage(count)) == expected[::-1]
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=str)
+async def test_a_history_is_bounded_by_instants(store: Store, past: list[Stored], scope: Scope) -> None:
+    instants = [START - 1, START, START + 1_000, START + 1_500, START + 4_000, START + 9_000]
+    async with store.snapshot() as snapshot:
+        for since in [None, *instants]:
+            for before in [None, *instants]:
+                expected = [
+                    version
+                    for version in past
+                    if in_scope(scope, version)
+                    and (since is None or version.instant >= since)
+                    and (before is None or version.instant < before)
+                ]
+                page = HistoryPage(2, since=since, before_instant=before)
+                assert await all_pages(snapshot, scope, page) == expected[::-1]
+                page = HistoryPage(2, ascending=True, since=since, before_instant=before)
+                assert await all_pages(snapshot, scope, page) == expected
+
+
+async def test_a_history_of_nothing_asked_is_empty(store: Store, past: list[Stored]) -> None:
+    async with store.snapshot() as snapshot:
+        nothing = await snapshot.history(Scope(), HistoryPage(0))
+        assert (nothing.versions, nothing.more) == ((), True)
+        end = await snapshot.history(Scope("Slot", "a"), HistoryPage(5, after=Address(1, 0)))
+        assert (end.versions, end.more) == ((), False)
+
+
+async def test_each_version_is_read_by_its_number(store: Store, past: list[Stored]) -> None:
+    async with store.snapshot() as snapshot:
+        for version in past:
+            assert await snapshot.vread(version.key, version.version) == version
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_query_past_its_time_is_stopped_and_the_store_goes_on(make_store: OpenStore) -> None:
+    store = make_store(limits=StoreLimits(query_seconds=0.05))
+    await store.open()
+    words = {Key("Slot", str(n)): (Text("name", f"word {n}", f"Word {n}"),) for n in range(4_000)}
+    await put_all(store, words)
+    slow = Query(("Slot",), Or(tuple(TextContains("name", tuple(f"none {n}" for n in range(1000))) for _ in range(5))))
+    async with store.snapshot() as snapshot:
+        with pytest.raises(QueryTimeout):
+            await snapshot.search(slow, Page(10))
+        with pytest.raises(QueryTimeout):
+            await snapshot.count(slow, seconds=0.02)
+        assert await snapshot.count(SLOTS) == 4_000
+    assert await store.read(Key("Slot", "1")) is not None
+
+
+async def test_a_cancelled_search_leaves_the_snapshot_whole(store: Store) -> None:
+    await put_all(store, {Key("Slot", str(n)): (Equality("status", "free"),) for n in range(500)})
+    chain = Query(("Slot",), Or((EndsWith("status", ("x",)), Equal("status", References("Slot", EVERYTHING)))))
+    async with store.snapshot() as snapshot:
+        task = asyncio.ensure_future(snapshot.search(chain, Page(10)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert await snapshot.count(SLOTS) == 500
