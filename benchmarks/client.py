@@ -17,6 +17,8 @@ FHIR_JSON: Final = "application/fhir+json"
 SAS_JSON: Final = "application/json+fhir"
 """What the SAS platform sends in Accept."""
 
+_PACED_CONNECTIONS: Final = 16
+
 
 class Answer(NamedTuple):
     status: int
@@ -180,25 +182,35 @@ async def paced(
     until: asyncio.Event | None = None,
     check: Callable[[Answer], None] | None = None,
 ) -> Run:
-    """Send a request every ``pause`` seconds, until they end or ``until`` is set.
+    """Send a request every ``pause`` seconds, whether those before are answered or not, until they end or ``until`` is
+    set.
 
-    What a request takes counts from the instant it was due: one that had to wait for a slow one before it counts its
-    waiting, so a stall of the server is not hidden by a client that stalls with it.
+    What a request takes counts from the instant it was due: a stall of the server is not hidden by a client that
+    stalls with it. There are 16 connections; where all wait for answers, the next request waits too, and that counts.
     """
     run = Run()
-    async with connections(port, 1) as (connection,):
+    async with connections(port, _PACED_CONNECTIONS) as opened, asyncio.TaskGroup() as group:
+        free: asyncio.Queue[Connection] = asyncio.Queue()
+        for connection in opened:
+            free.put_nowait(connection)
+
+        async def one(data: bytes, due: float) -> None:
+            connection = await free.get()
+            answer = await connection.send(data)
+            run.samples.append(perf_counter() - due)
+            free.put_nowait(connection)
+            if answer.status != 200:
+                raise WrongAnswer(answer, 200)
+            if check is not None:
+                check(answer)
+
         started, cpu = perf_counter(), process_time()
         for turn, each in enumerate(requests):
             due = started + turn * pause
             if until is not None and until.is_set():
                 break
             await asyncio.sleep(max(0.0, due - perf_counter()))
-            answer = await connection.send(each)
-            run.samples.append(perf_counter() - due)
-            if answer.status != 200:
-                raise WrongAnswer(answer, 200)
-            if check is not None:
-                check(answer)
+            group.create_task(one(each, due))
         run.elapsed, run.client_cpu = perf_counter() - started, process_time() - cpu
     return run
 
