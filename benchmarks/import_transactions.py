@@ -2,8 +2,8 @@
 
 The import comes from another process, as from a practice's software: professionals with references by ``urn:uuid``,
 then their slots, each naming its agenda by a conditional reference, by 1, 2 or 4 clients. Beside it, in the same run,
-a SAS query every 100 ms, before the import and during it; the time of a query counts from the instant it was due. The quantiles of an
-import are those of one transaction.
+a SAS query every 100 ms, before the import and during it; the time of a query counts from the instant it was due.
+The quantiles of an import are those of one transaction.
 
     python -m benchmarks.import_transactions
 """
