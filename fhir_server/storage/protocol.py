@@ -224,6 +224,11 @@ class Snapshot(Protocol):
         may be left out. An include follows references by them, without parsing a body."""
         ...
 
+    async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
+        """Return the index entries stored for each key that ever was, in no particular order: what ``check`` and
+        ``reindex`` compare with those computed anew."""
+        ...
+
 
 class View(Snapshot, Protocol):
     """What a plan sees: the head of the log, and the commit that is to be.
@@ -283,9 +288,12 @@ class Store(Protocol):
         """Append commits verbatim, each with the index entries of its changes, into a store no plan has written."""
         ...
 
-    async def reindex(self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]]) -> int:
+    async def reindex(
+        self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
+    ) -> int:
         """Write index entries anew: (key, version, generation, entries), where the version is current and was indexed
-        with an older generation. Returns how many were written. Not a commit."""
+        with an older generation; ``again``: or with the same one, because the program or its settings have changed.
+        Returns how many were written. Not a commit."""
         ...
 
     async def healthy(self) -> Sequence[str]:

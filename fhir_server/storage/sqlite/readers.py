@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from fhir_server.model.reference import Key
-from fhir_server.search.query import Page, Query
+from fhir_server.search.query import IndexEntry, Page, Query
 from fhir_server.storage.protocol import (
     Head,
     HistoryPage,
@@ -26,6 +26,7 @@ from fhir_server.storage.protocol import (
 from fhir_server.storage.sqlite.connection import connect, limit_time, query_error, unlimit_time
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
+from fhir_server.storage.sqlite.stored_entries import stored_entries
 from fhir_server.storage.sqlite.view import read_all, references
 
 T = TypeVar("T")
@@ -173,3 +174,6 @@ class SqliteSnapshot:
 
     async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
         return await self._run(lambda reader: references(reader.reading, keys, parameter))
+
+    async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
+        return await self._run(lambda reader: stored_entries(reader.reading, keys))

@@ -10,8 +10,11 @@ from fhir_server.storage.sqlite import entries as entry_rows
 from fhir_server.storage.sqlite.reading import Reading
 
 
-def reindex(reading: Reading, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]]) -> int:
-    """Write the entries of each version that is still current and was indexed with an older generation."""
+def reindex(
+    reading: Reading, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
+) -> int:
+    """Write the entries of each version that is still current and was indexed with an older generation, or with the
+    same one if ``again``."""
     written = 0
     for key, version, generation, own in entries:
         number = reading.names.type(key.type)
@@ -20,9 +23,9 @@ def reindex(reading: Reading, entries: Sequence[tuple[Key, int, int, tuple[Index
         row = reading.connection.execute(
             """
             SELECT ordinal FROM resource
-            WHERE type = ? AND id = ? AND version = ? AND generation < ? AND deleted = 0
+            WHERE type = ? AND id = ? AND version = ? AND generation < ? + ? AND deleted = 0
             """,
-            (number, key.id, version, generation),
+            (number, key.id, version, generation, int(again)),
         ).fetchone()
         if row is None:
             continue

@@ -179,9 +179,11 @@ class SqliteStore:
 
         await self._work(work)
 
-    async def reindex(self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]]) -> int:
+    async def reindex(
+        self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
+    ) -> int:
         def work(reading: Reading) -> int:
-            return reindex(reading, entries)
+            return reindex(reading, entries, again=again)
 
         written: int = await self._work(work)
         return written

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from fhir_server.model.reference import Key
-from fhir_server.search.query import Equality, Node, Page, Query
+from fhir_server.search.query import Equality, IndexEntry, Node, Page, Query
 from fhir_server.storage.protocol import Head, HistoryPage, Matches, Scope, Stored, Versions
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sql import among, bind, build
+from fhir_server.storage.sqlite.stored_entries import stored_entries
 
 SINGLY: Final = 4
 """So many reads by key cost less one by one."""
@@ -54,6 +55,9 @@ class SqliteView:
 
     async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
         return references(self._reading, keys, parameter)
+
+    async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
+        return stored_entries(self._reading, keys)
 
     async def holders(self, lookups: Sequence[tuple[str, Equality]]) -> Sequence[tuple[Key, ...]]:
         return [holders(self._reading, name, entry) for name, entry in lookups]
