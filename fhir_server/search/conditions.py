@@ -25,7 +25,7 @@ from fhir_server.search.criteria import (
     SearchLimits,
 )
 from fhir_server.search.leaves import codes_of, leaves
-from fhir_server.search.problems import BoundPassed, Problem, bad_code, bad_value, no_such, refused, too_many
+from fhir_server.search.problems import BoundPassed, Problem, bad_code, bad_value, nearest, no_such, refused, too_many
 from fhir_server.search.values import (
     ReferenceValue,
     StringValue,
@@ -216,7 +216,7 @@ class Conditions:
             if modifier not in possible:
                 raise no_such(origin, f"target of {parameter.code}", modifier, possible, is_unknown=False)
             return
-        raise refused(origin, f"the modifier :{modifier[:60]} of {parameter.code}", _modifiers(parameter))
+        raise refused(origin, f"the modifier :{modifier[:60]} of {parameter.code}", _modifiers(parameter, modifier))
 
     def _check_codes(self, criterion: Criterion, origin: str) -> None:
         """Refuse what no resource can have: a code outside a required binding, a boolean that is none."""
@@ -238,13 +238,16 @@ def _is_boolean_system(system: str | None) -> bool:
     return not system or system in SPECIAL_VALUES
 
 
-def _modifiers(parameter: SearchParameter) -> str:
+def _modifiers(parameter: SearchParameter, received: str = "") -> str:
+    """Return which modifiers there are, and which one was probably meant."""
     names = [f":{name}" for name in MODIFIERS[parameter.type]]
     if parameter.code in ("_id", "_lastUpdated"):
         names = [name for name in names if name in (":not", ":missing")]
     if parameter.type is Kind.REFERENCE:
         names += [f":{target}" for target in sorted(parameter.targets)] or [":Type"]
-    return f"a {parameter.type} has {', '.join(names) or 'no modifiers'}"
+    near = nearest(f":{received}", names) if received else None
+    meant = f'; did you mean "{near}"?' if near else ""
+    return f"a {parameter.type} has {', '.join(names) or 'no modifiers'}{meant}"
 
 
 def _parser(kind: Kind, modifier: str | None) -> Callable[[str], Value]:

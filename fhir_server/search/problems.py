@@ -30,9 +30,9 @@ class BoundPassed(Problem):
 def no_such(parameter: str, noun: str, received: str, valid: Iterable[str], is_unknown: bool) -> Problem:
     """Return the problem of a name that does not exist, with the nearest that does and the list of all."""
     known = sorted(valid)
-    nearest = _nearest(received, known)
+    near = nearest(received, known)
     text = f'{parameter[:_SHOWN]}: "{received[:_SHOWN]}" is not a {noun} here'
-    text += f'; did you mean "{nearest}"?' if nearest else "."
+    text += f'; did you mean "{near}"?' if near else "."
     text += f" Valid: {', '.join(known) or 'none'}"
     id_ = "search-parameter-unknown" if is_unknown else "search-value"
     return Problem(Issue(IssueType.INVALID, text, (_where(parameter),), id=id_), is_unknown)
@@ -61,7 +61,8 @@ def too_many(parameter: str, what: str, received: int, bound: int) -> BoundPasse
     return BoundPassed(Issue(IssueType.TOO_COSTLY, text, (_where(parameter),), id="search-bound"))
 
 
-def _nearest(received: str, known: list[str]) -> str | None:
+def nearest(received: str, known: list[str]) -> str | None:
+    """Return the name that was probably meant, None if none is near."""
     same = [name for name in known if name.lower() == received[:_SHOWN].lower()]
     found = same or difflib.get_close_matches(received[:_SHOWN], known, 1, 0.6)
     return found[0] if found else None

@@ -1,0 +1,26 @@
+"""What tests of search share: R4's definitions, loaded once, and how a query string becomes a query."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fhir_server.definitions.registry import Registry
+from fhir_server.search.index import Indexer
+from tests.search.asking import BASE, Ask
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return Registry.load()
+
+
+@pytest.fixture(scope="session")
+def indexer(registry: Registry) -> Indexer:
+    return Indexer(registry, ZoneInfo("Europe/Paris"), (BASE,))
+
+
+@pytest.fixture(scope="session")
+def ask(registry: Registry) -> Ask:
+    return Ask(registry)

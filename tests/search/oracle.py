@@ -1,0 +1,386 @@
+"""The slow, obvious search: decides matches on the resources themselves, straight from the specification's words.
+
+Knows nothing of index entries or queries; shares with the server only the reading of one date. Parameters are the
+few of ``PARAMETERS``, as plain paths. Spec: https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Any
+
+from fhir_server.model.primitives import interval
+
+Resource = dict[str, Any]
+
+PARAMETERS: dict[str, dict[str, tuple[str, str]]] = {
+    "Slot": {
+        "schedule": ("reference", "schedule"),
+        "status": ("token", "status"),
+        "start": ("date", "start"),
+        "end": ("date", "end"),
+        "service-type": ("token", "serviceType"),
+        "specialty": ("token", "specialty"),
+        "identifier": ("token", "identifier"),
+    },
+    "Schedule": {
+        "actor": ("reference", "actor"),
+        "active": ("token", "active"),
+        "date": ("date", "planningHorizon"),
+        "identifier": ("token", "identifier"),
+        "specialty": ("token", "specialty"),
+    },
+    "Practitioner": {
+        "identifier": ("token", "identifier"),
+        "name": ("string", "name"),
+        "family": ("string", "name.family"),
+        "given": ("string", "name.given"),
+        "active": ("token", "active"),
+        "gender": ("token", "gender"),
+        "telecom": ("token", "telecom"),
+        "address-city": ("string", "address.city"),
+    },
+    "PractitionerRole": {
+        "practitioner": ("reference", "practitioner"),
+        "organization": ("reference", "organization"),
+        "specialty": ("token", "specialty"),
+        "active": ("token", "active"),
+        "date": ("date", "period"),
+    },
+    "Organization": {
+        "name": ("string", "name|alias"),
+        "identifier": ("token", "identifier"),
+        "partof": ("reference", "partOf"),
+        "type": ("token", "type"),
+    },
+    "Location": {
+        "name": ("string", "name|alias"),
+        "near": ("special", "position"),
+        "status": ("token", "status"),
+        "organization": ("reference", "managingOrganization"),
+    },
+    "Task": {
+        "authored-on": ("date", "authoredOn"),
+        "status": ("token", "status"),
+        "code": ("token", "code"),
+        "owner": ("reference", "owner"),
+    },
+}
+COMMON = {
+    "_tag": ("token", "meta.tag"),
+    "_security": ("token", "meta.security"),
+    "_profile": ("uri", "meta.profile"),
+    "_source": ("uri", "meta.source"),
+}
+IMPLIED = {
+    ("Slot", "status"): "http://hl7.org/fhir/slotstatus",
+    ("Practitioner", "gender"): "http://hl7.org/fhir/administrative-gender",
+    ("Location", "status"): "http://hl7.org/fhir/location-status",
+    ("Task", "status"): "http://hl7.org/fhir/task-status",
+}
+NAME_PARTS = ("family", "given", "prefix", "suffix", "text")
+
+
+@dataclass
+class Oracle:
+    """Searches a list of resources, in their order of creation. ``targets``: (type, code) → types of a reference."""
+
+    resources: list[Resource]
+    targets: dict[tuple[str, str], list[str]]
+    base: str
+    zone: tzinfo
+    now: int
+
+    def search(self, type_: str, pairs: Sequence[tuple[str, str]]) -> list[Resource]:
+        """Return the matches, sorted by ``_sort`` if it stands among the pairs, else in order of creation."""
+        criteria = [pair for pair in pairs if pair[0] != "_sort"]
+        found = [
+            resource
+            for resource in self.resources
+            if resource["resourceType"] == type_ and all(self.holds(resource, *pair) for pair in criteria)
+        ]
+        for key in reversed([key for name, value in pairs if name == "_sort" for key in value.split(",")]):
+            self._sort(found, key)
+        return found
+
+    def holds(self, resource: Resource, name: str, value: str) -> bool:
+        """Return whether ``name=value`` is true of a resource."""
+        if name.startswith("_has:"):
+            _, type_, code, rest = name.split(":", 3)
+            return any(
+                self._refers_to(other, code, resource) and self.holds(other, rest, value)
+                for other in self.resources
+                if other["resourceType"] == type_
+            )
+        head, dot, rest = name.partition(".")
+        code, _, modifier = head.partition(":")
+        if dot:
+            targets = [modifier] if modifier else self.targets[resource["resourceType"], code]
+            return any(
+                self.holds(other, rest, value)
+                for other in self.resources
+                if other["resourceType"] in targets
+                and _knows(other["resourceType"], rest)
+                and self._refers_to(resource, code, other)
+            )
+        values = self._values(resource, code)
+        if modifier == "missing":
+            return (not values) == (value == "true")
+        wanted = [_unescape(one) for one in re.split(r"(?<!\\),", value)]
+        if code == "_id":
+            return (resource["id"] in wanted) != (modifier == "not")
+        if modifier == "not":
+            return not any(self._is(resource, code, "", one, want) for one in values for want in wanted)
+        return any(self._is(resource, code, modifier, one, want) for one in values for want in wanted)
+
+    def _kind(self, type_: str, code: str) -> tuple[str, str]:
+        return {**COMMON, **PARAMETERS[type_]}[code]
+
+    def _values(self, resource: Resource, code: str) -> list[Any]:
+        if code in ("_id", "_lastUpdated"):
+            return [resource["id"]]
+        _, path = self._kind(resource["resourceType"], code)
+        return [value for one in path.split("|") for value in _walk(resource, one.split("."))]
+
+    def _is(self, resource: Resource, code: str, modifier: str, value: Any, wanted: str) -> bool:
+        type_ = resource["resourceType"]
+        kind, _ = self._kind(type_, code)
+        if kind == "token":
+            return _token(value, modifier, wanted, IMPLIED.get((type_, code)))
+        if kind == "string":
+            return _string(value, modifier, wanted)
+        if kind == "uri":
+            return _uri(value, modifier, wanted)
+        if kind == "date":
+            return self._date(value, wanted)
+        if kind == "reference":
+            return self._reference(type_, code, value, modifier, wanted)
+        return _near(value, wanted)
+
+    def _refers_to(self, resource: Resource, code: str, target: Resource) -> bool:
+        name = f"{target['resourceType']}/{target['id']}"
+        return any(self._local(value.get("reference")) == name for value in self._values(resource, code))
+
+    def _local(self, text: str | None) -> str | None:
+        """Return Type/id of a reference to this server, whatever version, else the text."""
+        if text is None:
+            return None
+        return re.sub(r"/_history/.*$", "", text.removeprefix(self.base + "/"))
+
+    def _reference(self, type_: str, code: str, value: Any, modifier: str, wanted: str) -> bool:
+        if modifier == "identifier":
+            return "identifier" in value and _token(value["identifier"], "", wanted, None)
+        text = value.get("reference")
+        if text is None or text.startswith("#"):
+            return False
+        wanted = wanted.removeprefix(self.base + "/")
+        if "/_history/" in wanted:
+            return bool(text.removeprefix(self.base + "/") == wanted)
+        ours = self._local(text)
+        if "/" not in wanted:
+            types = [modifier] if modifier else self.targets[type_, code]
+            return ours in [f"{one}/{wanted}" for one in types]
+        return ours == wanted and (not modifier or wanted.startswith(f"{modifier}/"))
+
+    # --- dates: https://hl7.org/fhir/R4/search.html#prefix
+
+    def _range(self, value: Any) -> tuple[float, float]:
+        """Return what a stored value covers: [low, high)."""
+        if isinstance(value, dict):
+            low = interval(value["start"], self.zone)[0] if "start" in value else -math.inf
+            high = interval(value["end"], self.zone)[1] if "end" in value else math.inf
+            return low, high
+        return interval(value, self.zone)
+
+    def _date(self, value: Any, wanted: str) -> bool:
+        prefix, literal = (wanted[:2], wanted[2:]) if wanted[:1].isalpha() else ("eq", wanted)
+        low, high = interval(literal, self.zone)
+        start, end = self._range(value)
+        if prefix == "ap":
+            margin = max(low - self.now, self.now - high, 0) // 10
+            low, high = low - margin, high + margin
+        contains = low <= start and end <= high
+        overlaps_above, overlaps_below = end > high, start < low
+        overlaps = start < high and end > low
+        return {
+            "eq": contains,
+            "ne": not contains,
+            "gt": overlaps_above,
+            "lt": overlaps_below,
+            "ge": overlaps_above or contains,
+            "le": overlaps_below or contains,
+            "sa": not overlaps and start >= high,
+            "eb": not overlaps and end <= low,
+            "ap": overlaps,
+        }[prefix]
+
+    # --- order: https://hl7.org/fhir/R4/search.html#sort
+
+    def _sort(self, found: list[Resource], key: str) -> None:
+        """Sort in place, stably: the least value of a resource ascending, the greatest descending, missing last."""
+        is_descending, code = key.startswith("-"), key.removeprefix("-")
+        keyed: list[tuple[Resource, Any]] = []
+        for resource in found:
+            sortable = list(self._sortable(resource, code, is_descending))
+            keyed.append((resource, (max if is_descending else min)(sortable) if sortable else None))
+        present = [pair for pair in keyed if pair[1] is not None]
+        present.sort(key=lambda pair: pair[1], reverse=is_descending)  # equals keep their order, reversed or not
+        found[:] = [pair[0] for pair in present] + [pair[0] for pair in keyed if pair[1] is None]
+
+    def _sortable(self, resource: Resource, code: str, is_descending: bool) -> Iterator[Any]:
+        if code == "_id":
+            yield resource["id"]
+            return
+        kind, _ = self._kind(resource["resourceType"], code)
+        for value in self._values(resource, code):
+            if kind == "string":
+                yield from (_fold(text) for text in _texts(value))
+            elif kind == "date":
+                yield self._range(value)[1 if is_descending else 0]
+
+
+def _knows(type_: str, name: str) -> bool:
+    """Return whether a type has the parameter that a chain goes on with."""
+    if name.startswith("_"):
+        return True
+    return re.split("[.:]", name)[0] in PARAMETERS.get(type_, {})
+
+
+def _walk(value: Any, path: list[str]) -> Iterator[Any]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _walk(one, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _walk(value[path[0]], path[1:])
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([,$\\])", r"\1", text)
+
+
+# --- tokens: https://hl7.org/fhir/R4/search.html#token
+
+
+def _codings(value: Any, implied: str | None) -> Iterator[tuple[str, str | None]]:
+    """Yield (code, system) of whatever a token is searched on; an implied system is marked by a leading space."""
+    if isinstance(value, bool):
+        yield str(value).lower(), None
+    elif isinstance(value, str):
+        yield value, f" {implied}" if implied else None
+    elif "coding" in value or "text" in value:
+        for coding in value.get("coding", []):
+            yield coding.get("code", ""), coding.get("system")
+    elif "value" in value and "rank" not in value:
+        yield value["value"], value.get("system")
+        if value.get("system") in ("phone", "email", "fax"):  # a ContactPoint has no code system
+            yield value["value"], None
+    else:
+        yield value.get("code", ""), value.get("system")
+
+
+def _token(value: Any, modifier: str, wanted: str, implied: str | None) -> bool:
+    if modifier == "text":
+        return any(_fold(text).startswith(_fold(wanted)) for text in _displays(value))
+    if modifier == "of-type":
+        system, code, text = re.split(r"(?<!\\)\|", wanted)
+        kinds = value.get("type", {}).get("coding", [])
+        return value.get("value") == text and {"system": system, "code": code} in [
+            {"system": kind.get("system"), "code": kind.get("code")} for kind in kinds
+        ]
+    parts = re.split(r"(?<!\\)\|", wanted)
+    parts = [part.replace("\\|", "|") for part in parts]
+    for code, system in _codings(value, implied):
+        is_implied = system is not None and system.startswith(" ")
+        plain = system.strip() if system else ""
+        if len(parts) == 1:
+            matched = code == parts[0]
+        elif not parts[1]:
+            matched = plain == parts[0]
+        elif not parts[0]:
+            matched = code == parts[1] and (not plain or is_implied)
+        else:
+            matched = code == parts[1] and plain == parts[0]
+        if matched:
+            return True
+    return False
+
+
+def _displays(value: Any) -> Iterator[str]:
+    if not isinstance(value, dict):
+        return
+    if "text" in value:
+        yield value["text"]
+    if "display" in value:
+        yield value["display"]
+    for coding in value.get("coding", []):
+        if "display" in coding:
+            yield coding["display"]
+    if isinstance(value.get("type"), dict) and "text" in value["type"]:
+        yield value["type"]["text"]
+
+
+# --- strings: https://hl7.org/fhir/R4/search.html#string
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+        return
+    for name in NAME_PARTS:
+        part = value.get(name, [])
+        yield from [part] if isinstance(part, str) else part
+
+
+def _fold(text: str) -> str:
+    """No case, no accents, no ligatures, no punctuation between words, single blanks."""
+    plain = "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
+    plain = plain.replace("œ", "oe").replace("æ", "ae")
+    spaced = "".join(" " if unicodedata.category(one) in ("Pd", "Ps", "Pe", "Pi", "Pf") else one for one in plain)
+    return " ".join(re.sub("[.,;:!?'\"’]", " ", spaced).split()) or " ".join(plain.split())
+
+
+def _string(value: Any, modifier: str, wanted: str) -> bool:
+    for text in _texts(value):
+        if modifier == "exact":
+            matched = text == wanted
+        elif modifier == "contains":
+            matched = _fold(wanted) in _fold(text)
+        else:
+            matched = _fold(text).startswith(_fold(wanted))
+        if matched:
+            return True
+    return False
+
+
+def _uri(value: str, modifier: str, wanted: str) -> bool:
+    """A canonical is meant with its version and without."""
+    for one in {value, value.partition("|")[0]}:
+        if modifier == "below":
+            matched = one == wanted or one.startswith(wanted.rstrip("/") + "/")
+        elif modifier == "above":
+            matched = wanted == one or wanted.startswith(one.rstrip("/") + "/")
+        else:
+            matched = one == wanted
+        if matched:
+            return True
+    return False
+
+
+# --- near: https://hl7.org/fhir/R4/location.html#search
+
+
+def _near(value: Any, wanted: str) -> bool:
+    latitude, longitude, distance, unit = [*wanted.split("|"), "km"][:4]
+    metres = Decimal(distance) * {"km": 1000, "m": 1}[unit]
+    one = [math.radians(float(value["latitude"])), math.radians(float(value["longitude"]))]
+    other = [math.radians(float(latitude)), math.radians(float(longitude))]
+    points = [(math.cos(a) * math.cos(b), math.cos(a) * math.sin(b), math.sin(a)) for a, b in (one, other)]
+    return math.dist(*points) <= 2 * math.sin(min(float(metres) / 6_371_008.8 / 2, math.pi / 2))
