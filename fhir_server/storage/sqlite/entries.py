@@ -54,7 +54,20 @@ def rows(names: Names, type: int, ordinal: int, entries: Iterable[IndexEntry]) -
             found[kind] = {row}
         else:
             kept.add(row)
+    for own in found.values():
+        if len(own) > 1:
+            _mark(names, own)
     return found
+
+
+def _mark(names: Names, own: set[Row]) -> None:
+    """Note the fields of which the resource has several rows."""
+    fields = [row[1] for row in own]
+    seen = set(fields)
+    if len(seen) < len(fields):
+        for field in seen:
+            if fields.count(field) > 1:
+                names.mark_many(int(field))
 
 
 def replace(connection: sqlite3.Connection, ordinal: int, wanted: dict[Kind, set[Row]]) -> None:

@@ -18,11 +18,13 @@ class Names:
         self._types: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._fields: dict[tuple[int, str, Kind], int] = {}
+        self._many: set[int] = set()
 
     def forget(self) -> None:
         self._types.clear()
         self._names.clear()
         self._fields.clear()
+        self._many.clear()
 
     def type(self, name: str) -> int | None:
         """Return a type's number, or None if no resource of it was ever stored."""
@@ -66,6 +68,16 @@ class Names:
             )
             number = self._fields[type, parameter, kind] = _inserted(cursor)
         return number
+
+    def is_many(self, field: int) -> bool:
+        """Tell whether a resource ever had several entries of a parameter; asked anew for each snapshot."""
+        row = self._connection.execute("SELECT many FROM field WHERE number = ?", (field,)).fetchone()
+        return bool(row[0])
+
+    def mark_many(self, field: int) -> None:
+        if field not in self._many:
+            self._connection.execute("UPDATE field SET many = 1 WHERE number = ? AND many = 0", (field,))
+            self._many.add(field)
 
 
 def _inserted(cursor: sqlite3.Cursor) -> int:

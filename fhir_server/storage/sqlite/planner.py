@@ -30,11 +30,12 @@ from fhir_server.search.query import (
 )
 from fhir_server.storage.protocol import Match, Matches
 from fhir_server.storage.sqlite.checks import Checks
+from fhir_server.storage.sqlite.connection import Impatient
 from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
-from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, walk_ordinals
+from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, narrowed, walk_ordinals
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,12 @@ class Effort:
     """So few candidates that the rest is checked of each, and no chain is resolved for them."""
     staged: int = 10_000
     """The far end of a chain is resolved into at most so many values."""
-    bounds: tuple[int, int] = (1_000, 20_000)
+    bounds: tuple[int, int] = (1_000, 8_000)
     """Index ranges are counted up to the first; up to the second if none was smaller."""
+    thorough: int = 1_000_000
+    """They are counted up to here once a walk has shown that the filters together are selective."""
+    patience: int = 60
+    """How long a walk is tried, in looks at the meter: some 50 ms."""
 
     @property
     def unselective(self) -> int:
@@ -122,12 +127,23 @@ class Planner:
         choice = self.choose(number, query.where, ordered=not query.sort)
         if choice.size < self._effort.unselective:
             return self._collect(number, choice, query, page)
-        if not query.sort:
-            return self._walk_ordinals(number, choice, page)
-        index = index_of(query.sort[0], self._names, number)
-        if index is None or self._has_keys(number, query.sort[0]):
+        index = index_of(query.sort[0], self._names, number) if query.sort else None
+        if query.sort and (index is None or self._has_keys(number, query.sort[0])):
             return self._collect(number, choice, query, page)
-        return self._walk(number, choice, query, page, index)
+        if choice.driver is None:
+            return self._walk(number, choice, query, page, index)
+        try:
+            with self._reading.meter.patience(self._effort.patience):
+                return self._walk(number, choice, query, page, index)
+        except Impatient:  # each filter alone finds much, all together little
+            choice = self.choose(number, query.where, thorough=True)
+            return self._collect(number, choice, query, page)
+
+    def _walk(self, type: int, choice: Choice, query: Query, page: Page, index: Index | None) -> list[Cursor]:
+        """Read an index in the order wanted, and check each resource on the way, until the page is full."""
+        if index is None:
+            return self._walk_ordinals(type, choice, page)
+        return self._walk_values(type, choice, query, page, index)
 
     def _walk_ordinals(self, type: int, choice: Choice, page: Page) -> list[Cursor]:
         """Read the widest filter's index, or all of the type, in the order of creation."""
@@ -142,20 +158,30 @@ class Planner:
         statement = walk_ordinals(source, check, cursor, page.count + 1, backward=backward)
         return self._connection.execute(*statement).fetchall()
 
-    def _walk(self, type: int, choice: Choice, query: Query, page: Page, index: Index) -> list[Cursor]:
+    def _walk_values(self, type: int, choice: Choice, query: Query, page: Page, index: Index) -> list[Cursor]:
         """Read the index of the first sort key, segment by segment."""
         cursor, backward = _direction(page)
         check = self._check(type, choice.whole)
         if check == FALSE:
             return []
+        index = narrowed(index, query.sort[0], choice.whole, self._names)
         walk = Walk(self._names, type, query.sort, index, check, backward)
         found: list[Cursor] = []
         for segment in walk.segments(cursor):
-            limited = build("{} LIMIT {}", segment, bind(page.count + 1 - len(found)))
-            found += self._connection.execute(*limited).fetchall()
+            wanted = page.count + 1 - len(found)
+            rows = self._limited(segment.select, wanted)
+            if segment.loose and rows:
+                last = rows[-1][0]
+                whole = [row for row in rows if row[0] != last] if len(rows) == wanted else rows
+                whole.sort(key=ranking(query.sort), reverse=backward)  # type: ignore[arg-type]
+                rows = whole if len(rows) < wanted else whole + self._limited(walk.tied(last), wanted - len(whole))
+            found += rows
             if len(found) > page.count:
                 break
         return found
+
+    def _limited(self, select: Sql, count: int) -> list[Cursor]:
+        return self._connection.execute(*build("{} LIMIT {}", select, bind(count))).fetchall()
 
     def _has_keys(self, type: int, by: SortBy) -> bool:
         """Tell whether spans have keys, as quantities do: then no index is in the order of their values alone."""
@@ -203,7 +229,7 @@ class Planner:
 
     # --- where candidates come from ----------------------------------------------------------------------------------
 
-    def choose(self, type: int, where: Node, *, ordered: bool = False) -> Choice:
+    def choose(self, type: int, where: Node, *, ordered: bool = False, thorough: bool = False) -> Choice:
         """Choose the conjunct that candidates come from; chains are resolved only as long as none is selective.
 
         ``ordered``: candidates are wanted in the order of ordinals, so a lone ordered driver needs no measuring.
@@ -214,6 +240,7 @@ class Planner:
         chains.sort(key=lambda place: isinstance(conjuncts[place], ReferredBy))
         options = [_Option(driver, place) for place in plain for driver in self._ways(type, conjuncts[place])]
         if ordered and not chains and len(options) == 1 and options[0].driver.ordered:
+            options[0].size = self._effort.unselective
             return _choice(options[0], conjuncts)
         best = self._measured(options, self._effort.bounds[0])
         for place in chains:
@@ -224,7 +251,7 @@ class Planner:
             best = self._measured(options, self._effort.bounds[0])
         if best is None:
             return Choice(None, self._effort.unselective, tuple(conjuncts), tuple(conjuncts))
-        for bound in self._effort.bounds[1:]:
+        for bound in (*self._effort.bounds[1:], *([self._effort.thorough] if thorough else [])):
             if best.size >= best.level:
                 best = self._measured(options, bound) or best
         return _choice(best, conjuncts)

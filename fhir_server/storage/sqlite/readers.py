@@ -23,7 +23,7 @@ from fhir_server.storage.protocol import (
     StoreUnavailable,
     Versions,
 )
-from fhir_server.storage.sqlite.connection import connect, limit_time, query_error, unlimit_time
+from fhir_server.storage.sqlite.connection import connect
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.stored_entries import stored_entries
@@ -57,13 +57,8 @@ class Reader:
 
     def run(self, work: Callable[[Reader], T], seconds: float) -> T:
         """Do something within a time limit."""
-        limit_time(self.connection, seconds)
-        try:
+        with self.reading.meter.limit(seconds):
             return work(self)
-        except sqlite3.OperationalError as error:
-            raise query_error(error, seconds) from error
-        finally:
-            unlimit_time(self.connection)
 
 
 class Readers:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.storage.protocol import SCHEMA, Address, Commit, Head, HistoryPage, Scope, Stored, Versions
+from fhir_server.storage.sqlite.connection import Meter
 from fhir_server.storage.sqlite.names import Names
 from fhir_server.storage.sqlite.schema import POSITIONS
 from fhir_server.storage.sqlite.sql import Sql, among, bind, build, every
@@ -52,6 +53,7 @@ class Reading:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.names = Names(connection)
+        self.meter = Meter(connection)
 
     def head(self) -> Head:
         row = self.connection.execute(

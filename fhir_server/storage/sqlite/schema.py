@@ -4,6 +4,9 @@
 is the address of its first creation: it never changes, breaks ties and ends cursors. The four entry tables are
 clustered by resource, to check one candidate cheaply, and each has a covering index by value, to find candidates.
 
+``field.many`` tells that some resource has, or had, several entries of a parameter: a sort by a parameter of which
+each has one at most can begin where a filter by it begins.
+
 A first version lies at the address that is the resource's ordinal, so no index of versions holds it: an import touches
 one page less for each resource.
 """
@@ -38,6 +41,7 @@ TABLES: Final = (
         type INTEGER NOT NULL,
         parameter TEXT NOT NULL,
         kind TEXT NOT NULL,
+        many INTEGER NOT NULL DEFAULT 0,
         UNIQUE (type, parameter, kind)
     )
     """,

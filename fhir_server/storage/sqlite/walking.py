@@ -10,13 +10,14 @@ the first costs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from fhir_server.search.query import Cursor, SortBy
+from fhir_server.search.query import Cursor, Keys, Node, SortBy, Spans, TextStarts, Updated
+from fhir_server.storage.sqlite.checks import MILLISECOND
 from fhir_server.storage.sqlite.names import Kind, Names
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
-from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every
+from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build, every, successor
 
 OF_TYPE: Final = "resource c INDEXED BY resource_type WHERE c.type = ? AND c.deleted = 0"
 
@@ -30,6 +31,7 @@ class Index:
     least: Sql
     missing: Sql | None
     """Selects what has no value, if that can be."""
+    field: int | None = None
 
 
 def index_of(by: SortBy, names: Names, type: int) -> Index | None:
@@ -69,6 +71,7 @@ def index_of(by: SortBy, names: Names, type: int) -> Index | None:
             of_type,
             bind(field),
         ),
+        field,
     )
 
 
@@ -80,10 +83,85 @@ def walk_ordinals(source: Sql, check: Sql, cursor: Cursor | None, count: int, *,
     return build(select, source, going_on([after, check]), bind(count))
 
 
+def narrowed(index: Index, by: SortBy, nodes: Sequence[Node], names: Names) -> Index:
+    """Keep to the part of an index where a filter by the same parameter holds, if each resource has one value."""
+    if by.kind == "updated":
+        limits = [_updated(node, index.column) for node in nodes if isinstance(node, Updated)]
+    elif index.field is None or names.is_many(index.field):
+        return index
+    else:
+        limits = [_limits(node, by, index.column) for node in nodes]
+        index = replace(index, least=TRUE)
+    within_ = every(limits)
+    if within_ in {TRUE, FALSE}:
+        return index
+    return replace(index, source=build("{} AND {}", index.source, within_), missing=None)
+
+
+def _updated(node: Updated, column: str) -> Sql:
+    from_, below = Spans("", node.any_of, None, MILLISECOND).lows()
+    return _range(column, from_, below)
+
+
+def _limits(node: Node, by: SortBy, column: str) -> Sql:
+    """Return what a filter says of the sort's value: a range of it that contains all that match."""
+    match node:
+        case Spans(parameter, any_of, keys, width) if parameter == by.parameter and by.kind == "span":
+            if isinstance(keys, Keys) or not any_of:
+                return TRUE
+            if not by.descending:
+                return _range(column, *node.lows())
+            above = [_greatest(bounds.high_above, bounds.low_from) for bounds in any_of]
+            to = [_least(bounds.high_to, _sum(bounds.low_below, width)) for bounds in any_of]
+            lowest = None if None in above else min(value for value in above if value is not None)
+            highest = None if None in to else max(value for value in to if value is not None)
+            return every(
+                [
+                    TRUE if lowest is None else Sql(f"{column} > ?", (lowest,)),
+                    TRUE if highest is None else Sql(f"{column} <= ?", (highest,)),
+                ]
+            )
+        case TextStarts(parameter, folded) if parameter == by.parameter and by.kind == "text" and folded:
+            ends = [successor(prefix) for prefix in folded]
+            end = None if None in ends else max(text for text in ends if text is not None)
+            return _range(column, min(folded), end)
+    return TRUE
+
+
+def _range(column: str, from_: str | float | None, below: str | float | None) -> Sql:
+    return every(
+        [
+            TRUE if from_ is None else Sql(f"{column} >= ?", (from_,)),
+            TRUE if below is None else Sql(f"{column} < ?", (below,)),
+        ]
+    )
+
+
+def _greatest(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _least(*values: float | None) -> float | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
 def going_on(conditions: Sequence[Sql]) -> Sql:
     """Go on with further conditions; a constant must not be among them (see ``every``)."""
     further = every(conditions)
     return Sql("") if further == TRUE else build(" AND {}", further)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A select, to be given a limit. ``loose``: what shares a value comes in no order, so that the last value read
+    must be read again whole (``Walk.tied``)."""
+
+    select: Sql
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +175,8 @@ class Walk:
     check: Sql
     backward: bool
 
-    def segments(self, cursor: Cursor | None) -> Iterator[Sql]:
-        """Yield the selects of one page in the order they are read, each to be given a limit."""
+    def segments(self, cursor: Cursor | None) -> Iterator[Segment]:
+        """Yield the segments of one page in the order they are read."""
         if cursor is None:
             yield self._valued(TRUE)
             if self.index.missing is not None:
@@ -109,25 +187,34 @@ class Walk:
             if self.backward:
                 yield self._valued(TRUE)
         else:
-            column = self.index.column
-            yield self._select(
-                self.index.source,
-                column,
-                every([Sql(f"{column} = ?", (cursor[0],)), self.index.least, self._ties(cursor)]),
-                tied=True,
-            )
+            yield Segment(self.tied(cursor[0], self._ties(cursor)))
             down = self.sort[0].descending != self.backward
-            yield self._valued(Sql(f"{column} {'<' if down else '>'} ?", (cursor[0],)))
+            yield self._valued(Sql(f"{self.index.column} {'<' if down else '>'} ?", (cursor[0],)))
             if self.index.missing is not None and not self.backward:
                 yield self._missing(None)
 
-    def _valued(self, limits: Sql) -> Sql:
-        return self._select(self.index.source, self.index.column, every([limits, self.index.least]), tied=False)
+    def tied(self, value: str | float | None, ties: Sql = TRUE) -> Sql:
+        """Select what has one value, in the order of the other sort keys."""
+        limits = every([Sql(f"{self.index.column} = ?", (value,)), self.index.least, ties])
+        return self._select(self.index.source, self.index.column, limits, self._rest())
 
-    def _missing(self, cursor: Cursor | None) -> Sql:
+    def _valued(self, limits: Sql) -> Segment:
+        """Select by value alone: an index cannot run down its values and up the ordinals. See ``Segment.loose``."""
+        way = "DESC" if self.sort[0].descending != self.backward else "ASC"
+        limits = every([limits, self.index.least])
+        order = f"{self.index.column} {way}"
+        loose = len(self.sort) > 1 or self.sort[0].descending
+        if not loose:
+            order = f"{order}, {self._rest()}"
+        return Segment(self._select(self.index.source, self.index.column, limits, order), loose=loose)
+
+    def _missing(self, cursor: Cursor | None) -> Segment:
         assert self.index.missing is not None  # noqa: S101
         ties = TRUE if cursor is None else self._ties(cursor)
-        return self._select(self.index.missing, "NULL", ties, tied=True)
+        return Segment(self._select(self.index.missing, "NULL", ties, self._rest()))
+
+    def _rest(self) -> str:
+        return order_by(self.sort[1:], self._columns(), backward=self.backward)
 
     def _columns(self) -> list[str]:
         return [*[f"k{place:d}" for place in range(1, len(self.sort))], "c.ordinal"]
@@ -135,12 +222,9 @@ class Walk:
     def _ties(self, cursor: Cursor) -> Sql:
         return keyset(self.sort[1:], self._columns(), cursor[1:], backward=self.backward)
 
-    def _select(self, source: Sql, column: str, limits: Sql, *, tied: bool) -> Sql:
+    def _select(self, source: Sql, column: str, limits: Sql, order: str) -> Sql:
         values = [sort_value(by, self.names, self.type, "c.ordinal") for by in self.sort[1:]]
         named = "".join(f"{{}} AS k{place:d}, " for place in range(1, len(self.sort)))
-        order = order_by(self.sort[1:], self._columns(), backward=self.backward)
-        if not tied:
-            order = f"{column} {'DESC' if self.sort[0].descending != self.backward else 'ASC'}, {order}"
         return build(
             f"SELECT {column} AS k0, {named}c.ordinal FROM {{}}{{}} ORDER BY {order}",
             *values,

@@ -30,7 +30,6 @@ from fhir_server.storage.protocol import (
     StoreUnavailable,
 )
 from fhir_server.storage.sqlite.appending import Appender, size
-from fhir_server.storage.sqlite.connection import limit_time, query_error, unlimit_time
 from fhir_server.storage.sqlite.locks import Turns
 from fhir_server.storage.sqlite.migrations import check_layout
 from fhir_server.storage.sqlite.reading import Reading
@@ -234,13 +233,8 @@ class Writer:
 
     def _plan(self, job: Job[Any], group: Group) -> Planned[Any]:
         assert job.plan is not None  # noqa: S101
-        limit_time(self._connection, self._limits.query_seconds)
-        try:
+        with self._reading.meter.limit(self._limits.query_seconds):
             return run(job.plan(group.view(self._reading)))
-        except sqlite3.OperationalError as error:
-            raise query_error(error, self._limits.query_seconds) from error
-        finally:
-            unlimit_time(self._connection)
 
     def _work(self, job: Job[Any], group: Group) -> bool:
         assert job.work is not None  # noqa: S101

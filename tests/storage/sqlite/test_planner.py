@@ -10,13 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.search.query import Query
-from fhir_server.storage.sqlite import planner
+from fhir_server.storage.sqlite import connection, planner
 from fhir_server.storage.sqlite.planner import Effort
 from tests.storage.contract.generated import queries, resources
 from tests.storage.contract.test_search import Resources, agree
 
 efforts = st.builds(
-    Effort, st.sampled_from([0, 2]), st.sampled_from([0, 1, 3]), st.sampled_from([(0, 0), (1, 2), (2, 3)])
+    Effort,
+    few=st.sampled_from([0, 2]),
+    staged=st.sampled_from([0, 1, 3]),
+    bounds=st.sampled_from([(0, 0), (1, 2), (2, 3)]),
+    patience=st.sampled_from([0, 3, 1000]),
 )
 
 
@@ -25,5 +29,9 @@ efforts = st.builds(
 def test_every_way_of_the_planner_agrees_with_the_oracle(
     wanted: Resources, asked: list[Query], count: int, effort: Effort
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(planner, "EFFORT", effort):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(planner, "EFFORT", effort),
+        mock.patch.object(connection, "STEPS_BETWEEN_CHECKS", 20),
+    ):
         asyncio.run(agree(f"sqlite:{folder}", wanted, asked, count))
