@@ -1,9 +1,10 @@
-"""The whole server in process, on each engine: a fixed clock, sequential ids, a client that keeps nothing from view."""
+"""The whole server in process, on each engine: a fixed clock, sequential ids, a client that checks every answer."""
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import httpx
 import pytest
 
 from fhir_server.app import Parts, build
+from fhir_server.definitions.structures import Structures
+from fhir_server.service import Service
 from fhir_server.settings import Settings
+from fhir_server.validation.validator import Validator
+from tests.rest.asking import BASE
+from tests.rest.rules import check_answer
 
-BASE = "http://127.0.0.1:8080/fhir"
 START = 1_767_600_000_000_000
 """2026-01-05T08:00:00Z, in microseconds; each look at the clock is one second later."""
 
@@ -30,16 +35,47 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.param}:{tmp_path / 'store.db'}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_validator() -> Iterator[None]:
+    """Let all servers share one validator: it never changes, and compiling its invariants takes longer than a test."""
+
+    @functools.cache
+    def validator(served: frozenset[str]) -> Validator:
+        return Validator(Structures.load(), served)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fhir_server.app.Validator", lambda _structures, served: validator(served))
+        yield
+
+
 Serve = Callable[..., "Server"]
 
 
 class Server:
-    """One server in process; ``http`` calls it, the base URL is ``BASE``."""
+    """One server in process; ``http`` calls it, the base URL is ``BASE``.
+
+    Every answer is held against what all answers keep; one of 500 and above is a failure unless it ``may_fail``.
+    """
 
     def __init__(self, store_url: str, **settings: Any) -> None:
         self.app = build(Settings(store=store_url, **settings), parts())
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=BASE + "/")
+        self.may_fail = False
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app),
+            base_url=BASE + "/",
+            event_hooks={"response": [self._check]},
+        )
         self._lifespan = self.app.router.lifespan_context(self.app)
+
+    @property
+    def service(self) -> Service:
+        service: Service = self.app.state.service
+        return service
+
+    async def _check(self, response: httpx.Response) -> None:
+        await response.aread()
+        check_answer(response)
+        assert self.may_fail or response.status_code < 500, response.text
 
     async def __aenter__(self) -> Server:
         await self._lifespan.__aenter__()
@@ -59,3 +95,9 @@ async def server(store_url: str) -> AsyncIterator[Server]:
 @pytest.fixture
 def http(server: Server) -> httpx.AsyncClient:
     return server.http
+
+
+@pytest.fixture
+def serve(store_url: str) -> Serve:
+    """Return what makes a server with settings of one's own, over the same store; enter it with ``async with``."""
+    return lambda **settings: Server(store_url, **settings)
