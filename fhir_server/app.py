@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from fastapi import FastAPI
-from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
@@ -47,6 +48,23 @@ class Parts:
     new_id: Callable[[], str] = random_id
 
 
+class Application(FastAPI):
+    """FastAPI for health and documentation; what is under the FHIR base path never enters its routing.
+
+    That routing costs more than a read: ``docs/decisions/0011-fhir-paths-before-fastapi.md``.
+    """
+
+    def __init__(self, fhir: ASGIApp, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._fhir = fhir
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["path"] + "/").startswith(BASE_PATH + "/"):
+            await self._fhir(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create() -> FastAPI:
     """Build the application from the environment: what each worker process runs."""
     return build(Settings.from_environment())
@@ -66,14 +84,15 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         finally:
             await store.close()
 
-    app = FastAPI(
-        title="FHIR R4 server for the French CPTS", version=__version__, lifespan=lifespan, redirect_slashes=False
+    app = Application(
+        FhirApi(service, BASE_PATH, settings.header_bytes),
+        title="FHIR R4 server for the French CPTS",
+        version=__version__,
+        lifespan=lifespan,
     )
     app.state.store = store
     app.state.service = service
     app.include_router(health.router)
-    api = FhirApi(service, BASE_PATH, settings.header_bytes)
-    app.router.routes.extend((Route(BASE_PATH, api), Mount(BASE_PATH, api)))
     return app
 
 

@@ -13,6 +13,7 @@ import sqlite3
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from time import gmtime, strftime
 from typing import Any, Final
 
 FIELDS: Final = ("request_id", "method", "type", "interaction", "status", "ms")
@@ -20,6 +21,9 @@ FIELDS: Final = ("request_id", "method", "type", "interaction", "status", "ms")
 
 QUOTED: Final = (OSError, sqlite3.Error, ImportError, AttributeError, NameError, TypeError, MemoryError, RecursionError)
 """Exceptions whose text names code, files or columns, never the content of a resource."""
+
+_ENCODE: Final = json.JSONEncoder(default=str, check_circular=False).encode
+"""Made once: ``json.dumps`` with options makes an encoder for each line."""
 
 _ECHO: Final = "Application startup failed. Exiting."
 """What uvicorn adds when the reason was already told."""
@@ -67,7 +71,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -75,7 +79,7 @@ class JsonLines(logging.Formatter):
         }
         if error := _error(record):
             line["exception"] = "\n".join(_tell(error, self.quotes))
-        return json.dumps(line, default=str)
+        return _ENCODE(line)
 
 
 class TextLines(logging.Formatter):
@@ -103,7 +107,8 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name in FIELDS if (value := getattr(record, name, None)) not in (None, "")}
+    own = record.__dict__
+    return {name: value for name in FIELDS if (value := own.get(name)) not in (None, "")}
 
 
 def _error(record: logging.LogRecord) -> BaseException | None:
