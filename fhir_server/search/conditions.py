@@ -13,6 +13,7 @@ from typing import Final
 
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
+from fhir_server.outcome import Issue
 from fhir_server.search.criteria import (
     MODIFIERS,
     REFUSED_MODIFIERS,
@@ -59,6 +60,8 @@ class Conditions:
         self.registry = registry
         self.limits = limits
         self.refuse_codes = refuse_codes
+        self.warnings: list[Issue] = []
+        """What finds nothing although it is not refused."""
         self._paths = 0
 
     def parameters(self, types: tuple[str, ...]) -> Mapping[str, SearchParameter]:
@@ -129,13 +132,19 @@ class Conditions:
             raise refused(origin, f"a chain through {parameter.code}", f"it is a {parameter.type}, not a reference")
         targets: dict[str, tuple[Condition, ...]] = {}
         problems: list[Problem] = []
+        warned, is_sound = len(self.warnings), False
         for target in self._targets(parameter, filter_, origin):
+            before = len(self.warnings)
             try:
                 targets[target] = (self.read((target,), rest, text, origin, depth + 1),)
             except BoundPassed:
                 raise
             except Problem as problem:
                 problems.append(problem)
+            else:
+                is_sound = is_sound or len(self.warnings) == before
+        if is_sound:  # a code of one target type need not be one of another's
+            del self.warnings[warned:]
         if not targets:
             known = [problem for problem in problems if not problem.is_unknown]
             raise (known or problems)[0]
@@ -230,8 +239,11 @@ class Conditions:
                 raise bad_value(origin, "a boolean: true or false")
             return
         codes = codes_of(tuple(found), structures)
-        if codes and self.refuse_codes and any(token.code and token.code not in codes for token in tokens):
-            raise bad_code(origin, codes)
+        if codes and any(token.code and token.code not in codes for token in tokens):
+            problem = bad_code(origin, codes)
+            if self.refuse_codes:
+                raise problem
+            self.warnings.append(problem.issue)
 
 
 def _is_boolean_system(system: str | None) -> bool:

@@ -85,7 +85,7 @@ class SearchRequest:
     understood: tuple[tuple[str, str], ...] = ()
     """The pairs that took effect, decoded, in the order received: what the ``self`` link says."""
     ignored: tuple[Issue, ...] = ()
-    """What lenient handling left out: for an ``outcome`` entry."""
+    """What lenient handling left out, and codes let through that no resource can have: for an ``outcome`` entry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,9 @@ def parse_search(
     """Return what the decoded (name, value) pairs ask for, on one type or on several (system, compartment).
 
     Several types share only the parameters that all of them have, and take ``_type``. ``refuse_unknown_codes``: a
-    code outside a required binding is 400 listing the codes; otherwise it finds nothing. Raises ``BadRequest`` with
-    one issue for each problem; under lenient handling those of unknown parameters are in ``ignored`` instead.
+    code outside a required binding is 400 listing the codes; otherwise it finds nothing, and ``ignored`` tells.
+    Raises ``BadRequest`` with one issue for each problem; under lenient handling those of unknown parameters are in
+    ``ignored`` instead.
     """
     reader = _Reader(registry, tuple(types), limits, refuse_unknown_codes)
     pairs = list(pairs)
@@ -62,11 +63,11 @@ def parse_search(
         reader.check()
     except Problem as problem:
         problems.append(problem)
-    ignored = () if strict else tuple(problem.issue for problem in problems if problem.is_unknown)
+    ignored = [] if strict else [problem.issue for problem in problems if problem.is_unknown]
     errors = [problem.issue for problem in problems if strict or not problem.is_unknown]
     if errors:
         raise BadRequest(*errors)
-    return reader.request(ignored)
+    return reader.request((*ignored, *dict.fromkeys(reader.conditions.warnings)))
 
 
 class _Reader:

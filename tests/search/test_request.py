@@ -61,6 +61,14 @@ def test_lenient_handling_still_refuses_wrong_modifiers_and_values(registry: Reg
 def test_code_outside_a_required_binding_may_be_let_through(ask: Ask) -> None:
     request = ask.request("Slot", "status=bogus", refuse_unknown_codes=False)
     assert isinstance(request.criteria[0], Criterion)
+    assert [issue.id for issue in request.ignored] == ["search-code"]
+
+
+def test_code_of_one_target_type_need_not_be_one_of_another(ask: Ask) -> None:
+    query = "based-on.status=ready"
+    assert not ask.request("Task", query).ignored
+    assert not ask.request("Task", query, refuse_unknown_codes=False).ignored
+    assert ask.request("Task", "based-on.status=bogus", refuse_unknown_codes=False).ignored
 
 
 def test_result_parameters_are_read(ask: Ask) -> None:
