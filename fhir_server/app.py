@@ -51,7 +51,7 @@ class Parts:
 class Application(FastAPI):
     """FastAPI for health and documentation; what is under the FHIR base path never enters its routing.
 
-    That routing costs more than a read: ``docs/decisions/0011-fhir-paths-before-fastapi.md``.
+    That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
     """
 
     def __init__(self, fhir: ASGIApp, **settings: Any) -> None:

@@ -1,7 +1,7 @@
 """JSON Patch: operations on the JSON of a resource.
 
 Spec: RFC 6902 (operations), RFC 6901 (locations), https://hl7.org/fhir/R4/http.html#patch. Why this is not a package:
-``docs/decisions/0010-json-patch.md``.
+``docs/decisions/0009-json-patch.md``.
 """
 
 from __future__ import annotations
