@@ -44,10 +44,10 @@ async def posted_bundle(context: Context, request: Request) -> Envelope:
         told = "only a Bundle can be posted to the base"
         raise BadRequest(Issue(IssueType.STRUCTURE, told, ("Bundle",), id="bundle-expected"))
     type_, entries = bundle.get("type"), bundle.get("entry", ())
-    errors = _as_a_whole(context, bundle)
-    if type_ not in _TYPES and not errors:
+    if isinstance(type_, str) and type_ not in _TYPES:
         told = "a Bundle posted to the base is of type batch or transaction"
-        errors.append(Issue(IssueType.VALUE, told, ("Bundle.type",), id="bundle-type"))
+        raise BadRequest(Issue(IssueType.VALUE, told, ("Bundle.type",), id="bundle-type"))
+    errors = _as_a_whole(context, bundle)
     if errors:
         raise BadRequest(*errors)
     limit = context.limits.bundle_entries

@@ -154,9 +154,7 @@ async def test_history_links_keep_what_was_asked(http: httpx.AsyncClient) -> Non
     ],
 )
 @pytest.mark.parametrize("level", ["_history", "Practitioner/p/_history"])
-async def test_no_parameter_of_a_history_is_ignored(
-    http: httpx.AsyncClient, level: str, query: str, id_: str
-) -> None:
+async def test_no_parameter_of_a_history_is_ignored(http: httpx.AsyncClient, level: str, query: str, id_: str) -> None:
     await http.put("Practitioner/p", json=practitioner(id="p"))
     response = await http.get(f"{level}?{query}")
     refused(response, 400, id_)
