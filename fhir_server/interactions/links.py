@@ -1,7 +1,7 @@
 """References inside a transaction: to its own entries by their fullUrl, and by criteria.
 
 ``urn:uuid:…`` (or any other fullUrl of an entry that is written) becomes ``Type/id`` wherever R4 wants it: in
-references, in elements of type uri, url, oid, uuid and canonical, in extensions, and in the links and images of the
+references, in elements of type uri, url and canonical, in extensions, and in the links and images of the
 narrative. ``Patient?identifier=…`` becomes the one match, in the state before the transaction or among its own entries.
 
 Spec: https://hl7.org/fhir/R4/http.html#trules
@@ -19,6 +19,7 @@ from fhir_server.interactions.conditional import ask, criteria, only
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.routes import served
 from fhir_server.interactions.write import Prepared, Step
 from fhir_server.model.formats import Resource
 from fhir_server.model.interaction import Interaction
@@ -30,7 +31,8 @@ _CRITERIA: Final = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOT
 _RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 _RESTFUL: Final = re.compile(rf"(?P<root>https?://.*/){_RELATIVE.pattern}", re.DOTALL)
 _ATTRIBUTE: Final = re.compile(r"""(?P<before>\b(?:href|src)\s*=\s*)(?P<quote>["'])(?P<url>.*?)(?P=quote)""", re.DOTALL)
-_URI_TYPES: Final = frozenset({"uri", "url", "oid", "uuid", "canonical"})
+_URI_TYPES: Final = frozenset({"uri", "url", "canonical"})
+"""R4 names oid and uuid too, but ``Type/id`` is neither: the resource would not be valid any more."""
 
 
 @dataclass(slots=True)
@@ -98,8 +100,7 @@ class TransactionLinks:
         type_ = match["type"]
         path = (f"{step.intent.at}.resource",) if step.intent.at else ()
         try:
-            if type_ not in context.registry.types:
-                raise BadRequest(f"{type_} is not served here")
+            served(type_, context.registry)
             where = criteria(context, type_, match["query"], "a conditional reference")
             question = await ask(snapshot, type_, where)
             self._index(context, prepared, type_)
@@ -185,6 +186,7 @@ def _type_pairs(structures: Structures, path: str) -> Iterator[tuple[str, str]]:
         return
     for element in children.values():
         for name, type_ in element.json_names().items():
+            yield f"_{name}", "Element"
             if element.path == "Reference.reference":
                 yield name, "Reference.reference"
             elif element.content:
