@@ -1,0 +1,54 @@
+"""The hospital's day as a person runs it: the page's own commands, in a shell, with curl."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.clients.serving import served
+from tests.docs.reading import BASE, DOCS, Example, examples, files_of
+from tests.docs.running import Got, compared
+
+PAGE: Final = DOCS / "hospital-day.md"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed; tests/docs runs the same requests")
+def test_commands_of_the_hospital_day_are_answered_as_the_page_says(tmp_path: Path) -> None:
+    for name, text in files_of(PAGE).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    problems: list[str] = []
+    links: dict[str, str] = {}
+    with served(tmp_path) as base:
+        for example in examples(PAGE):
+            assert example.answer
+            got = _run(example, links, base, tmp_path)
+            links = got.links or links
+            problems += [f"{example.where}: {problem}" for problem in compared(example.answer, got, base)]
+    assert not problems, "\n".join(problems)
+
+
+def _run(example: Example, links: dict[str, str], base: str, folder: Path) -> Got:
+    """Run one command; return what ``curl -i`` prints."""
+    variables = {name.upper(): url for name, url in links.items()}
+    done = subprocess.run(
+        ["sh", "-euc", example.script.replace(BASE, base)],
+        cwd=folder,
+        env={**os.environ, **variables},
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, f"{example.where}: {done.stderr.decode()}"
+    head, _, body = done.stdout.decode().partition("\r\n\r\n")
+    first, _, lines = head.partition("\r\n")
+    status = re.match(r"HTTP/1\.1 (\d{3})", first)
+    assert status, f"{example.where}: {first}"
+    headers = {name.lower(): value for name, value in HeaderParser().parsestr(lines).items()}
+    return Got(int(status[1]), headers, body)
