@@ -160,11 +160,10 @@ class _Follow(Generic[F]):
                 nodes.append(Equal(parameter.code, tuple(possible)))
         if not nodes:
             return
+        # One more than the bound and all that may be here already: what is cut off has passed the bound.
         page = await self.snapshot.search(Query((type_,), one_of(nodes)), Page(self.limit + len(self.seen) + 1))
         for match in page.matches:
             self._add(match.stored)
-        if page.more:
-            self._check(self.limit + 1)
 
     def _add(self, stored: F) -> None:
         if stored.key not in self.seen:

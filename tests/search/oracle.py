@@ -84,6 +84,9 @@ IMPLIED = {
     ("Location", "status"): "http://hl7.org/fhir/location-status",
     ("Task", "status"): "http://hl7.org/fhir/task-status",
 }
+INSTANTS = {("Slot", "start"), ("Slot", "end")}
+"""Elements of type instant: points in time, whatever the digits written."""
+
 NAME_PARTS = ("family", "given", "prefix", "suffix", "text")
 
 
@@ -158,7 +161,7 @@ class Oracle:
         if kind == "uri":
             return _uri(value, modifier, wanted)
         if kind == "date":
-            return self._date(value, wanted)
+            return self._date(type_, code, value, wanted)
         if kind == "reference":
             return self._reference(type_, code, value, modifier, wanted)
         return _near(value, wanted)
@@ -190,18 +193,19 @@ class Oracle:
 
     # --- dates: https://hl7.org/fhir/R4/search.html#prefix
 
-    def _range(self, value: Any) -> tuple[float, float]:
-        """Return what a stored value covers: [low, high)."""
+    def _range(self, type_: str, code: str, value: Any) -> tuple[float, float]:
+        """Return what a stored value covers: [low, high). Microseconds are the least there is."""
         if isinstance(value, dict):
             low = interval(value["start"], self.zone)[0] if "start" in value else -math.inf
             high = interval(value["end"], self.zone)[1] if "end" in value else math.inf
             return low, high
-        return interval(value, self.zone)
+        low, high = interval(value, self.zone)
+        return (low, low + 1) if (type_, code) in INSTANTS else (low, high)
 
-    def _date(self, value: Any, wanted: str) -> bool:
+    def _date(self, type_: str, code: str, value: Any, wanted: str) -> bool:
         prefix, literal = (wanted[:2], wanted[2:]) if wanted[:1].isalpha() else ("eq", wanted)
         low, high = interval(literal, self.zone)
-        start, end = self._range(value)
+        start, end = self._range(type_, code, value)
         if prefix == "ap":
             margin = max(low - self.now, self.now - high, 0) // 10
             low, high = low - margin, high + margin
@@ -242,7 +246,7 @@ class Oracle:
             if kind == "string":
                 yield from (_fold(text) for text in _texts(value))
             elif kind == "date":
-                yield self._range(value)[1 if is_descending else 0]
+                yield self._range(resource["resourceType"], code, value)[1 if is_descending else 0]
 
 
 def _knows(type_: str, name: str) -> bool:
