@@ -105,15 +105,20 @@ class _Follow(Generic[F]):
                     asked.add((type_, code, include.target))
                     keys = [key for key in frontier if key.type == type_]
                     wanted.update(dict.fromkeys(await self._targets(keys, code, include.target)))
-        self._check(len(wanted))
-        current = await self.snapshot.read(list(wanted)) if wanted else {}
-        for key in wanted:
-            stored = current.get(key)
-            if stored is not None and not stored.is_deleted:
-                self._add(stored)
+        await self._add_wanted(list(wanted))
         for include in revincludes:
             await self._add_referring(frontier, include)
         return [stored.key for stored in self.found[start:]]
+
+    async def _add_wanted(self, wanted: Sequence[Key]) -> None:
+        """Read what is referred to, if it is there."""
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            current = await self.snapshot.read(chunk)
+            for key in chunk:
+                stored = current.get(key)
+                if stored is not None and not stored.is_deleted:
+                    self._add(stored)
 
     def _sources(self, include: Include, types: set[str]) -> Iterator[tuple[str, str]]:
         """Yield the (type, parameter) to follow; a wildcard is every reference parameter."""
@@ -169,10 +174,7 @@ class _Follow(Generic[F]):
         if stored.key not in self.seen:
             self.seen.add(stored.key)
             self.found.append(stored)
-            self._check(0)
-
-    def _check(self, more: int) -> None:
-        if len(self.found) + more > self.limit:
+        if len(self.found) > self.limit:
             text = f"more than {self.limit} resources to include with this page; ask for fewer matches (_count) or less"
             raise BadRequest(
                 Issue(IssueType.TOO_COSTLY, text, ("http._include", "http._revinclude"), id="search-bound")
