@@ -104,7 +104,7 @@ async def test_a_version_of_what_is_not_there_is_no_match(http: httpx.AsyncClien
 async def test_if_match_that_cannot_be_read_is_refused(http: httpx.AsyncClient) -> None:
     for header in ("", 'W/"1', "W/1", '"1" "2"', "é"):
         response = await http.put(
-            "Practitioner/p", json=practitioner(id="p"), headers=[("If-Match", header.encode("latin-1"))]
+            "Practitioner/p", json=practitioner(id="p"), headers=[(b"If-Match", header.encode("latin-1"))]
         )
         refused(response, 400, "header-value")
 
