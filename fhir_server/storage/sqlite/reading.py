@@ -187,6 +187,8 @@ class Reading:
 
     def by_ordinal(self, ordinals: Sequence[int]) -> dict[int, Stored]:
         """Return current resources by their place in the order of creation."""
+        if not ordinals:
+            return {}
         where = among("r.ordinal", ordinals)
         rows = self.connection.execute(
             f"""

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from fhir_server.search.query import Cursor, Keys, Node, SortBy, Spans, TextStarts, Updated
 from fhir_server.storage.sqlite.checks import MILLISECOND
 from fhir_server.storage.sqlite.names import Kind, Names
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
-from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build, every, successor
+from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every, successor
 
 OF_TYPE: Final = "resource c INDEXED BY resource_type WHERE c.type = ? AND c.deleted = 0"
 
@@ -32,6 +32,9 @@ class Index:
     missing: Sql | None
     """Selects what has no value, if that can be."""
     field: int | None = None
+    lower: Sql = TRUE
+    upper: Sql = TRUE
+    """The part of the index that matters."""
 
 
 def index_of(by: SortBy, names: Names, type: int) -> Index | None:
@@ -83,58 +86,52 @@ def walk_ordinals(source: Sql, check: Sql, cursor: Cursor | None, count: int, *,
     return build(select, source, going_on([after, check]), bind(count))
 
 
+Range: TypeAlias = tuple[str | float | None, str | float | None]
+
+
 def narrowed(index: Index, by: SortBy, nodes: Sequence[Node], names: Names) -> Index:
-    """Keep to the part of an index where a filter by the same parameter holds, if each resource has one value."""
-    if by.kind == "updated":
-        limits = [_updated(node, index.column) for node in nodes if isinstance(node, Updated)]
-    elif index.field is None or names.is_many(index.field):
-        return index
-    else:
-        limits = [_limits(node, by, index.column) for node in nodes]
+    """Keep to the part of an index where filters by the same parameter hold, if each resource has one value."""
+    if by.kind != "updated":
+        if index.field is None or names.is_many(index.field):
+            return index
         index = replace(index, least=TRUE)
-    within_ = every(limits)
-    if within_ in {TRUE, FALSE}:
+    ranges = [_range(node, by) for node in nodes]
+    lowers = [low for low, _ in ranges if low is not None]
+    uppers = [high for _, high in ranges if high is not None]
+    if not lowers and not uppers:
         return index
-    return replace(index, source=build("{} AND {}", index.source, within_), missing=None)
+    by_high = by.kind == "span" and by.descending
+    column = index.column
+    return replace(
+        index,
+        lower=Sql(f"{column} {'>' if by_high else '>='} ?", (max(lowers),)) if lowers else TRUE,
+        upper=Sql(f"{column} {'<=' if by_high else '<'} ?", (min(uppers),)) if uppers else TRUE,
+        missing=None,
+    )
 
 
-def _updated(node: Updated, column: str) -> Sql:
-    from_, below = Spans("", node.any_of, None, MILLISECOND).lows()
-    return _range(column, from_, below)
+def _range(node: Node, by: SortBy) -> Range:
+    """Return what a filter says of the sort's value: a range that contains all that match.
 
-
-def _limits(node: Node, by: SortBy, column: str) -> Sql:
-    """Return what a filter says of the sort's value: a range of it that contains all that match."""
+    Half-open; of the ends of spans, by which one sorts descending, open below and closed above.
+    """
     match node:
+        case Updated(any_of) if by.kind == "updated":
+            return Spans("", any_of, None, MILLISECOND).lows()
+        case TextStarts(parameter, folded) if parameter == by.parameter and by.kind == "text" and folded:
+            ends = [successor(prefix) for prefix in folded]
+            return min(folded), None if None in ends else max(text for text in ends if text is not None)
         case Spans(parameter, any_of, keys, width) if parameter == by.parameter and by.kind == "span":
             if isinstance(keys, Keys) or not any_of:
-                return TRUE
+                return None, None
             if not by.descending:
-                return _range(column, *node.lows())
+                return node.lows()
             above = [_greatest(bounds.high_above, bounds.low_from) for bounds in any_of]
             to = [_least(bounds.high_to, _sum(bounds.low_below, width)) for bounds in any_of]
             lowest = None if None in above else min(value for value in above if value is not None)
             highest = None if None in to else max(value for value in to if value is not None)
-            return every(
-                [
-                    TRUE if lowest is None else Sql(f"{column} > ?", (lowest,)),
-                    TRUE if highest is None else Sql(f"{column} <= ?", (highest,)),
-                ]
-            )
-        case TextStarts(parameter, folded) if parameter == by.parameter and by.kind == "text" and folded:
-            ends = [successor(prefix) for prefix in folded]
-            end = None if None in ends else max(text for text in ends if text is not None)
-            return _range(column, min(folded), end)
-    return TRUE
-
-
-def _range(column: str, from_: str | float | None, below: str | float | None) -> Sql:
-    return every(
-        [
-            TRUE if from_ is None else Sql(f"{column} >= ?", (from_,)),
-            TRUE if below is None else Sql(f"{column} < ?", (below,)),
-        ]
-    )
+            return lowest, highest
+    return None, None
 
 
 def _greatest(*values: float | None) -> float | None:
@@ -178,18 +175,17 @@ class Walk:
     def segments(self, cursor: Cursor | None) -> Iterator[Segment]:
         """Yield the segments of one page in the order they are read."""
         if cursor is None:
-            yield self._valued(TRUE)
+            yield self._valued(None)
             if self.index.missing is not None:
                 yield self._missing(None)
         elif cursor[0] is None:
             if self.index.missing is not None:
                 yield self._missing(cursor)
             if self.backward:
-                yield self._valued(TRUE)
+                yield self._valued(None)
         else:
             yield Segment(self.tied(cursor[0], self._ties(cursor)))
-            down = self.sort[0].descending != self.backward
-            yield self._valued(Sql(f"{self.index.column} {'<' if down else '>'} ?", (cursor[0],)))
+            yield self._valued(cursor[0])
             if self.index.missing is not None and not self.backward:
                 yield self._missing(None)
 
@@ -198,15 +194,21 @@ class Walk:
         limits = every([Sql(f"{self.index.column} = ?", (value,)), self.index.least, ties])
         return self._select(self.index.source, self.index.column, limits, self._rest())
 
-    def _valued(self, limits: Sql) -> Segment:
-        """Select by value alone: an index cannot run down its values and up the ordinals. See ``Segment.loose``."""
-        way = "DESC" if self.sort[0].descending != self.backward else "ASC"
-        limits = every([limits, self.index.least])
-        order = f"{self.index.column} {way}"
+    def _valued(self, beyond: str | float | None) -> Segment:
+        """Select by value alone, beyond one: an index cannot run down its values and up the ordinals, so what shares
+        a value may come in any order (``Segment.loose``)."""
+        down = self.sort[0].descending != self.backward
+        lower, upper, column = self.index.lower, self.index.upper, self.index.column
+        if beyond is not None and down:
+            upper = Sql(f"{column} < ?", (beyond,))
+        elif beyond is not None:
+            lower = Sql(f"{column} > ?", (beyond,))
+        limits = every([lower, upper, self.index.least])
+        order = f"{column} {'DESC' if down else 'ASC'}"
         loose = len(self.sort) > 1 or self.sort[0].descending
         if not loose:
             order = f"{order}, {self._rest()}"
-        return Segment(self._select(self.index.source, self.index.column, limits, order), loose=loose)
+        return Segment(self._select(self.index.source, column, limits, order), loose=loose)
 
     def _missing(self, cursor: Cursor | None) -> Segment:
         assert self.index.missing is not None  # noqa: S101

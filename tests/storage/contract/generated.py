@@ -23,7 +23,6 @@ from fhir_server.search.query import (
     Node,
     Not,
     Or,
-    Page,
     Point,
     Present,
     Query,
@@ -156,4 +155,41 @@ queries = st.builds(
     nodes,
     st.lists(sort_keys, max_size=3).map(tuple),
 )
-__all__ = ["Page", "queries", "resources"]
+
+# --- a filter and a sort by one parameter, of which each resource has one value at most ------------------------------
+
+single_resources = st.dictionaries(
+    st.tuples(types, ids),
+    st.lists(entries, max_size=4, unique_by=lambda entry: (type(entry), entry[0])).map(tuple),
+    min_size=1,
+    max_size=20,
+)
+
+
+def aligned_query(kinds: tuple[str, ...], parameter: str, filters: list[Node], descending: bool, more: Node) -> Query:
+    return Query(kinds, And((*filters, more)), (SortBy(parameter, _kind(filters[0]), descending),))
+
+
+def _kind(node: Node) -> str:
+    return "span" if isinstance(node, Spans) else "text" if isinstance(node, TextStarts) else "updated"
+
+
+@st.composite
+def aligned_queries(draw: st.DrawFn) -> Query:
+    parameter = draw(parameters)
+    any_of = st.lists(bounds, min_size=1, max_size=2).map(tuple)
+    of_one_kind: st.SearchStrategy[Node] = draw(
+        st.sampled_from(
+            [
+                st.builds(Spans, st.just(parameter), any_of, st.sampled_from([None, ("",)])),
+                st.builds(TextStarts, st.just(parameter), several(words)),
+                st.builds(Updated, st.lists(instants, min_size=1, max_size=2).map(tuple)),
+            ]
+        )
+    )
+    filters = draw(st.lists(of_one_kind, min_size=1, max_size=2))
+    kinds = draw(st.lists(types, min_size=1, max_size=2, unique=True).map(tuple))
+    return aligned_query(kinds, parameter, list(filters), draw(st.booleans()), draw(leaves()))
+
+
+__all__ = ["aligned_queries", "queries", "resources", "single_resources"]

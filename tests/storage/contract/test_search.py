@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from tests.storage.conftest import store_at
 from tests.storage.contract import oracle
 from tests.storage.contract.generated import queries, resources
 from tests.storage.writing import FixedClock, delete, ordinal, put, put_all
+
+EXAMPLES = 1_500 if os.environ.get("FHIR_TORTURE") == "full" else 40
 
 Resources = dict[tuple[str, str], tuple[IndexEntry, ...]]
 
@@ -86,7 +89,7 @@ async def agree(place: str, wanted: Resources, asked: list[Query], count: int) -
         await store.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4))
 def test_search_agrees_with_the_oracle(engine: str, wanted: Resources, asked: list[Query], count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from unittest import mock
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from fhir_server.search.query import Query
 from fhir_server.storage.sqlite import connection, planner
 from fhir_server.storage.sqlite.planner import Effort
-from tests.storage.contract.generated import queries, resources
+from tests.storage.contract.generated import aligned_queries, queries, resources, single_resources
 from tests.storage.contract.test_search import Resources, agree
+
+EXAMPLES = 1_500 if os.environ.get("FHIR_TORTURE") == "full" else 25
 
 efforts = st.builds(
     Effort,
@@ -24,14 +27,31 @@ efforts = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
-@given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4), effort=efforts)
-def test_every_way_of_the_planner_agrees_with_the_oracle(
-    wanted: Resources, asked: list[Query], count: int, effort: Effort
-) -> None:
+def agree_with(effort: Effort, wanted: Resources, asked: list[Query], count: int) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(planner, "EFFORT", effort),
         mock.patch.object(connection, "STEPS_BETWEEN_CHECKS", 20),
     ):
         asyncio.run(agree(f"sqlite:{folder}", wanted, asked, count))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4), effort=efforts)
+def test_every_way_of_the_planner_agrees_with_the_oracle(
+    wanted: Resources, asked: list[Query], count: int, effort: Effort
+) -> None:
+    agree_with(effort, wanted, asked, count)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    wanted=single_resources,
+    asked=st.lists(aligned_queries(), min_size=3, max_size=8),
+    count=st.integers(1, 4),
+    effort=efforts,
+)
+def test_a_walk_that_begins_where_the_filter_begins_agrees_with_the_oracle(
+    wanted: Resources, asked: list[Query], count: int, effort: Effort
+) -> None:
+    agree_with(effort, wanted, asked, count)

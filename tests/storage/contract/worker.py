@@ -1,0 +1,115 @@
+"""A process of its own that writes to a store: ``python -m tests.storage.contract.worker PLACE TASK NAME COUNT``.
+
+It says ``ready``, waits for a line, works, and prints what it was told. See ``processes.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+from fhir_server.model.reference import Key
+from fhir_server.search.query import Equality
+from fhir_server.storage.protocol import Planned, Store, View
+from tests.storage.conftest import store_at
+from tests.storage.writing import SLOT, Refused, Written, body, following, put
+
+
+def say(text: object) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def count_up(store: Store, name: str, count: int) -> None:
+    """Update one resource so often, each time with If-Match: what was read must still be current."""
+    done = 0
+    while done < count:
+        current = await store.read(SLOT)
+        seen = current.version if current is not None else 0
+
+        async def plan(view: View, seen: int = seen) -> Planned[int]:
+            now = (await view.read([SLOT])).get(SLOT)
+            if (now.version if now is not None else 0) != seen:
+                raise Refused("412")
+            return Planned([following(now, SLOT, f"{seen + 1} by {name}".encode())], seen + 1)
+
+        try:
+            say((await store.commit(plan)).answer)
+        except Refused:
+            continue
+        done += 1
+
+
+async def identify(store: Store, name: str, count: int) -> None:
+    """Create each of so many identifiers, unless somebody else has."""
+
+    def create(number: int) -> Written:
+        entry = Equality("identifier", str(number))
+
+        async def plan(view: View) -> Planned[int]:
+            ((*found,),) = await view.holders([("Slot", entry)])
+            if found:
+                return Planned((), -1)
+            return Planned([following(None, Key("Slot", f"{name}-{number}"), body(), (entry,))], number)
+
+        return plan
+
+    for start in range(0, count, 20):
+        answers = await asyncio.gather(*[store.commit(create(n)) for n in range(start, min(start + 20, count))])
+        for answer in answers:
+            if answer.answer >= 0:
+                say(answer.answer)
+
+
+async def saturate(store: Store, name: str, count: int) -> None:
+    """Commit without pause for so many milliseconds; say how often."""
+    until = time.monotonic() + count / 1000
+    done = 0
+    while time.monotonic() < until:
+        await store.commit(put(Key("Slot", name)))
+        done += 1
+    say(done)
+
+
+async def torture(store: Store, name: str, count: int) -> None:
+    """Write for ever, two resources a plan; say what was acknowledged."""
+
+    async def write(series: int) -> None:
+        first, second = Key("Slot", f"{name}-{series}"), Key("Slot", f"{name}-{series}-twin")
+
+        async def plan(view: View) -> Planned[int]:
+            found = await view.read([first, second])
+            entry = (Equality("series", str(series)),)
+            changes = [following(found.get(key), key, body("x" * 500), entry) for key in (first, second)]
+            return Planned(changes, changes[0].version)
+
+        while True:
+            answer = await store.commit(plan)
+            say(f"{series} {answer.answer}")
+
+    await asyncio.gather(*[write(series) for series in range(count)])
+
+
+TASKS: dict[str, Callable[[Store, str, int], Awaitable[None]]] = {
+    "count-up": count_up,
+    "identify": identify,
+    "saturate": saturate,
+    "torture": torture,
+}
+
+
+async def work(place: str, task: str, name: str, count: int) -> None:
+    store = store_at(place, lambda: time.time_ns() // 1000)
+    await store.open()
+    try:
+        say("ready")
+        sys.stdin.readline()
+        await TASKS[task](store, name, count)
+    finally:
+        await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

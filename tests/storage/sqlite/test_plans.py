@@ -1,0 +1,216 @@
+"""The statements behind the forms that are marked indexed: none scans a type, none sorts what an index has sorted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fhir_server.model.reference import Key
+from fhir_server.search.query import (
+    EVERYTHING,
+    RECORD_SEPARATOR,
+    And,
+    Bounds,
+    Equal,
+    Equality,
+    Ids,
+    IndexEntry,
+    Keys,
+    Near,
+    Node,
+    Not,
+    Or,
+    Page,
+    Point,
+    Query,
+    References,
+    ReferredBy,
+    SortBy,
+    Span,
+    Spans,
+    StartsWith,
+    Text,
+    TextIs,
+    TextStarts,
+    Updated,
+)
+from fhir_server.storage.protocol import Planned, View
+from fhir_server.storage.sqlite import SqliteStore
+from fhir_server.storage.sqlite.readers import Reader
+from tests.storage.writing import START, FixedClock, body, following, put_all
+
+HOUR = 3_600_000_000
+SLOTS = 3_000
+
+
+def slot(number: int) -> tuple[IndexEntry, ...]:
+    schedule, start = f"Schedule/{number % 100}", START + number // 100 * HOUR
+    status = "free" if number % 2 else "busy"
+    return (
+        Equality("schedule", schedule),
+        Equality("status", f"{status}\x1fs"),
+        Equality("identifier", f"{number}\x1furn:x"),
+        Text("name", f"name {number % 500:04d}", f"Name {number}"),
+        Span("start", "", start, start + 1),
+        Span("schedule+status+start", f"{schedule}{RECORD_SEPARATOR}{status}\x1fs", start, start + 1),
+        Point("near", 40 + number / 1000, 5.0),
+    )
+
+
+async def fill(file: Path) -> None:
+    store = SqliteStore(file, clock=FixedClock())
+    await store.open()
+    await put_all(store, {Key("Schedule", str(n)): (Equality("actor", f"Practitioner/{n}"),) for n in range(100)})
+    await put_all(store, {Key("Practitioner", str(n)): (Equality("identifier", f"{n}\x1frpps"),) for n in range(100)})
+    await put_all(store, {Key("Slot", str(n)): slot(n) for n in range(SLOTS)})
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("plans") / "store.db"
+    asyncio.run(fill(file))
+    return file
+
+
+class Recorder:
+    """Keeps the statements that a connection runs, with their plans."""
+
+    def __init__(self, path: Path) -> None:
+        self.reader = Reader(path)
+        self.statements: list[str] = []
+        self.reader.begin()
+
+    def search(self, query: Query, page: Page) -> int:
+        self.reader.connection.set_trace_callback(self.statements.append)
+        try:
+            return len(self.reader.planner.search(query, page).matches)
+        finally:
+            self.reader.connection.set_trace_callback(None)
+
+    def plans(self) -> Iterator[tuple[str, str]]:
+        for statement in self.statements:
+            if statement.lstrip().startswith("SELECT"):
+                for *_, detail in self.reader.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                    yield statement, detail
+
+
+@pytest.fixture
+def recorder(path: Path) -> Iterator[Recorder]:
+    recorder = Recorder(path)
+    yield recorder
+    recorder.reader.end()
+    recorder.reader.connection.close()
+
+
+FREE = "free\x1fs"
+SAS = Spans(
+    "schedule+status+start",
+    (Bounds(low_from=START, low_below=START + 3 * HOUR),),
+    Keys(
+        (
+            References(
+                "Schedule",
+                Equal(
+                    "actor", References("Practitioner", Equal("identifier", tuple(f"{n}\x1frpps" for n in range(25))))
+                ),
+            ),
+            (FREE,),
+        )
+    ),
+    1,
+)
+FROM = Spans("start", (Bounds(high_above=START + 5 * HOUR),), None, 1)
+BY_START = (SortBy("start", "span"),)
+
+FILTERS: dict[str, tuple[Node, int]] = {
+    "the SAS query": (SAS, 36),
+    "one value": (Equal("identifier", ("7\x1furn:x",)), 1),
+    "several values": (Equal("identifier", tuple(f"{n}\x1furn:x" for n in range(60))), 60),
+    "a code in any system": (StartsWith("identifier", ("7\x1f", "8\x1f")), 2),
+    "start of a text": (TextStarts("name", ("name 0007",)), 6),
+    "an exact text": (TextIs("name", (("name 0007", "Name 7"),)), 1),
+    "a span": (Spans("start", (Bounds(low_from=START, low_below=START + 1),), None, 1), 100),
+    "an end": (Spans("start", (Bounds(high_above=START + 28 * HOUR + 1),), None), 100),
+    "a place": (Near("near", ((40.0, 5.0, 1_000.0),)), 9),
+    "ids": (Ids(("1", "2", "none")), 2),
+    "an instant": (Updated((Bounds(low_from=START + 1_000_000),)), 0),
+    "an alternative": (Or((Equal("identifier", ("7\x1furn:x",)), Ids(("8",)))), 2),
+    "a narrow and wide ones": (
+        And((Not(Equal("status", ("none",))), FROM, Equal("status", (FREE,)), Ids(("2999",)))),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("sort", [(), BY_START], ids=["unsorted", "sorted"])
+def test_a_selective_filter_scans_nothing(recorder: Recorder, name: str, sort: tuple[SortBy, ...]) -> None:
+    where, expected = FILTERS[name]
+    assert recorder.search(Query(("Slot",), where, sort), Page(100)) == expected
+    assert_searches(recorder, lambda detail: False)
+    assert all("resource_type" not in statement for statement in recorder.statements), "read all of a type"
+
+
+def test_reverse_chains_scan_nothing(recorder: Recorder) -> None:
+    where = And(
+        (
+            ReferredBy("Slot", "schedule", FROM),
+            ReferredBy("Slot", "schedule", Equal("status", (FREE,))),
+            Equal("actor", References("Practitioner", Equal("identifier", ("7\x1frpps", "8\x1frpps")))),
+        )
+    )
+    assert recorder.search(Query(("Schedule",), where), Page(100)) == 1
+    assert_searches(recorder, lambda detail: False)
+
+
+WALKS: dict[str, tuple[Node, tuple[SortBy, ...]]] = {
+    "everything": (EVERYTHING, ()),
+    "one wide value": (Equal("status", (FREE,)), ()),
+    "by a span": (EVERYTHING, BY_START),
+    "by a span, from a place in it": (FROM, BY_START),
+    "by the end of a span": (FROM, (SortBy("start", "span", descending=True),)),
+    "by a text": (EVERYTHING, (SortBy("name", "text"),)),
+    "by a code": (EVERYTHING, (SortBy("status", "equality", descending=True),)),
+    "by id": (EVERYTHING, (SortBy("_id", "id"),)),
+    "by instant": (EVERYTHING, (SortBy("_lastUpdated", "updated", descending=True),)),
+}
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_a_walk_sorts_nothing(recorder: Recorder, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fhir_server.storage.sqlite import planner  # noqa: PLC0415
+
+    monkeypatch.setattr(recorder.reader.planner, "_effort", planner.Effort(bounds=(100, 200)))
+    where, sort = WALKS[name]
+    query = Query(("Slot",), where, sort)
+    assert recorder.search(query, Page(10)) == 10
+    match = recorder.reader.planner.search(query, Page(1)).matches[0]
+    assert recorder.search(query, Page(10, after=match.cursor)) == 10
+    for statement, detail in recorder.plans():
+        assert "USE TEMP B-TREE" not in detail, f"{detail}: {statement}"
+
+
+def assert_searches(recorder: Recorder, allowed: Callable[[str], bool]) -> None:
+    """Every table is searched by an index; only what was just selected, or bound as a list, is scanned."""
+    for statement, detail in recorder.plans():
+        if detail.startswith("SCAN") and not allowed(detail):
+            subject = detail.split()[1]
+            assert subject in {"json_each", "CONSTANT", "c", "wanted", "(subquery-1)"} or subject.startswith("("), (
+                f"{detail}: {statement}"
+            )
+
+
+async def test_a_plan_reads_at_the_head_by_the_same_statements(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db", clock=FixedClock())
+    await store.open()
+
+    async def plan(view: View) -> Planned[int]:
+        assert await view.matching("Slot", Ids(("a",)), 1) == ()
+        return Planned([following(None, Key("Slot", "a"), body())], await view.count(Query(("Slot",))))
+
+    assert (await store.commit(plan)).answer == 0
+    await store.close()
