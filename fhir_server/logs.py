@@ -54,6 +54,10 @@ def configuration(level: str, form: str) -> dict[str, Any]:
     }
 
 
+# No line shows them, and each costs a call for every record.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
 class News(logging.Filter):
     """Keeps what was not told before."""
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from fhir_server.model.primitives import micros
@@ -45,7 +46,12 @@ def etag(version: int) -> str:
 
 def http_date(instant: int) -> str:
     """Return microseconds since the epoch as RFC 7231 writes a date: ``Tue, 15 Nov 1994 08:12:31 GMT``."""
-    return formatdate(instant // 1_000_000, usegmt=True)
+    return _http_date(instant // 1_000_000)
+
+
+@lru_cache(maxsize=1024)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def of_version(stored: Stored) -> dict[str, str]:

@@ -87,7 +87,8 @@ def allowed(shape: str) -> str:
 
 
 def _parts(path: str) -> list[str]:
-    return [unquote(part) for part in path.split("/")] if (path := path.strip("/")) else []
+    parts = path.split("/") if (path := path.strip("/")) else []
+    return [unquote(part) for part in parts] if "%" in path else parts
 
 
 def _shape(parts: list[str], registry: Registry) -> tuple[str, dict[str, str | bool | None]]:

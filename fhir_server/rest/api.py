@@ -9,10 +9,10 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
+from secrets import token_hex
 from time import perf_counter
 from typing import Final
 from urllib.parse import quote
-from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
@@ -234,4 +234,4 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 def _request_id(headers: Mapping[str, str]) -> str:
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else token_hex(16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from fhir_server.outcome import BadRequest, Issue, IssueType, NotAcceptable, TooLarge, UnsupportedMediaType
@@ -37,8 +38,13 @@ def response_type(headers: Mapping[str, str], format_: str | None) -> str:
                 id="format-not-supported",
             )
         )
-    accept = headers.get("accept", "").strip()
-    if not accept:
+    return _accepted(headers.get("accept", ""))
+
+
+@lru_cache(maxsize=256)
+def _accepted(accept: str) -> str:
+    """Return the media type that an Accept header asks for: clients repeat it. Raises ``NotAcceptable``."""
+    if not accept.strip():
         return FHIR_JSON
     wanted = [(quality, media) for item in accept.split(",") for media, quality in _wanted(item)]
     best = max(wanted, key=lambda pair: pair[0], default=(0.0, ""))
