@@ -5,20 +5,20 @@ python -m benchmarks.create
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import Final
 
 from benchmarks import data
 from benchmarks.client import drive, request
-from benchmarks.fill import TRANSACTION_ENTRIES
 from benchmarks.program import Scale, main
 from benchmarks.report import Row, number
-from benchmarks.server import BASE, fhir_server
+from benchmarks.server import BASE, Server, fhir_server
 
 QUESTION: Final = "How fast is a create with validation, and a conditional create?"
 CLIENTS: Final = (1, 16)
+_MOST: Final = 10_000
+"""Requests of one measurement: they are made before it."""
 
 
 async def measure(scale: Scale) -> list[Row]:
@@ -29,30 +29,26 @@ async def measure(scale: Scale) -> list[Row]:
         warm = islice(_creates(numbers), 50)  # fhir.resources is imported at the first write
         await drive(server.port, warm, expected=(201,))
         for clients in CLIENTS:
-            rows += await _rows(scale, server.port, numbers, clients)
+            rows += await _rows(scale, server, numbers, clients)
     return rows
 
 
-async def _rows(scale: Scale, port: int, numbers: Iterator[int], clients: int) -> list[Row]:
-    plain = list(islice(_creates(numbers), _most(scale, clients)))
-    absent = list(islice(_creates(numbers, conditional=True), _most(scale, clients)))
-    drives = partial(drive, port, clients=clients, seconds=scale.seconds)
-    created = await drives(plain, expected=(201,))
-    created_if_none = await drives(absent, expected=(201,))
-    matched = await drives(absent[: len(created_if_none.samples)], expected=(200,))
-    crowd = f"{clients} client{'s' if clients > 1 else ''}"
-    return [
-        Row(f"{what}, {crowd}", f"{number(len(run.samples))} slots", f"{run.rate:.0f} /s", run.samples)
-        for what, run in (
-            ("create", created),
-            ("conditional create, no match", created_if_none),
-            ("conditional create, match", matched),
-        )
-    ]
+async def _rows(scale: Scale, server: Server, numbers: Iterator[int], clients: int) -> list[Row]:
+    most = min(scale.requests * clients, _MOST)
 
+    async def row(what: str, requests: Sequence[bytes], status: int) -> Row:
+        before = server.cpu_seconds()
+        run = await drive(server.port, requests, clients=clients, seconds=scale.seconds, expected=(status,))
+        count = len(run.samples)
+        told = f"{run.rate:.0f} /s, {server.spent(before, count)}"
+        return Row(f"{what}, {clients} client{'s'[: clients > 1]}", f"{number(count)} slots", told, run.samples)
 
-def _most(scale: Scale, clients: int) -> int:
-    return min(scale.requests * clients, 10 * TRANSACTION_ENTRIES)
+    plain = list(islice(_creates(numbers), most))
+    absent = list(islice(_creates(numbers, conditional=True), most))
+    created = await row("create", plain, 201)
+    created_if_none = await row("conditional create, no match", absent, 201)
+    found = await row("conditional create, match", absent[: len(created_if_none.samples)], 200)
+    return [created, created_if_none, found]
 
 
 def _creates(numbers: Iterator[int], *, conditional: bool = False) -> Iterator[bytes]:

@@ -46,10 +46,12 @@ async def measure(scale: Scale) -> list[Row]:
         for clients in CLIENTS:
             with fhir_server(scale.scratch / f"import-{clients}.sqlite") as server:
                 run = await _imported(pool, server, 0, sample, clients)
-            rows.append(_row(f"import, {_crowd(clients)}", run, sample))
+                told = server.spent(0, sample)
+            rows.append(_row(f"import, {clients} client{'s'[: clients > 1]}", run, sample, told))
         with fhir_server(scale.scratch / "import-if-none-exist.sqlite") as server:
             run = await _imported(pool, server, 0, sample, 2, conditional=True)
-        rows.append(_row("import by If-None-Exist, 2 clients", run, sample))
+            told = server.spent(0, sample)
+        rows.append(_row("import by If-None-Exist, 2 clients", run, sample, told))
         rows += await _beside_queries(scale, pool)
     return rows
 
@@ -126,20 +128,16 @@ def _created(answer: Answer) -> None:
         raise WrongAnswer(answer, "201 for each entry")
 
 
-def _row(what: str, run: Run, resources: int, *, has_aim: bool = False) -> Row:
+def _row(what: str, run: Run, resources: int, spent: str = "", *, has_aim: bool = False) -> Row:
     rate = resources / run.elapsed
     return Row(
         what,
         f"{number(resources)} resources",
-        f"{rate:.0f} resources/s",
+        f"{rate:.0f} resources/s{spent and ', ' + spent}",
         run.samples,
         f"≥ {number(RATE)} resources/s" if has_aim else "",
         rate >= RATE if has_aim else None,
     )
-
-
-def _crowd(clients: int) -> str:
-    return f"{clients} client{'s' if clients > 1 else ''}"
 
 
 if __name__ == "__main__":

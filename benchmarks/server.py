@@ -46,6 +46,11 @@ class Server:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def spent(self, since: float, answers: int) -> str:
+        """Tell how much it computed for each of so many answers, ``since`` an earlier ``cpu_seconds()``: a figure that
+        other work on the machine hardly changes."""
+        return f"{(self.cpu_seconds() - since) / answers * 1e6:.0f} µs of CPU each"
+
     def resident_bytes(self) -> int | None:
         """Return the memory that the process has in use (VmRSS), or None where there is no /proc."""
         try:
