@@ -46,7 +46,8 @@ class Draft(NamedTuple):
 def draft(context: Context, resource: Resource, key: Key) -> Draft:
     """Return what is to be stored under ``key``, from a resource that ``check`` has passed."""
     before, after = written(resource, key)
-    return Draft(before, after, context.indexer.entries(resource), context.registry.generation, ())
+    entries = context.indexer.entries({**resource, "id": key.id})  # its own compartment is among them
+    return Draft(before, after, entries, context.registry.generation, ())
 
 
 def written(resource: Resource, key: Key) -> tuple[bytes, bytes]:
