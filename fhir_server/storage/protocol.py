@@ -234,6 +234,8 @@ class View(Snapshot, Protocol):
     """What a plan sees: the head of the log, and the commit that is to be.
 
     Plans of one group run one after the other; a view shows what the plans before it in the group have changed.
+    ``head.number`` and ``head.instant`` are the log's; ``head.generation`` is ``number`` as soon as a plan before it
+    in the group has touched a definition.
     """
 
     @property
