@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fhir_server.definitions.canonical import HL7
 from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.context import Context
@@ -45,9 +46,8 @@ async def capabilities(context: Context, request: Request, route: Route) -> Resp
             Issue(IssueType.VALUE, f"mode must be one of {', '.join(MODES)}", ("http.mode",), id="parameter-value")
         )
     if mode == "terminology":
-        raise BadRequest(
-            Issue(IssueType.NOT_SUPPORTED, "this server has no TerminologyCapabilities yet", ("http.mode",))
-        )
+        told = "this server has no TerminologyCapabilities yet"
+        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.mode",), id="parameter-value"))
     return Response(200, {}, (serialize(statement(context)),))
 
 
@@ -67,6 +67,7 @@ def statement(context: Context) -> Resource:
         "implementation": {"description": "FHIR R4 server for the French CPTS", "url": context.base},
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [_rest(context)],
     }
 
@@ -79,6 +80,7 @@ def _rest(context: Context) -> Resource:
         "resource": [_resource(context, type_) for type_ in sorted(registry.types)],
         "interaction": [{"code": interaction.value} for interaction in _SYSTEM_LEVEL],
         "searchParam": [_parameter(parameter) for parameter in _common(registry)],
+        "compartment": [f"{HL7}CompartmentDefinition/{name.lower()}" for name in sorted(registry.compartments)],
     }
 
 
@@ -98,7 +100,7 @@ def _resource(context: Context, type_: str) -> Resource:
         "conditionalDelete": "multiple",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": ["*", *(f"{type_}:{code}" for code in references)],
-        "searchRevInclude": _referring(registry, type_),
+        "searchRevInclude": ["*", *_referring(registry, type_)],
         "searchParam": [_parameter(parameter) for _, parameter in sorted(parameters.items()) if _works(parameter)],
     }
     return {name: value for name, value in described.items() if value != []}

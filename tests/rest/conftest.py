@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -29,10 +31,23 @@ def parts() -> Parts:
     return Parts(clock=lambda: START + next(seconds) * 1_000_000, new_id=lambda: f"id-{next(numbers)}")
 
 
+MEMORY = Path("/dev/shm")  # noqa: S108 what is made there has a name of its own
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder for stores, in memory where the machine has such a place: these tests are not about its disk."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="fhir-tests-", dir=MEMORY) as name:
+        yield Path(name)
+
+
 @pytest.fixture(params=["sqlite"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, folder: Path) -> str:
     """The store of one engine, empty."""
-    return f"{request.param}:{tmp_path / 'store.db'}"
+    return f"{request.param}:{folder / 'store.db'}"
 
 
 @pytest.fixture(scope="session", autouse=True)

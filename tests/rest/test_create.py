@@ -106,6 +106,7 @@ async def test_subscription_that_would_not_be_served_is_refused(http: httpx.Asyn
         (b'{"a":' * 65 + b"1" + b"}" * 65, "json-depth"),
         (b"[" * 100_000, "json-depth"),
     ],
+    ids=lambda value: repr(value)[:60],
 )
 async def test_create_of_what_is_no_json(http: httpx.AsyncClient, body: bytes, id_: str) -> None:
     response = await http.post("Practitioner", content=body, headers={"Content-Type": "application/fhir+json"})

@@ -92,10 +92,10 @@ async def test_position_in_the_future_is_gone(http: httpx.AsyncClient) -> None:
     refused(await http.get(f"_history?_after={log}.{int(number) + 1}"), 410, "log-position")
 
 
-async def test_position_of_another_log_is_gone(http: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_position_of_another_log_is_gone(http: httpx.AsyncClient, folder: Path) -> None:
     await write_some(http)
     _, resume = await follow(http, "_history?_after=0")
-    async with Server(f"sqlite:{tmp_path / 'other.db'}") as other:
+    async with Server(f"sqlite:{folder / 'other.db'}") as other:
         await write_some(other.http)
         refused(await other.http.get(resume.removeprefix(BASE + "/")), 410, "log-position")
 

@@ -1,0 +1,153 @@
+"""search over HTTP: at each level, by GET and POST, in pages. https://hl7.org/fhir/R4/http.html#search"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from tests.rest.asking import BASE, created, expressions, found, link, organization, practitioner, refused, role
+
+
+async def people(http: httpx.AsyncClient, count: int) -> list[str]:
+    return [(await created(http, practitioner(f"Nom{n:02}", f"v{n}")))["id"] for n in range(count)]
+
+
+async def all_pages(http: httpx.AsyncClient, url: str, relation: str = "next") -> list[str]:
+    """Return the ids of the matches of all pages, following the links."""
+    found_: list[str] = []
+    following: str | None = url
+    while following is not None:
+        response = await http.get(following)
+        assert response.status_code == 200, response.text
+        found_ += [item["resource"]["id"] for item in response.json().get("entry", ())]
+        following = link(response, relation)
+        assert len(found_) < 1_000
+    return found_
+
+
+async def test_get_and_post_find_the_same(http: httpx.AsyncClient) -> None:
+    ids = await people(http, 3)
+    answers = [
+        await http.get("Practitioner?family=nom01"),
+        await http.post("Practitioner/_search", data={"family": "nom01"}),
+        await http.post("Practitioner/_search?family=nom01"),
+        await http.post("Practitioner/_search?family=nom", data={"identifier": "v1"}),
+        await http.get(f"?_type=Practitioner&_id={ids[1]}"),
+        await http.post("_search", data={"_type": "Practitioner", "_id": ids[1]}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        (item,) = answer.json()["entry"]
+        assert item["resource"]["id"] == ids[1]
+        assert item["fullUrl"] == f"{BASE}/Practitioner/{ids[1]}"
+        assert item["search"] == {"mode": "match"}
+
+
+async def test_self_link_says_what_was_understood_and_can_be_followed(http: httpx.AsyncClient) -> None:
+    await people(http, 3)
+    posted = await http.post("Practitioner/_search?_sort=-family", data={"family": "nom", "_count": "2"})
+    self_link = link(posted, "self") or ""
+    assert parse_qsl(urlsplit(self_link).query) == [("_sort", "-family"), ("family", "nom"), ("_count", "2")]
+    again = await http.get(self_link)
+    assert again.json()["entry"] == posted.json()["entry"]
+
+
+@pytest.mark.parametrize("query", ["", "?_count=1", "?_count=3", "?_sort=-family&_count=2", "?_sort=gender&_count=2"])
+async def test_pages_hold_each_match_once(http: httpx.AsyncClient, query: str) -> None:
+    ids = await people(http, 7)
+    matches = await all_pages(http, f"Practitioner{query}")
+    assert sorted(matches) == sorted(ids)
+    if "-family" in query:
+        assert matches == ids[::-1]
+
+
+async def test_previous_pages_lead_back(http: httpx.AsyncClient) -> None:
+    ids = await people(http, 5)
+    first = await http.get("Practitioner?_count=2")
+    second = await http.get(link(first, "next") or "")
+    back = await http.get(link(second, "prev") or "")
+    assert back.json()["entry"] == first.json()["entry"]
+    assert [item["resource"]["id"] for item in second.json()["entry"]] == ids[2:4]
+
+
+async def test_pages_of_a_post_are_followed_by_get(http: httpx.AsyncClient) -> None:
+    ids = await people(http, 3)
+    first = await http.post("Practitioner/_search", data={"family": "nom", "_count": "2"})
+    second = await http.get(link(first, "next") or "")
+    assert [item["resource"]["id"] for item in second.json()["entry"]] == ids[2:]
+
+
+async def test_cursor_of_another_question_is_refused(http: httpx.AsyncClient) -> None:
+    await people(http, 3)
+    following = link(await http.get("Practitioner?_count=1"), "next") or ""
+    cursor = dict(parse_qsl(urlsplit(following).query))["_cursor"]
+    for forged in (cursor[:-2] + "xx", "x", "", cursor * 2):
+        response = await http.get("Practitioner", params={"_count": "1", "_cursor": forged})
+        assert response.status_code in {400, 410}, response.text
+    for other in ("Organization?_count=1", "Practitioner?family=nom01&_count=1"):
+        response = await http.get(f"{other}&_cursor={cursor}")
+        assert response.status_code in {400, 410}, response.text
+    refused(await http.get(f"{following}&_cursor={cursor}"), 400, "cursor")
+
+
+async def test_total_is_told_and_never_wrong(http: httpx.AsyncClient) -> None:
+    await people(http, 3)
+    for query, total in (("", 3), ("_count=1", 3), ("_summary=count", 3), ("_count=0", 3), ("family=nom02", 1)):
+        response = await http.get(f"Practitioner?{query}")
+        assert response.json()["total"] == total
+    assert "entry" not in (await http.get("Practitioner?_summary=count")).json()
+    assert "entry" not in (await http.get("Practitioner?family=nobody")).json()
+
+
+async def test_all_wrong_parameters_are_told_at_once(http: httpx.AsyncClient) -> None:
+    response = await http.get("Practitioner?nam=x&birthdat=y&_count=z&_sort=nothing&_include=Practitioner:nothing")
+    assert response.status_code == 400
+    assert {"http.nam", "http.birthdat", "http._count", "http._sort", "http._include"} <= set(expressions(response))
+
+
+async def test_code_that_does_not_exist_finds_nothing(http: httpx.AsyncClient) -> None:
+    await people(http, 1)
+    assert await found(http, "Practitioner?gender=femme") == []
+
+
+async def test_includes_come_beside_the_matches(http: httpx.AsyncClient) -> None:
+    who = await created(http, practitioner("Inclus"))
+    where = await created(http, organization("Maison"))
+    what = await created(
+        http, role(f"Practitioner/{who['id']}", organization={"reference": f"Organization/{where['id']}"})
+    )
+    response = await http.get(
+        "PractitionerRole?_include=PractitionerRole:practitioner&_include=PractitionerRole:organization"
+    )
+    modes = {item["resource"]["id"]: item["search"]["mode"] for item in response.json()["entry"]}
+    assert modes == {what["id"]: "match", who["id"]: "include", where["id"]: "include"}
+    assert response.json()["total"] == 1
+
+
+async def test_compartment_holds_what_is_about_one_practitioner(http: httpx.AsyncClient) -> None:
+    one, other = [await created(http, practitioner(name)) for name in ("Un", "Deux")]
+    mine = await created(http, role(f"Practitioner/{one['id']}", active=True))
+    await created(http, role(f"Practitioner/{other['id']}"))
+    for url in (f"Practitioner/{one['id']}/PractitionerRole", f"Practitioner/{one['id']}/PractitionerRole?active=true"):
+        assert await found(http, url) == [mine["id"]]
+    posted = await http.post(f"Practitioner/{one['id']}/PractitionerRole/_search", data={"active": "true"})
+    assert posted.json()["total"] == 1
+    assert mine["id"] in await found(http, f"Practitioner/{one['id']}/*")
+    refused(await http.get(f"Practitioner/{one['id']}/Praktitioner"), 404, "type-unknown")
+    refused(await http.get(f"Practitioner/{one['id']}/PractitionerRole?nam=x"), 400, "search-parameter-unknown")
+
+
+@pytest.mark.parametrize("body", [b"family=%FF", b"family=\xff", b"family=%00", b"\xff\xfe"])
+async def test_form_that_is_not_utf8_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    refused(await http.post("Practitioner/_search", content=body, headers=headers), 400, "query-encoding")
+
+
+async def test_letters_of_a_form_are_utf8(http: httpx.AsyncClient) -> None:
+    made = await created(http, practitioner("Élodie d’Arc"))
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+    for body in ("family:exact=Élodie+d’Arc", "family:exact=%C3%89lodie%20d%E2%80%99Arc"):
+        response = await http.post("Practitioner/_search", content=body.encode(), headers=headers)
+        assert response.json()["entry"][0]["resource"]["id"] == made["id"]

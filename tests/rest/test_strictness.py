@@ -1,0 +1,34 @@
+"""What must not be let through because it looks harmless."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+LENIENT = {"Prefer": "handling=lenient"}
+ALICE = {"resourceType": "Practitioner", "name": [{"family": "Fictif", "given": ["Alice"]}]}
+
+
+async def test_lenient_create_with_criteria_in_the_url_is_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.post("Practitioner?identifier=1", json=ALICE, headers=LENIENT)
+    assert answer.status_code == 400
+    assert (await http.get("Practitioner?_summary=count")).json()["total"] == 0
+
+
+@pytest.mark.parametrize("query", ["name=%zz", "name=%", "name=a%4", "na%xxme=a"])
+async def test_broken_percent_encoding_is_refused(http: httpx.AsyncClient, query: str) -> None:
+    answer = await http.get(f"Practitioner?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "query-encoding"
+
+
+@pytest.mark.parametrize("include", ["_include=PractitionerRole:practitioner", "_revinclude=Schedule:actor"])
+async def test_narrative_alone_cannot_stand_with_includes(http: httpx.AsyncClient, include: str) -> None:
+    assert (await http.get(f"PractitionerRole?_summary=text&{include}")).status_code == 400
+    assert (await http.get(f"PractitionerRole?_summary=true&{include}")).status_code == 200
+
+
+async def test_statement_tells_patch_formats_and_compartments(http: httpx.AsyncClient) -> None:
+    statement = (await http.get("metadata")).json()
+    assert "application/json-patch+json" in statement["patchFormat"]
+    assert "http://hl7.org/fhir/CompartmentDefinition/patient" in statement["rest"][0]["compartment"]
