@@ -96,6 +96,23 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
     return app
 
 
+@asynccontextmanager
+async def opened(settings: Settings, parts: Parts | None = None) -> AsyncIterator[Service]:
+    """Open the store that the settings name, and give the service over it: what maintenance works on."""
+    parts = parts or Parts()
+    store = open_engine(settings, parts.clock)
+    await store.open()
+    try:
+        yield build_service(settings, store, parts)
+    finally:
+        await store.close()
+
+
+def is_there(settings: Settings) -> bool:
+    """Tell whether the store exists: opening one that does not makes it."""
+    return settings.sqlite_path.exists()
+
+
 def open_engine(settings: Settings, clock: Clock) -> Store:
     """Return the store that the settings name, not yet open."""
     limits = StoreLimits(commit_bytes=settings.commit_bytes, query_seconds=settings.query_seconds)
@@ -136,18 +153,13 @@ async def load_demo(settings: Settings, progress: Callable[[int, int], None], pa
     What was written since stays. ``progress`` takes the steps done and the steps in all.
     """
     parts = parts or Parts()
-    store = open_engine(settings, parts.clock)
-    await store.open()
-    try:
-        service = build_service(settings, store, parts)
+    async with opened(settings, parts) as service:
         today = datetime.fromtimestamp(parts.clock() / 1_000_000, settings.zone).date()
         bundles = await _missing(service, [today + timedelta(days=day) for day in range(demo.AGENDA_DAYS)], settings)
         for done, bundle in enumerate(bundles):
             progress(done, len(bundles))
             await service.perform(Request("POST", "", resource=bundle))
         progress(len(bundles), len(bundles))
-    finally:
-        await store.close()
 
 
 async def _missing(service: Service, days: Sequence[date], settings: Settings) -> list[Resource]:

@@ -1,0 +1,46 @@
+"""restore: see ``fhir_server.maintenance.restore``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for
+from fhir_server.cli.speech import number, say
+from fhir_server.maintenance.restore import Restored, restore
+from fhir_server.settings import Settings
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    own = parser(
+        commands,
+        "restore",
+        INDEXING,
+        "Restore a backup into an empty store.",
+        "The file is read through before anything is written. Run again after an interruption, it goes on.",
+    )
+    own.add_argument("file", type=Path, metavar="FILE", help="a file that backup wrote")
+    own.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.file.is_file():
+        from fhir_server.maintenance.progress import CommandFailed  # noqa: PLC0415
+
+        raise CommandFailed(f"There is no file {options.file}.")
+    settings = settings_for(options, makes_store=True)
+    done = run(_restore(settings, options.file), "What was restored stays; run the command again to go on.")
+    found = f" ({number(done.found)} were there already)" if done.found else ""
+    say(
+        f"Restored: {number(done.changes, 'version')} in {number(done.commits, 'commit')}{found}. "
+        "The store has a new identity: clients that synchronise read the whole again."
+    )
+    return 0
+
+
+async def _restore(settings: Settings, file: Path) -> Restored:
+    from fhir_server.app import opened  # noqa: PLC0415 late: --help must be quick
+
+    async with opened(settings) as service:
+        with bar("Restoring", "B") as progress:
+            return await restore(service.context, file, progress=progress)

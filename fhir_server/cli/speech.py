@@ -1,0 +1,37 @@
+"""What a person reads: answers on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from fhir_server.maintenance.progress import CommandFailed
+from fhir_server.settings import StartError
+from fhir_server.storage.protocol import StoreError
+
+EXPECTED: Final = (StartError, StoreError, CommandFailed)
+"""What may stop a command without being a bug: its text is enough."""
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def refuse(error: Exception, code: int) -> int:
+    """Say why a command stops; return its exit code."""
+    text = f"The store cannot be used: {error}." if isinstance(error, StoreError) else str(error)
+    complain(f"fhir-server: {text}")
+    return code
+
+
+def number(count: int, what: str = "") -> str:
+    """Return a count as people read it: ``1,234``, ``1 file``, ``2 files``."""
+    if not what:
+        return f"{count:,}"
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

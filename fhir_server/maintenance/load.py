@@ -1,0 +1,283 @@
+"""load: resources and Bundles from files into a store, through the service, so by the rules that clients have.
+
+A resource with an id is put there; one without gets an id made of its content. So a second run, after one that was
+interrupted or had lines refused, finds what the first one stored and changes nothing of it: no journal is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from fhir_server.interactions.draft import Draft, written
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.maintenance.around import GATE, Gate, Gathering, Rehearsal
+from fhir_server.maintenance.bundled import Loose, Posted, loose, repeatable, unbundled
+from fhir_server.maintenance.documents import Document, Sources, documents
+from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
+from fhir_server.model.formats import Resource, parse
+from fhir_server.model.reference import Key
+from fhir_server.outcome import BadRequest, FhirError, InsufficientStorage, Issue, IssueType, Unavailable
+from fhir_server.service import Service
+from fhir_server.storage.protocol import Stored
+
+WINDOW_RESOURCES: Final = 256
+WINDOW_BYTES: Final = 4_000_000
+"""What is written at the same time, whichever is reached first."""
+PATIENCE: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0)
+"""Seconds to wait before a store that cannot write now is asked again."""
+
+_QUIET: Final = {"prefer": "return=minimal"}
+_ENTRY: Final = re.compile(r"Bundle\.entry\[(\d+)\]")
+
+
+class Refusal(NamedTuple):
+    """What was not loaded: ``file``, ``file:line`` or ``file#entry[3]``, and why, without personal data."""
+
+    place: str
+    issues: tuple[Issue, ...]
+
+
+@dataclass(slots=True)
+class Loaded:
+    """How many resources were created, updated, found as they are, deleted (by Bundles), refused."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class _Window:
+    """Resources written at the same time: never two of one key, so that of two lines the later one counts."""
+
+    items: dict[Key, Loose] = field(default_factory=dict)
+    bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.items) >= WINDOW_RESOURCES or self.bytes >= WINDOW_BYTES
+
+
+async def load(
+    service: Service,
+    given: Sources,
+    *,
+    refuse: Callable[[Refusal], None],
+    dry_run: bool = False,
+    progress: Progress = unheard,
+) -> Loaded:
+    """Write what the files hold. ``refuse`` takes each refusal when it happens; ``progress`` counts bytes of the files.
+
+    ``dry_run`` runs everything and keeps nothing. Raises ``CommandFailed`` where the store cannot go on; what was
+    written stays, and the command can run again.
+    """
+    store = service.context.store
+    around = Gathering(Rehearsal(store) if dry_run else store)
+    loader = _Loader(Service(replace(service.context, store=around)), refuse)
+    try:
+        for document in documents(given, service.context.limits.body_bytes):
+            await loader.document(document)
+            progress(document.read, given.bytes)
+        await loader.flush()
+    finally:
+        await loader.leave()
+    progress(given.bytes, given.bytes)
+    return loader.report
+
+
+class _Loader:
+    def __init__(self, service: Service, refuse: Callable[[Refusal], None]) -> None:
+        self._service = service
+        self._context = service.context
+        self._tell = refuse
+        self._window = _Window()
+        self._written: asyncio.Task[None] | None = None
+        self._busy: Mapping[Key, Loose] = {}
+        self.report = Loaded()
+
+    def _refuse(self, place: str, issues: Iterable[Issue], resources: int = 1) -> None:
+        self.report.refused += resources
+        self._tell(Refusal(place, tuple(issues)))
+
+    async def document(self, document: Document) -> None:
+        """Load one text: a resource, or the resources of a Bundle."""
+        place, size = document.place, len(document.data)
+        try:
+            resource = _parsed(document)
+            if resource.get("resourceType") != "Bundle":
+                await self._add(loose(resource, place), size)
+            elif resource.get("type") in {"batch", "transaction"}:
+                await self.flush()
+                await self._post(place, resource)
+            else:
+                found, refused = unbundled(resource, place, self._context.registry.structures)
+                for where, error in refused:
+                    self._refuse(where, error.issues)
+                for item in found:
+                    await self._add(item, size // len(found))
+        except FhirError as error:
+            self._refuse(place, error.issues)
+
+    # --- resources ---------------------------------------------------------------------------------------------------
+
+    async def _add(self, item: Loose, size: int) -> None:
+        if item.key in self._window.items or item.key in self._busy:
+            await self.flush()
+        self._window.items[item.key] = item
+        self._window.bytes += size
+        if self._window.is_full:
+            await self._begin()
+
+    async def flush(self) -> None:
+        """Write what waits, and return when it is written."""
+        await self._begin()
+        await self._end()
+
+    async def leave(self) -> None:
+        """Let nothing run on, whatever became of it."""
+        if self._written is not None:
+            await asyncio.gather(self._written, return_exceptions=True)
+
+    async def _begin(self) -> None:
+        """Begin to write what waits, and end what was begun before: one window is prepared while one is written."""
+        if not self._window.items:
+            return
+        before, window = self._written, self._window
+        self._window, self._busy = _Window(), window.items
+        self._written = asyncio.create_task(self._write(window.items.values()))
+        if before is not None:
+            await before
+
+    async def _end(self) -> None:
+        written, self._written, self._busy = self._written, None, {}
+        if written is not None:
+            await written
+
+    async def _write(self, items: Collection[Loose]) -> None:
+        """Write resources at the same time: the store makes few commits of them."""
+        async with self._context.store.snapshot() as snapshot:
+            there = await snapshot.read([item.key for item in items])
+        gate = Gate(len(items))
+        puts = (self._put(item, there.get(item.key), gate) for item in items)
+        answers = await asyncio.gather(*puts, return_exceptions=True)
+        for answer, item in zip(answers, items, strict=True):
+            if isinstance(answer, FhirError):
+                self._refuse(item.place, answer.issues)
+            elif isinstance(answer, BaseException):
+                raise answer
+
+    async def _put(self, item: Loose, there: Stored | None, gate: Gate) -> None:
+        GATE.set(gate)
+        try:
+            if there is not None and _says(there, item):
+                self.report.unchanged += 1
+                return
+            path = f"{quote(item.key.type, safe='')}/{quote(item.key.id, safe='')}"
+            answer = await self._perform(Request("PUT", path, headers=_QUIET, resource=item.resource))
+            self._count(answer.status)
+        finally:
+            if GATE.get() is gate:
+                gate.leave()
+
+    # --- Bundles that are posted -------------------------------------------------------------------------------------
+
+    async def _post(self, place: str, bundle: Resource) -> None:
+        """Post a batch or a transaction, unless an earlier run did, as the resources that it creates tell."""
+        entries = repeatable(bundle, place)
+        async with self._context.store.snapshot() as snapshot:
+            there = await snapshot.read([entry.key for entry in entries if entry.key is not None])
+        if there:
+            kept = [] if bundle["type"] == "transaction" else [entry for entry in entries if entry.key not in there]
+            self.report.unchanged += len(entries) - len(kept)
+            if not kept:
+                return
+            entries = kept
+        posted = bundle if "entry" not in bundle else {**bundle, "entry": [entry.entry for entry in entries]}
+        try:
+            answer = await self._perform(Request("POST", "", headers=_QUIET, resource=posted))
+        except FhirError as error:
+            self._refuse_bundle(place, entries, error.issues)
+            return
+        for entry, told in zip(entries, parse(b"".join(answer.body)).get("entry", []), strict=True):
+            status = int(told["response"]["status"][:3])
+            if status >= 400:
+                self._refuse(entry.place, _issues(told["response"].get("outcome", {}), status))
+            elif "response" in told and _writes(entry.entry):
+                self._count(status)
+
+    def _refuse_bundle(self, place: str, entries: Sequence[Posted], issues: Iterable[Issue]) -> None:
+        """Tell what is wrong with each entry, and count all: nothing of the Bundle was stored."""
+        by_place: dict[str, list[Issue]] = {}
+        for issue in issues:
+            match = _ENTRY.match(issue.expression[0]) if issue.expression else None
+            index = int(match[1]) if match else len(entries)
+            by_place.setdefault(entries[index].place if index < len(entries) else place, []).append(issue)
+        self.report.refused += max(len(entries), 1)
+        for where, own in by_place.items():
+            self._tell(Refusal(where, tuple(own)))
+
+    # --- both --------------------------------------------------------------------------------------------------------
+
+    async def _perform(self, request: Request) -> Response:
+        for seconds in PATIENCE:
+            try:
+                return await self._service.perform(request)
+            except Unavailable:
+                await asyncio.sleep(seconds)
+            except InsufficientStorage:
+                raise CommandFailed(
+                    "The disk is full; make room and run the command again, it goes on there."
+                ) from None
+        raise CommandFailed("The store cannot be written now; run the command again, it goes on where it stopped.")
+
+    def _count(self, status: int) -> None:
+        if status == 201:
+            self.report.created += 1
+        elif status == 204:
+            self.report.deleted += 1
+        else:
+            self.report.updated += 1
+
+
+def _says(there: Stored, item: Loose) -> bool:
+    """Tell whether the store has this very resource: then it was checked when it came."""
+    if there.body is None:
+        return False
+    if item.made:
+        return True
+    if not isinstance(item.resource.get("meta", {}), dict):
+        return False
+    return Draft(*written(item.resource, item.key), (), 0, ()).says(there.body)
+
+
+def _parsed(document: Document) -> Resource:
+    if document.fault:
+        raise BadRequest(Issue(IssueType.TOO_LONG, document.fault, id="load-unreadable"))
+    resource: Any = parse(document.data)
+    if not isinstance(resource, dict):
+        raise BadRequest(Issue(IssueType.STRUCTURE, "it is not a JSON object", id="body-not-object"))
+    return resource
+
+
+def _writes(entry: Mapping[str, Any]) -> bool:
+    return entry["request"]["method"] not in {"GET", "HEAD"}
+
+
+def _issues(outcome: Mapping[str, Any], status: int) -> list[Issue]:
+    """Return the issues of an entry's own answer."""
+    return [
+        Issue(
+            IssueType(issue["code"]),
+            issue.get("diagnostics", ""),
+            tuple(issue.get("expression", ())),
+            id=issue["details"]["coding"][0]["code"] if "details" in issue else None,
+        )
+        for issue in outcome.get("issue", [])
+    ] or [Issue(IssueType.PROCESSING, f"refused with status {status}")]

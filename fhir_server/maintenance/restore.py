@@ -1,0 +1,154 @@
+"""restore: the log of a backup, into an empty store, under the new identity of that store.
+
+The file is read through before anything is written, so a damaged one is refused whole. Interrupted, a second run
+compares what is there with the file and goes on behind it. Index entries are computed anew.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fhir_server.interactions.context import Context
+from fhir_server.maintenance.backup_file import BackupReader, Damaged, TooNew
+from fhir_server.maintenance.documents import Readable
+from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
+from fhir_server.model.formats import parse
+from fhir_server.outcome import FhirError
+from fhir_server.search.query import IndexEntry
+from fhir_server.storage.protocol import SCHEMA, Commit, Store, Stored, StoreError
+
+CHUNK_CHANGES: Final = 1_000
+CHUNK_BYTES: Final = 8_000_000
+"""What is appended together, whichever is reached first; one commit is never cut."""
+
+Indexed = tuple[Commit, tuple[tuple[IndexEntry, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """``found``: so many commits were there already, of a run that was interrupted."""
+
+    commits: int
+    changes: int
+    found: int
+    old_log: str
+    log: str
+
+
+async def restore(context: Context, path: Path, *, dry_run: bool = False, progress: Progress = unheard) -> Restored:
+    """Append the log of a file to an empty store. ``progress`` counts compressed bytes, read twice.
+
+    ``dry_run`` reads the file through and writes nothing. Raises ``CommandFailed``: the text says what is there.
+    """
+    store = context.store
+    async with store.snapshot() as snapshot:
+        head = snapshot.head
+    with _open(path) as backup:
+        for _ in backup.read(progress, 0):
+            pass
+        header, changes = backup.reader.header, backup.reader.changes
+    if header.schema > SCHEMA:
+        raise CommandFailed(f"{path} has schema {header.schema}; this program knows schemas up to {SCHEMA}.")
+    if not dry_run:
+        with _open(path) as backup:
+            commits = backup.read(progress, 1)
+            await _skip(store, commits, head.number, path)
+            await _append(context, commits, head.log_id, head.number, header.commits)
+    return Restored(header.commits, changes, head.number, header.log_id, head.log_id)
+
+
+async def _skip(store: Store, commits: Iterator[Commit], number: int, path: Path) -> None:
+    """Pass what the store has. Raises ``CommandFailed`` unless it is the beginning of this very backup."""
+    if number == 0:
+        return
+    async for there in store.log(0):
+        commit = next(commits, None)
+        if commit is None or _bare(there) != _bare(commit):
+            raise CommandFailed(
+                f"The store is not empty: it holds {number} commits, and they are not the beginning of {path}; "
+                "give the name of a store that does not exist yet."
+            )
+
+
+async def _append(context: Context, commits: Iterator[Commit], log_id: str, done: int, total: int) -> None:
+    try:
+        for chunk in _chunks(context, commits):
+            await context.store.append(chunk, log_id)
+            done = chunk[-1][0].number
+    except (StoreError, CommandFailed) as error:
+        reason = str(error).rstrip(".")
+        raise CommandFailed(
+            f"The restoration stopped: {reason}. The store holds {done} of {total} commits; "
+            "run the command again to go on, or remove the store."
+        ) from error
+
+
+def _chunks(context: Context, commits: Iterator[Commit]) -> Iterator[list[Indexed]]:
+    chunk: list[Indexed] = []
+    changes = size = 0
+    for commit in commits:
+        chunk.append(_indexed(context, commit))
+        changes += len(commit.changes)
+        size += sum(len(change.body or b"") for change in commit.changes)
+        if changes >= CHUNK_CHANGES or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, changes, size = [], 0, 0
+    if chunk:
+        yield chunk
+
+
+def _indexed(context: Context, commit: Commit) -> Indexed:
+    generation = context.registry.generation
+    changes = tuple(change._replace(generation=generation) for change in commit.changes)
+    entries = tuple(_entries(context, change) for change in changes)
+    return Commit(commit.number, commit.instant, commit.generation, commit.schema, changes), entries
+
+
+def _entries(context: Context, change: Stored) -> tuple[IndexEntry, ...]:
+    if change.body is None:
+        return ()
+    try:
+        return context.indexer.entries(parse(change.body))
+    except (FhirError, KeyError, TypeError) as error:
+        raise CommandFailed(f"version {change.version} of {change.key} is no resource of FHIR R4") from error
+
+
+def _bare(commit: Commit) -> Commit:
+    """Return a commit without what an engine may say otherwise: the generation of index entries."""
+    changes = tuple(change._replace(generation=0) for change in commit.changes)
+    return Commit(commit.number, commit.instant, commit.generation, commit.schema, changes)
+
+
+@dataclass(slots=True)
+class _Backup:
+    path: Path
+    size: int
+    raw: Readable
+    reader: BackupReader
+
+    def read(self, progress: Progress, before: int) -> Iterator[Commit]:
+        """Yield the commits; ``before``: how often the file was read already."""
+        try:
+            for commit in self.reader.commits():
+                yield commit
+                progress(before * self.size + self.raw.tell(), 2 * self.size)
+        except Damaged as error:
+            raise CommandFailed(f"{self.path} cannot be restored: {error}.") from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[_Backup]:
+    try:
+        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as stream:
+            try:
+                reader = BackupReader(stream)
+            except (Damaged, TooNew) as error:
+                raise CommandFailed(f"{path} cannot be restored: {error}.") from None
+            yield _Backup(path, path.stat().st_size, raw, reader)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror or error}.") from None
