@@ -116,7 +116,9 @@ def _relative(context: Context, url: str, at: str) -> str:
 
 
 def _status(status: int) -> str:
-    return f"{status} {HTTPStatus(status).phrase}"
+    # Python 3.13 words two of them anew.
+    phrase = {413: "Payload Too Large", 422: "Unprocessable Entity"}.get(status) or HTTPStatus(status).phrase
+    return f"{status} {phrase}"
 
 
 def _bad(path: str, text: str) -> BadRequest:

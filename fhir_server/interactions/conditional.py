@@ -23,6 +23,7 @@ from fhir_server.storage.protocol import Snapshot, View
 LISTED: Final = 10
 """How many matches the text of a 412 names."""
 
+_BROKEN: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NO_CRITERIA: Final = frozenset({"_format", "_pretty"})
 """Understood everywhere; they say nothing of the resource."""
@@ -121,6 +122,9 @@ def _lookup(question: Question) -> tuple[str, Equality] | None:
 
 
 def _decoded(text: str) -> str:
+    if _BROKEN.search(text):
+        told = "a % in the parameters is not followed by two hexadecimal digits; a % itself is written %25"
+        raise BadRequest(Issue(IssueType.VALUE, told, ("http",), id="query-encoding"))
     try:
         decoded = unquote_plus(text, errors="strict")
     except UnicodeDecodeError:

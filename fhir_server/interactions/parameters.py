@@ -28,18 +28,20 @@ SHAPING: Final = ("_summary", "_elements")
 
 
 def known(request: Request, names: Iterable[str] = ()) -> dict[str, str]:
-    """Return the parameters of a request other than the general ones. Raises ``BadRequest`` for any not in ``names``,
-    unless the client prefers lenient handling, and for one given twice."""
+    """Return the parameters of a request other than the general ones.
+
+    Raises ``BadRequest`` for any not in ``names`` and for one given twice. Lenient handling leaves unknown ones out of
+    a read only: on a write, an ignored criterion would store what the client meant to be conditional.
+    """
     valid = tuple(names)
     found: dict[str, str] = {}
     issues = []
-    lenient = preferences(request.headers).lenient
+    lenient = request.method in {"GET", "HEAD"} and preferences(request.headers).lenient
     for name, value in pairs(request.query):
-        if name in GENERAL:
+        if name in GENERAL or (lenient and name not in valid):
             continue
         if name not in valid:
-            if not lenient:
-                issues.append(_issue(name, f"is not a parameter here; valid are {', '.join((*valid, *GENERAL))}"))
+            issues.append(_issue(name, f"is not a parameter here; valid are {', '.join((*valid, *GENERAL))}"))
         elif name in found:
             issues.append(Issue(IssueType.VALUE, f"{name} stands twice", (f"http.{name}",), id="parameter-value"))
         else:

@@ -31,11 +31,15 @@ def no_such(parameter: str, noun: str, received: str, valid: Iterable[str], is_u
     """Return the problem of a name that does not exist, with the nearest that does and the list of all."""
     known = sorted(valid)
     near = nearest(received, known)
-    text = f'{parameter[:_SHOWN]}: "{received[:_SHOWN]}" is not a {noun} here'
+    text = f'{parameter[:_SHOWN]}: "{received[:_SHOWN]}" is not {_article(noun)} {noun} here'
     text += f'; did you mean "{near}"?' if near else "."
     text += f" Valid: {', '.join(known) or 'none'}"
     id_ = "search-parameter-unknown" if is_unknown else "search-value"
     return Problem(Issue(IssueType.INVALID, text, (_where(parameter),), id=id_), is_unknown)
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def refused(parameter: str, what: str, reason: str, is_unknown: bool = False) -> Problem:

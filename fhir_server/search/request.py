@@ -125,6 +125,9 @@ class _Reader:
         includes = len(self.draft.includes) + len(self.draft.revincludes)
         if includes > self.limits.includes:
             raise too_many("_include", "_include and _revinclude", includes, self.limits.includes)
+        if includes and self.draft.single.get("_summary") == "text":
+            # https://hl7.org/fhir/R4/search.html#summary
+            raise bad_value("_summary", "_summary=text cannot stand with _include or _revinclude")
         if len(self.draft.sort) > self.limits.sorts:
             raise too_many("_sort", "keys of _sort", len(self.draft.sort), self.limits.sorts)
         for sort in self.draft.sort:

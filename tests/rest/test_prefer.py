@@ -49,9 +49,10 @@ async def test_what_a_write_answers_with(http: httpx.AsyncClient, prefer: str, w
 
 async def test_several_prefer_headers_are_one_list(http: httpx.AsyncClient) -> None:
     headers = [("Prefer", "handling=lenient"), ("Prefer", "return=minimal")]
-    response = await http.post("Practitioner?foo=1", json=practitioner(), headers=headers)
+    response = await http.post("Practitioner", json=practitioner(), headers=headers)
     assert response.status_code == 201
     assert response.content == b""
+    assert (await http.get("Practitioner?foo=1", headers=headers)).status_code == 200
 
 
 async def test_unknown_parameters_are_refused_unless_the_client_is_lenient(http: httpx.AsyncClient) -> None:
