@@ -224,6 +224,21 @@ async def test_reference_by_criteria_finds_what_the_transaction_writes(http: htt
         assert stored["practitioner"]["reference"] == place(target)
 
 
+@pytest.mark.parametrize(
+    "query", ["family=cib&active=true", "family:exact=Cible", "_id=p", "gender:missing=true&family=cible"]
+)
+async def test_any_criteria_find_what_the_transaction_writes(http: httpx.AsyncClient, query: str) -> None:
+    await created(http, practitioner("Autre", active=True))
+    answers = await done(
+        http,
+        "transaction",
+        entry("POST", "PractitionerRole", role(f"Practitioner?{query}")),
+        entry("PUT", "Practitioner/p", practitioner("Cible", id="p", active=True)),
+        entry("POST", "Practitioner", practitioner("Cibler", gender="male", active=False)),
+    )
+    assert (await http.get(place(answers[0]))).json()["practitioner"] == {"reference": "Practitioner/p"}
+
+
 async def test_reference_by_criteria_does_not_find_what_the_transaction_takes_away(http: httpx.AsyncClient) -> None:
     await http.put("Practitioner/p", json=practitioner("Cible", "x", id="p"))
     for other in (
