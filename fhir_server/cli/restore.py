@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fhir_server.cli.flags import settings_of
 from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for
 from fhir_server.cli.speech import number, say
-from fhir_server.maintenance.restore import Restored, restore
-from fhir_server.settings import Settings
+from fhir_server.maintenance.restore import Restored, restore, verify
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -24,12 +24,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if not options.file.is_file():
-        from fhir_server.maintenance.progress import CommandFailed  # noqa: PLC0415
-
-        raise CommandFailed(f"There is no file {options.file}.")
-    settings = settings_for(options, makes_store=True)
-    done = run(_restore(settings, options.file), "What was restored stays; run the command again to go on.")
+    done = run(_restore(options), "What was restored stays; run the command again to go on.")
     found = f" ({number(done.found)} were there already)" if done.found else ""
     say(
         f"Restored: {number(done.changes, 'version')} in {number(done.commits, 'commit')}{found}. "
@@ -38,9 +33,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _restore(settings: Settings, file: Path) -> Restored:
+async def _restore(options: argparse.Namespace) -> Restored:
+    """Make no store before the file is known to be whole."""
     from fhir_server.app import opened  # noqa: PLC0415 late: --help must be quick
 
-    async with opened(settings) as service:
-        with bar("Restoring", "B") as progress:
-            return await restore(service.context, file, progress=progress)
+    settings_of(options)  # a wrong one is told before the file is read
+    with bar("Restoring", "B") as progress:
+        verified = verify(options.file, progress=progress)
+        async with opened(settings_for(options, makes_store=True)) as service:
+            return await restore(service.context, verified, progress=progress)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fhir_server.interactions.context import Context
-from fhir_server.maintenance.backup_file import BackupReader, Damaged, TooNew
+from fhir_server.maintenance.backup_file import BackupReader, Damaged, Header, TooNew
 from fhir_server.maintenance.documents import Readable
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.model.formats import parse
@@ -40,26 +40,38 @@ class Restored:
     log: str
 
 
-async def restore(context: Context, path: Path, *, dry_run: bool = False, progress: Progress = unheard) -> Restored:
-    """Append the log of a file to an empty store. ``progress`` counts compressed bytes, read twice.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A file that was read through and is whole; only ``verify`` makes one."""
 
-    ``dry_run`` reads the file through and writes nothing. Raises ``CommandFailed``: the text says what is there.
+    path: Path
+    header: Header
+    changes: int
+
+
+def verify(path: Path, *, progress: Progress = unheard) -> Verified:
+    """Read a file through. ``progress`` counts its bytes as the first half of the work; ``restore`` is the other.
+
+    Raises ``CommandFailed``: the file is cut, changed, no backup, or of a newer program.
     """
-    store = context.store
-    async with store.snapshot() as snapshot:
-        head = snapshot.head
     with _open(path) as backup:
         for _ in backup.read(progress, 0):
             pass
         header, changes = backup.reader.header, backup.reader.changes
     if header.schema > SCHEMA:
         raise CommandFailed(f"{path} has schema {header.schema}; this program knows schemas up to {SCHEMA}.")
-    if not dry_run:
-        with _open(path) as backup:
-            commits = backup.read(progress, 1)
-            await _skip(store, commits, head.number, path)
-            await _append(context, commits, head.log_id, head.number, header.commits)
-    return Restored(header.commits, changes, head.number, header.log_id, head.log_id)
+    return Verified(path, header, changes)
+
+
+async def restore(context: Context, file: Verified, *, progress: Progress = unheard) -> Restored:
+    """Append the log of a file to an empty store. Raises ``CommandFailed``: the text says what is there now."""
+    async with context.store.snapshot() as snapshot:
+        head = snapshot.head
+    with _open(file.path) as backup:
+        commits = backup.read(progress, 1)
+        await _skip(context.store, commits, head.number, file.path)
+        await _append(context, commits, head.log_id, head.number, file.header.commits)
+    return Restored(file.header.commits, file.changes, head.number, file.header.log_id, head.log_id)
 
 
 async def _skip(store: Store, commits: Iterator[Commit], number: int, path: Path) -> None:

@@ -134,7 +134,7 @@ def test_killed_backup_leaves_no_file_of_that_name(full: Path, tmp_path: Path) -
         (("check",), 1, "There is no store at sqlite:./data/cpts.sqlite; give another with --store."),
         (("reindex", "--store", "sqlite:x.db"), 1, "There is no store at sqlite:x.db; give another with --store."),
         (("backup", "b.gz"), 1, "There is no store at sqlite:./data/cpts.sqlite; give another with --store."),
-        (("restore", "b.gz"), 1, "There is no file b.gz."),
+        (("restore", "b.gz"), 1, "b.gz cannot be read: No such file or directory."),
         (("check", "--store", "mongodb://a:b@c"), 2, "--store: MongoDB is not supported yet; give sqlite:PATH."),
     ],
 )
@@ -144,6 +144,15 @@ def test_expected_failure_is_one_sentence_and_makes_nothing(
     done = run(tmp_path, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", f"fhir-server: {sentence}\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_cut_backup_is_one_sentence_and_makes_no_store(full: Path, tmp_path: Path) -> None:
+    whole = (full / "backup.gz").read_bytes()
+    (tmp_path / "cut.gz").write_bytes(whole[: len(whole) // 2])
+    done = run(tmp_path, "restore", "cut.gz")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fhir-server: cut.gz cannot be restored: it is cut")
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.gz"]
 
 
 def test_file_that_is_no_store_is_one_sentence(tmp_path: Path) -> None:
