@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,9 @@ from fhir_server.france import demo
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Limits
 from fhir_server.interactions.exchange import Request
+from fhir_server.interactions.pace import tune
+from fhir_server.interactions.preparing import InProcesses, OnLoop
+from fhir_server.interactions.tools import Tools
 from fhir_server.model.formats import Resource, parse
 from fhir_server.outcome import NotFound
 from fhir_server.rest import health
@@ -67,7 +71,9 @@ class Application(FastAPI):
 
 def create() -> FastAPI:
     """Build the application from the environment: what each worker process runs."""
-    return build(Settings.from_environment())
+    app = build(Settings.from_environment())
+    tune()
+    return app
 
 
 def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
@@ -82,6 +88,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         try:
             yield
         finally:
+            service.context.preparer.close()
             await store.close()
 
     app = Application(
@@ -102,9 +109,11 @@ async def opened(settings: Settings, parts: Parts | None = None) -> AsyncIterato
     parts = parts or Parts()
     store = open_engine(settings, parts.clock)
     await store.open()
+    service = build_service(settings, store, parts)
     try:
-        yield build_service(settings, store, parts)
+        yield service
     finally:
+        service.context.preparer.close()
         await store.close()
 
 
@@ -119,15 +128,22 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=CONFORMANCE_TYPES)
 
 
+def make_tools(settings: Settings) -> Tools:
+    """Return what resources are checked and indexed with."""
+    registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
+    validator = Validator(registry.structures, registry.types)
+    return Tools(registry, validator, Indexer(registry, settings.zone, settings.bases))
+
+
 def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
     """Return the service over a store."""
-    registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
+    tools = make_tools(settings)
+    own = partial(make_tools, settings)
     return Service(
         Context(
             store=store,
-            registry=registry,
-            validator=Validator(registry.structures, registry.types),
-            indexer=Indexer(registry, settings.zone, settings.bases),
+            tools=tools,
+            preparer=InProcesses(tools, own, settings.preparers) if settings.preparers else OnLoop(tools),
             zone=settings.zone,
             bases=settings.bases,
             new_id=parts.new_id,

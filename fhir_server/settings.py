@@ -219,6 +219,9 @@ class Settings:
     host: str = _row("127.0.0.1", _read_host, "ADDRESS", "the address to listen on")
     port: int = _count(8080, 0, 65535, "the TCP port to listen on; 0 takes a free one")
     workers: int = _count(1, 1, 64, "how many processes serve requests")
+    preparers: int = _count(
+        1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
+    )
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
     unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     base_url: tuple[str, ...] = _row(

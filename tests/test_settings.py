@@ -29,6 +29,7 @@ IMPOSSIBLE = [
     ("FHIR_PORT", "-1", "from 0 to 65535"),
     ("FHIR_PORT", "80.5", "from 0 to 65535"),
     ("FHIR_WORKERS", "0", "from 1 to 64"),
+    ("FHIR_PREPARERS", "65", "'65' is not a whole number from 0 to 64"),
     ("FHIR_DEMO", "perhaps", "neither on nor off"),
     ("FHIR_UNPROTECTED", "2", "neither on nor off"),
     ("FHIR_BASE_URL", "fhir.example.org/fhir", "not an http or https URL"),

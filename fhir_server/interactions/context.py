@@ -5,26 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Protocol
 
 from fhir_server.definitions.registry import Registry
-from fhir_server.model.formats import Resource
+from fhir_server.interactions.preparing import Prepares
+from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
-from fhir_server.outcome import Issue
-from fhir_server.search.query import IndexEntry
 from fhir_server.storage.protocol import Clock, Store
-
-
-class Validates(Protocol):
-    def validate(self, resource: Resource, *, entries: bool = True) -> list[Issue]:
-        """Return all that is wrong with a resource; never raise. ``entries``: with the resources inside a Bundle."""
-        ...
-
-
-class Indexes(Protocol):
-    """Return what a resource is found by."""
-
-    def entries(self, resource: Resource) -> tuple[IndexEntry, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +31,8 @@ class Context:
     """One running service."""
 
     store: Store
-    registry: Registry
-    validator: Validates
-    indexer: Indexes
+    tools: Tools
+    preparer: Prepares
     zone: tzinfo
     bases: Sequence[str]
     """Our service base URLs without a final slash: all are ours in references, the first is written."""
@@ -56,6 +41,18 @@ class Context:
     software_version: str
     update_create: bool = True
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def registry(self) -> Registry:
+        return self.tools.registry
+
+    @property
+    def validator(self) -> Validates:
+        return self.tools.validator
+
+    @property
+    def indexer(self) -> Indexes:
+        return self.tools.indexer
 
     @property
     def base(self) -> str:

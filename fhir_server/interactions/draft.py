@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from fhir_server.interactions.context import Context
 from fhir_server.interactions.paths import located
+from fhir_server.interactions.tools import Tools
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.primitives import instant
 from fhir_server.model.reference import Key
@@ -43,11 +43,11 @@ class Draft(NamedTuple):
         return bool(between) and version.isdigit() and len(moment) == len("2026-01-05T08:00:00.123Z")
 
 
-def draft(context: Context, resource: Resource, key: Key) -> Draft:
+def draft(tools: Tools, resource: Resource, key: Key) -> Draft:
     """Return what is to be stored under ``key``, from a resource that ``check`` has passed."""
     before, after = written(resource, key)
-    entries = context.indexer.entries({**resource, "id": key.id})  # its own compartment is among them
-    return Draft(before, after, entries, context.registry.generation, ())
+    entries = tools.indexer.entries({**resource, "id": key.id})  # its own compartment is among them
+    return Draft(before, after, entries, tools.registry.generation, ())
 
 
 def written(resource: Resource, key: Key) -> tuple[bytes, bytes]:
@@ -58,11 +58,11 @@ def written(resource: Resource, key: Key) -> tuple[bytes, bytes]:
     return before, b'"' + _members(meta) + b"}" + _members(rest) + b"}"
 
 
-def check(context: Context, resource: Resource, at: str = "") -> tuple[list[Issue], list[Issue]]:
+def check(tools: Tools, resource: Resource, at: str = "") -> tuple[list[Issue], list[Issue]]:
     """Return what forbids storing a resource, and the warnings. ``at`` is put before each path: ``Bundle.entry[3]``."""
     errors: list[Issue] = []
     warnings: list[Issue] = []
-    for issue in (*context.validator.validate(resource), *_rules(resource)):
+    for issue in (*tools.validator.validate(resource), *_rules(resource)):
         (errors if issue.is_error else warnings).append(located(issue, at))
     return errors, warnings
 

@@ -6,11 +6,17 @@ What one request does on the event loop without a pause, all others wait for.
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from time import monotonic
 from typing import Final
 
-LOOP_SECONDS: Final = 0.005
+LOOP_SECONDS: Final = 0.002
 """The longest that work on a Bundle keeps the event loop."""
+
+_SWITCH_SECONDS: Final = 0.0005
+_COLLECT_AFTER: Final = (50_000, 20, 100)
+"""Net allocations before a collection of each generation; a Bundle alone makes as many."""
 
 
 class Pace:
@@ -24,3 +30,15 @@ class Pace:
         if monotonic() - self._turn > LOOP_SECONDS:
             await asyncio.sleep(0)
             self._turn = monotonic()
+
+
+def tune() -> None:
+    """Set up a process that serves: call it once, when the definitions are loaded.
+
+    What is loaded stays, so no collection needs to look at it again; collections are rarer (they took a fifth of an
+    import's time); and a thread that comes back from SQLite waits less for the one that works on a Bundle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+    sys.setswitchinterval(_SWITCH_SECONDS)

@@ -17,11 +17,12 @@ from typing import Final, Protocol
 
 from fhir_server.interactions.conditional import Moved, Question, ask, confirm, criteria, only
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.draft import Draft, check, draft, refuse
+from fhir_server.interactions.draft import Draft, refuse
 from fhir_server.interactions.headers import etag
 from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import at_entry, entry, located
+from fhir_server.interactions.preparing import Raw
 from fhir_server.interactions.read import present
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
@@ -187,12 +188,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
         await _resolve_all(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, snapshot, prepared)
-    errors: list[Issue] = []
-    pace = Pace()
-    for index, step in enumerate(prepared.steps):
-        prepared.steps[index] = _drafted(context, step, errors)
-        await pace.keep()
-    refuse(errors)
+    await _draft_all(context, prepared)
     return prepared
 
 
@@ -212,16 +208,21 @@ async def _resolve_all(context: Context, intents: Sequence[Intent], snapshot: Sn
     _refuse_overlap(prepared.steps)
 
 
-def _drafted(context: Context, step: Step, errors: list[Issue]) -> Step:
-    """Return the step with what is to be stored; add what forbids it to ``errors``."""
-    resource = step.intent.resource
-    if resource is None or step.existing:
-        return step
-    found, warnings = check(context, resource, step.intent.at)
-    if found:
-        errors.extend(found)
-        return step
-    return replace(step, draft=draft(context, resource, step.keys[0])._replace(warnings=tuple(warnings)))
+async def _draft_all(context: Context, prepared: Prepared) -> None:
+    """Give each step what is to be stored; raise what forbids it, of all of them together."""
+    places: list[int] = []
+    raw: list[Raw] = []
+    for index, step in enumerate(prepared.steps):
+        if step.intent.resource is not None and not step.existing:
+            places.append(index)
+            raw.append(Raw(step.intent.resource, step.keys[0], step.intent.at))
+    errors: list[Issue] = []
+    for index, ready in zip(places, await context.preparer.prepare(raw), strict=True):
+        if isinstance(ready, Draft):
+            prepared.steps[index] = replace(prepared.steps[index], draft=ready)
+        else:
+            errors.extend(ready)
+    refuse(errors)
 
 
 async def _resolve(context: Context, intent: Intent, snapshot: Snapshot, prepared: Prepared) -> Step:
