@@ -11,8 +11,9 @@ import json
 import logging
 import sqlite3
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import gmtime, strftime
 from typing import Any, Final
 
@@ -58,6 +59,16 @@ def configuration(level: str, form: str) -> dict[str, Any]:
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
+def tell(logger: logging.Logger, message: str, fields: Mapping[str, Any]) -> None:
+    """Write a line of level info with ``FIELDS``: what ``Logger.info`` does, without looking for its caller.
+
+    One is written for each request; looking for the caller would be a quarter of its cost.
+    """
+    record = logging.LogRecord(logger.name, logging.INFO, "", 0, message, None, None)
+    record.__dict__.update(fields)
+    logger.handle(record)
+
+
 class News(logging.Filter):
     """Keeps what was not told before."""
 
@@ -75,7 +86,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(record.created))}.{int(record.msecs):03d}Z",
+            "time": f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -84,6 +95,11 @@ class JsonLines(logging.Formatter):
         if error := _error(record):
             line["exception"] = "\n".join(_tell(error, self.quotes))
         return _ENCODE(line)
+
+
+@lru_cache(maxsize=4)
+def _second(epoch: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(epoch))
 
 
 class TextLines(logging.Formatter):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fhir_server import __released__
 from fhir_server.definitions.canonical import HL7
 from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.parameters import known
+from fhir_server.interactions.parameters import SHAPING, known, shaped, shaping
 from fhir_server.interactions.routes import Route
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
-from fhir_server.model.primitives import instant
 from fhir_server.outcome import BadRequest, Issue, IssueType
 
 FORMATS: Final = ("application/fhir+json", "json")
@@ -40,7 +40,8 @@ _SYSTEM_LEVEL: Final = (
 
 async def capabilities(context: Context, request: Request, route: Route) -> Response:
     """Return the CapabilityStatement. ``mode=full`` and ``normative`` are the same statement here."""
-    mode = known(request, ("mode",)).get("mode", "full")
+    given = known(request, ("mode", *SHAPING))
+    mode = given.pop("mode", "full")
     if mode not in MODES:
         raise BadRequest(
             Issue(IssueType.VALUE, f"mode must be one of {', '.join(MODES)}", ("http.mode",), id="parameter-value")
@@ -48,7 +49,8 @@ async def capabilities(context: Context, request: Request, route: Route) -> Resp
     if mode == "terminology":
         told = "this server has no TerminologyCapabilities yet"
         raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.mode",), id="parameter-value"))
-    return Response(200, {}, (serialize(statement(context)),))
+    wish = shaping(context, "CapabilityStatement", given)
+    return Response(200, {}, (shaped(context, wish, serialize(statement(context))),))
 
 
 def statement(context: Context) -> Resource:
@@ -61,7 +63,7 @@ def statement(context: Context) -> Resource:
         "name": "FhirServerCpts",
         "title": "FHIR R4 server for the French CPTS",
         "status": "active",
-        "date": instant(context.clock()),
+        "date": __released__,
         "kind": "instance",
         "software": {"name": "fhir-server-cpts", "version": context.software_version},
         "implementation": {"description": "FHIR R4 server for the French CPTS", "url": context.base},

@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/http.html#parameters
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fhir_server.interactions.conditional import pairs
@@ -58,7 +58,11 @@ def general(request: Request) -> list[tuple[str, str]]:
 
 def subsetting(context: Context, request: Request, type_: str) -> SearchRequest | None:
     """Return what ``_summary`` and ``_elements`` of a read ask for, or None. Raises ``BadRequest``."""
-    given = known(request, SHAPING) if request.query else {}
+    return shaping(context, type_, known(request, SHAPING) if request.query else {})
+
+
+def shaping(context: Context, type_: str, given: Mapping[str, str]) -> SearchRequest | None:
+    """Return what ``_summary`` and ``_elements`` ask of one resource, or None. Raises ``BadRequest``."""
     if not given:
         return None
     wish = parse_search(context.registry, (type_,), list(given.items()), strict=True)

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from fhir_server.interactions.conditional import form
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.routes import methods
+from fhir_server.logs import tell
 from fhir_server.model.formats import parse, serialize
 from fhir_server.outcome import (
     FhirError,
@@ -85,10 +86,8 @@ class FhirApi:
             type_ = self._logged_type(scope)
             duration = round((perf_counter() - started) * 1000, 2)
             named = method if method in _METHODS else ""
-            log.info(
-                "request",
-                extra={"request_id": request_id, "method": named, "type": type_, "status": status, "ms": duration},
-            )
+            fields = {"request_id": request_id, "method": named, "type": type_, "status": status, "ms": duration}
+            tell(log, "request", fields)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: dict[str, str], request_id: str

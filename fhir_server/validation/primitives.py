@@ -6,6 +6,7 @@ import binascii
 import re
 from calendar import monthrange
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -185,10 +186,13 @@ def code_check(codes: Mapping[str, object], value_set: str) -> Check:
     def check(value: Any, owner: dict[str, Any], scope: Scope) -> Found:
         if type(value) is str and value in codes:
             return None
-        shown = f'received the code "{value}"' if type(value) is str and _SHOWN(value) else "received another code"
+        # Only what is nearly a code is repeated: anything else may be a name or a number in the wrong place.
+        near = type(value) is str and len(value) <= _LONGEST and get_close_matches(value, codes, n=1, cutoff=0.7)
+        shown = f'received the code "{value}"' if near else "received another code"
         return _explain_text("code", value) or [Fault("code-required", f"{shown}, expected one of: {told}")]
 
     return check
 
 
-_SHOWN: Final = _matches(r"[A-Za-z0-9._-]{1,40}")
+_LONGEST: Final = 40
+"""Characters of the longest code of R4's required value sets, about."""

@@ -32,3 +32,12 @@ async def test_statement_tells_patch_formats_and_compartments(http: httpx.AsyncC
     statement = (await http.get("metadata")).json()
     assert "application/json-patch+json" in statement["patchFormat"]
     assert "http://hl7.org/fhir/CompartmentDefinition/patient" in statement["rest"][0]["compartment"]
+
+
+async def test_statement_can_be_asked_for_in_part_and_keeps_its_date(http: httpx.AsyncClient) -> None:
+    part = (await http.get("metadata?_elements=fhirVersion")).json()
+    assert part["fhirVersion"] == "4.0.1"
+    assert "software" not in part
+    assert part["meta"]["tag"][0]["code"] == "SUBSETTED"
+    dates = [(await http.get("metadata")).json()["date"] for _ in range(2)]
+    assert dates[0] == dates[1]

@@ -174,11 +174,18 @@ def test_type_not_served_is_told(structures: Structures) -> None:
     assert validator.validate({"resourceType": "Bundle", "type": "collection"}) == []
 
 
+def test_what_is_far_from_a_code_is_not_repeated(validator: Validator) -> None:
+    for value in ("Martin", "269054958815780"):
+        (issue,) = validator.validate(changed(status=value))
+        assert value not in issue.diagnostics
+        assert "received another code" in issue.diagnostics
+
+
 def test_issue_has_the_code_of_its_kind(validator: Validator) -> None:
-    (issue,) = validator.validate(changed(status="bogus"))
+    (issue,) = validator.validate(changed(status="buzy"))
     assert (issue.code, issue.severity) == (IssueType.CODE_INVALID, Severity.ERROR)
     assert issue.diagnostics == (
-        'Slot.status: received the code "bogus", expected one of: '
+        'Slot.status: received the code "buzy", expected one of: '
         "busy, busy-tentative, busy-unavailable, entered-in-error, free"
     )
 

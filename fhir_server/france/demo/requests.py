@@ -41,6 +41,7 @@ def _sas(now: datetime) -> str:
             ",".join(f"{IDNPS_SYSTEM}|{member.national_id}" for member in bookable),
         ),
         ("status", "free"),
+        ("_count", "1000"),  # the platform reads one page
     )
 
 
