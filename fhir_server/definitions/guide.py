@@ -14,10 +14,20 @@ from typing import Final
 from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.model.formats import Resource, parse
 
-_PACKAGED: Final = Path(__file__).parent.parent / "profiles"
-_IN_REPOSITORY: Final = Path(__file__).parent.parent.parent / "profiles"
-PROFILES: Final = _PACKAGED if _PACKAGED.is_dir() else _IN_REPOSITORY
-"""Where this project's conformance resources are: inside of the wheel, or beside the package in a checkout."""
+_PACKAGE: Final = Path(__file__).parent.parent
+
+
+def _data(name: str) -> Path:
+    """Return a folder of data: inside of the package where it is installed, beside it in a checkout."""
+    packaged = _PACKAGE / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+PROFILES: Final = _data("profiles")
+"""This project's conformance resources."""
+
+MAPPINGS: Final = _data("mappings")
+"""What is told in other forms than FHIR, and how it becomes FHIR."""
 
 
 @dataclass(frozen=True, slots=True)

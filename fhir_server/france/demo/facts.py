@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from fhir_server.definitions.guide import MAPPINGS
 from fhir_server.france.identifiers import add_prefix, fictitious_rpps
 
 FIRST_RPPS = 100
@@ -103,7 +103,7 @@ def every_cpts() -> tuple[Cpts, ...]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads((MAPPINGS / "demo" / name).read_text(encoding="utf-8"))
     return data
 
 
