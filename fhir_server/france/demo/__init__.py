@@ -2,7 +2,7 @@
 
 Load ``roster_bundles`` where ``ROSTER_MARKER`` cannot be read; then, at each start, ``agenda_bundles`` of the days
 from today on: those whose ``agenda_marker`` finds nothing, or all of them, since nothing is written twice.
-Every resource carries the tag ``DEMO_TAG``. The facts are the JSON files of this folder.
+Every resource carries the tag ``DEMO_TAG``. The facts are the JSON files of `mappings/demo/`.
 """
 
 from fhir_server.france.demo.agenda import AGENDA_DAYS, agenda_bundles, agenda_marker

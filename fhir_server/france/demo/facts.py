@@ -1,4 +1,4 @@
-"""The facts of the demonstration, read from the JSON files of this folder; each file explains its own keys."""
+"""The facts of the demonstration, read from the JSON files of `mappings/demo/`; each file explains its own keys."""
 
 from __future__ import annotations
 
