@@ -26,8 +26,9 @@ def interval(literal: str, zone: tzinfo) -> tuple[int, int]:
     """Return the span of time a date, dateTime or instant covers.
 
     ``(low, high)``: microseconds since the Unix epoch, UTC, half-open. The precision written is the width:
-    "2024-03" covers the month. ``zone`` applies where the literal has none. Minutes without seconds are read
-    too (searches may leave seconds out). Raises ``ValueError`` if not FHIR.
+    "2024-03" covers the month. ``zone`` applies where the literal has none: a time that comes twice there, as clocks go
+    back, covers both and what lies between; one that is skipped is the instant of the change, with no width. Minutes
+    without seconds are read too (searches may leave seconds out). Raises ``ValueError`` if not FHIR.
     Spec: https://hl7.org/fhir/R4/search.html#date
     """
     match = _DATE_TIME.fullmatch(literal)
@@ -40,12 +41,17 @@ def interval(literal: str, zone: tzinfo) -> tuple[int, int]:
     if match["hour"] is None:
         return _days(year, month, day, match["month"], match["day"], zone)
     second, fraction = match["second"], match["fraction"] or ""
-    # 60 is legal for a leap second; Unix time gives it the next second's number.
     start = datetime(year, month, day, int(match["hour"]), int(match["minute"]), tzinfo=offset or zone)
-    low = _micros(start) + int(second or 0) * SECOND + int(fraction.ljust(6, "0")[:6] or 0)
-    if second is None:
-        return low, low + 60 * SECOND
-    return low, low + 10 ** (6 - min(len(fraction), 6))
+    # 60 is legal for a leap second; Unix time gives it the next second's number.
+    beyond = int(second or 0) * SECOND + int(fraction.ljust(6, "0")[:6] or 0)
+    width = 60 * SECOND if second is None else 10 ** (6 - min(len(fraction), 6))
+    first = _micros(start)
+    if offset is not None:
+        return first + beyond, first + beyond + width
+    last = _micros(start.replace(fold=1))
+    if last < first:
+        return (change := _change(last, first, zone)), change
+    return first + beyond, last + beyond + width
 
 
 def instant(micros: int) -> str:
@@ -74,6 +80,18 @@ def _days(year: int, month: int, day: int, has_month: str | None, has_day: str |
     if following[0] > 9999:
         return _micros(low), _micros(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=zone)) + 1
     return _micros(low), _micros(datetime(*following, tzinfo=zone))
+
+
+def _change(before: int, after: int, zone: tzinfo) -> int:
+    """Return the instant between two at which a zone's offset changes."""
+    offset = moment(before).astimezone(zone).utcoffset()
+    while after - before > 1:
+        middle = (before + after) // 2
+        if moment(middle).astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after
 
 
 def _next_day(year: int, month: int, day: int) -> tuple[int, int, int]:

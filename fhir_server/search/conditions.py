@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/search.html#chaining, https://hl7.org/fhir/R4/sear
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC
 from typing import Final
@@ -42,12 +42,9 @@ from fhir_server.search.values import (
     parse_token,
     split,
     unescape,
+    with_plus,
+    without_boolean_system,
 )
-
-SPECIAL_VALUES: Final = frozenset(
-    ("http://hl7.org/fhir/special-values", "http://terminology.hl7.org/CodeSystem/special-values")
-)
-"""The code system of booleans, which nobody writes."""
 
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """What no FHIR string holds: control characters apart from tab and line ends, halves of surrogate pairs."""
@@ -235,7 +232,7 @@ class Conditions:
         structures = self.registry.structures
         found = [leaf for type_ in criterion.types for leaf in leaves(criterion.parameter, type_, structures)]
         if found and all(leaf.type == "boolean" for leaf in found):
-            if any(token.code not in ("true", "false") or not _is_boolean_system(token.system) for token in tokens):
+            if any(token.code not in ("true", "false") or without_boolean_system(token).system for token in tokens):
                 raise bad_value(origin, "a boolean: true or false")
             return
         codes = codes_of(tuple(found), structures)
@@ -246,8 +243,22 @@ class Conditions:
             self.warnings.append(problem.issue)
 
 
-def _is_boolean_system(system: str | None) -> bool:
-    return not system or system in SPECIAL_VALUES
+def understood(condition: Condition, text: str) -> str:
+    """Return the text of a condition as it was read: what it says again when it is sent again."""
+    is_date = all(one.parameter.type is Kind.DATE and one.modifier is None for one in _ends(condition))
+    return with_plus(text) if is_date else text
+
+
+def _ends(condition: Condition) -> Iterator[Criterion]:
+    """Yield what the chains of a condition end at."""
+    match condition:
+        case Criterion():
+            yield condition
+        case Chain():
+            for inner in condition.targets.values():
+                yield from _ends(inner[0])
+        case Has():
+            yield from _ends(condition.conditions[0])
 
 
 def _modifiers(parameter: SearchParameter, received: str = "") -> str:

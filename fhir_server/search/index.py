@@ -27,6 +27,9 @@ CONTAINED_DEPTH: Final = 3
 NOT_INDEXED: Final = frozenset(("_id", "_lastUpdated"))
 """What the store knows of itself."""
 
+_NO_VALUES: Final = frozenset(("id", "extension", "modifierExtension"))
+"""What stands in any element beside its value."""
+
 
 class _Compiled(NamedTuple):
     """One parameter, ready to run. ``extracts`` are by FHIR type."""
@@ -101,7 +104,8 @@ class Indexer:
                     if entry[0] == named:
                         break
                 else:
-                    found.append(Equality(named, ""))
+                    if _has_value(value):
+                        found.append(Equality(named, ""))
 
     def _run_contained(self, plan: _Plan, item: Item, root: Item, prefix: str, found: Entries, depth: int) -> None:
         """Append entries for chains that end inside the resource, under codes like ``actor:Practitioner.family``."""
@@ -158,6 +162,15 @@ class Indexer:
             if systems:
                 extracts = {**extracts, "code": extract.bound_code(systems)}
         return _Compiled(parameter.code, path, extracts, parameter.type is Kind.REFERENCE)
+
+
+def _has_value(value: Any) -> bool:
+    """Return whether an element has any value; one of extensions alone only says why it has none."""
+    if value.__class__ is dict:
+        return any(name not in _NO_VALUES and name[0] != "_" and _has_value(inner) for name, inner in value.items())
+    if value.__class__ is list:
+        return any(map(_has_value, value))
+    return value is not None
 
 
 def contained_prefix(prefix: str, code: str, type_: str) -> str:

@@ -49,6 +49,7 @@ from fhir_server.search.values import (
     UriValue,
     date_range,
     fold,
+    without_boolean_system,
 )
 
 T = TypeVar("T")
@@ -113,6 +114,8 @@ class Nodes:
             wanted = (f"{value.system}{US}{value.code}{US}{value.value}" for value in _of(OfTypeValue, criterion))
             return Equal(f"{code}:of-type", tuple(wanted))
         found, tokens = self._leaves(criterion), _of(TokenValue, criterion)
+        if found and all(leaf.type == "boolean" for leaf in found):
+            tokens = [without_boolean_system(token) for token in tokens]
         codes = codes_of(found, self.registry.structures)
         if codes is not None:
             return _equal(code, [value for token in tokens for value in _bound_values(token, codes)])

@@ -12,7 +12,7 @@ from typing import Final
 
 from fhir_server.definitions.registry import Registry
 from fhir_server.outcome import BadRequest, Issue, IssueType
-from fhir_server.search.conditions import Conditions
+from fhir_server.search.conditions import Conditions, understood
 from fhir_server.search.criteria import (
     HARMLESS,
     LIMITS,
@@ -112,9 +112,9 @@ class _Reader:
         elif base in REFUSED_PARAMETERS:
             raise refused(base, f"the parameter {base}", REFUSED_PARAMETERS[base], is_unknown=True)
         else:
-            self.draft.criteria.append(
-                self.conditions.read(self.types, name, value, also=(*RESULT_PARAMETERS, *self._extra()))
-            )
+            condition = self.conditions.read(self.types, name, value, also=(*RESULT_PARAMETERS, *self._extra()))
+            self.draft.criteria.append(condition)
+            value = understood(condition, value)
         self.draft.understood.append((name, value))
 
     def _extra(self) -> tuple[str, ...]:

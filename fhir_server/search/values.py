@@ -41,6 +41,11 @@ METRES: Final = {
 NEAR_METRES: Final = 10_000.0
 """The distance of ``near`` where none is given: the specification leaves it to the server."""
 
+SPECIAL_VALUES: Final = frozenset(
+    ("http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values")
+)
+"""The code system that R4 says booleans have, and its former name. https://hl7.org/fhir/R4/search.html#token"""
+
 _PREFIXED: Final = re.compile(r"([a-z]{2})?(.*)", re.DOTALL)
 _NUMBER: Final = re.compile(r"(?P<mantissa>-?[0-9]{1,40}(?:\.[0-9]{1,40})?)(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?")
 _BLANK_FOR_PLUS: Final = re.compile(r"(T[0-9:.]+) ([0-9]{2}:[0-9]{2})")
@@ -208,6 +213,11 @@ def parse_token(text: str) -> TokenValue:
     return TokenValue(system, code or None)
 
 
+def without_boolean_system(token: TokenValue) -> TokenValue:
+    """Return the token of a boolean without the code system that booleans have and nobody writes."""
+    return TokenValue(None, token.code) if token.system in SPECIAL_VALUES else token
+
+
 def parse_of_type(text: str) -> OfTypeValue:
     """Return the value of ``:of-type``: ``system|code|value``, all three present."""
     parts = [unescape(part) for part in split(text, "|")]
@@ -276,11 +286,15 @@ def parse_quantity(text: str) -> QuantityValue:
 
 
 def parse_date(text: str, zone: tzinfo) -> DateValue:
-    """Return a date with its prefix. A blank where an offset's plus stood (``+`` not encoded) is read as the plus."""
-    prefix, literal = parse_prefix(text)
-    literal = _BLANK_FOR_PLUS.sub(r"\1+\2", literal)
+    """Return a date with its prefix, read as ``with_plus`` has it."""
+    prefix, literal = parse_prefix(with_plus(text))
     interval(literal, zone)
     return DateValue(prefix, literal)
+
+
+def with_plus(text: str) -> str:
+    """Return dates with the plus of an offset where a blank stands: a ``+`` that was not encoded."""
+    return _BLANK_FOR_PLUS.sub(r"\1+\2", text) if " " in text else text
 
 
 def date_range(value: DateValue, zone: tzinfo, now: int) -> tuple[int, int]:

@@ -151,3 +151,86 @@ async def test_letters_of_a_form_are_utf8(http: httpx.AsyncClient) -> None:
     for body in ("family:exact=Élodie+d’Arc", "family:exact=%C3%89lodie%20d%E2%80%99Arc"):
         response = await http.post("Practitioner/_search", content=body.encode(), headers=headers)
         assert response.json()["entry"][0]["resource"]["id"] == made["id"]
+
+
+async def slots(http: httpx.AsyncClient, *starts: str) -> None:
+    """Write an agenda's slots of a quarter of an hour; each is called by its number."""
+    await http.put("Schedule/s", json={"resourceType": "Schedule", "id": "s", "actor": [{"display": "X"}]})
+    for number, start in enumerate(starts):
+        slot = {"schedule": {"reference": "Schedule/s"}, "status": "free", "start": start, "end": start}
+        response = await http.put(f"Slot/{number}", json={"resourceType": "Slot", "id": str(number), **slot})
+        assert response.status_code == 201, response.text
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("start=2031-10-26T02:30", ["1", "2"]),
+        ("start=ge2031-10-26T02:30", ["1", "2", "3"]),
+        ("start=gt2031-10-26T02:30", ["3"]),
+        ("start=le2031-10-26T02:30", ["0", "1", "2"]),
+        ("start=lt2031-10-26T02:30", ["0"]),
+        ("start=ne2031-10-26T02:30", ["0", "3"]),
+        ("start=2031-10-26T02:30%2B02:00", ["1"]),
+        ("start=2031-10-26T02:30%2B01:00", ["2"]),
+        ("start=ge2031-10-26T02:30&start=le2031-10-26T02:30", ["1", "2"]),
+    ],
+)
+async def test_hour_that_comes_twice_is_meant_both_times(
+    http: httpx.AsyncClient, query: str, expected: list[str]
+) -> None:
+    await slots(
+        http, *(f"2031-10-26T0{time}" for time in ("1:30:00+02:00", "2:30:00+02:00", "2:30:00+01:00", "3:30:00+01:00"))
+    )
+    assert await found(http, f"Slot?{query}") == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("start=2031-03-30T02:30", []),
+        ("start=ne2031-03-30T02:30", ["0", "1", "2"]),
+        ("start=ge2031-03-30T02:30", ["1", "2"]),
+        ("start=gt2031-03-30T02:30", ["1", "2"]),
+        ("start=le2031-03-30T02:30", ["0"]),
+        ("start=lt2031-03-30T02:30", ["0"]),
+        ("start=ge2031-03-30T02:30&start=lt2031-03-30T03:15", ["1"]),
+        ("start=ge2031-03-30T01:30&start=le2031-03-30T02:45", ["0"]),
+    ],
+)
+async def test_hour_that_is_skipped_is_the_instant_of_the_change(
+    http: httpx.AsyncClient, query: str, expected: list[str]
+) -> None:
+    await slots(http, "2031-03-30T01:45:00+01:00", "2031-03-30T03:00:00+02:00", "2031-03-30T03:30:00+02:00")
+    assert await found(http, f"Slot?{query}") == expected
+
+
+async def test_self_link_of_a_bare_plus_finds_the_same(http: httpx.AsyncClient) -> None:
+    await slots(http, "2031-05-14T08:00:00+02:00", "2031-05-14T08:15:00+02:00")
+    answer = await http.get(
+        f"{BASE}/Slot?start=ge2031-05-14T08:10:00.000+02:00&start=le2031-05-14T09:00:00.000%2B02:00"
+    )
+    assert answer.json()["total"] == 1
+    self_link = link(answer, "self") or ""
+    assert self_link.count("%2B02:00") == 2
+    assert "%20" not in self_link
+    assert (await http.get(self_link)).json()["entry"] == answer.json()["entry"]
+
+
+async def test_boolean_may_be_named_with_its_system(http: httpx.AsyncClient) -> None:
+    active = (await created(http, practitioner("Actif", active=True)))["id"]
+    await created(http, practitioner("Inactif", active=False))
+    for system in ("http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values", ""):
+        assert await found(http, f"Practitioner?active={system}|true") == [active]
+    refused(await http.get("Practitioner?active=http://example.org|true"), 400, "search-value")
+
+
+async def test_element_that_only_says_why_it_has_no_value_is_missing(http: httpx.AsyncClient) -> None:
+    unknown = {
+        "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
+    }
+    known = await created(http, {"resourceType": "Patient", "birthDate": "1970-01-01", "gender": "female"})
+    absent = await created(http, {"resourceType": "Patient", "_birthDate": unknown, "name": [unknown]})
+    for code in ("birthdate", "name", "gender"):
+        assert absent["id"] in await found(http, f"Patient?{code}:missing=true")
+    assert await found(http, "Patient?birthdate:missing=false") == [known["id"]]

@@ -70,6 +70,22 @@ ROWS: list[tuple[str, str, Node]] = [
     ("Practitioner", "identifier=s|", EndsWith("identifier", ("\x1fs",))),
     ("Practitioner", "identifier:of-type=s|c|v", Equal("identifier:of-type", ("s\x1fc\x1fv",))),
     ("Practitioner", "active=true", Equal("active", ("true\x1f",))),
+    (
+        "Practitioner",
+        "active=http://terminology.hl7.org/CodeSystem/special-values|true",
+        Equal("active", ("true\x1f",)),
+    ),
+    ("Practitioner", "active:not=http://hl7.org/fhir/special-values|true", Not(Equal("active", ("true\x1f",)))),
+    (
+        "Patient",
+        "deceased=http://terminology.hl7.org/CodeSystem/special-values|false",
+        Equal("deceased", ("false\x1f",)),
+    ),
+    (
+        "Practitioner",
+        "identifier=http://terminology.hl7.org/CodeSystem/special-values|true",
+        Equal("identifier", ("true\x1fhttp://terminology.hl7.org/CodeSystem/special-values",)),
+    ),
     ("PractitionerRole", "specialty:text=Péd", TextStarts("specialty:text", ("ped",))),
     ("Practitioner", "family=Él,B", TextStarts("family", ("el", "b"))),
     ("Practitioner", "family:exact=Éluard", TextIs("family", (("eluard", "Éluard"),))),

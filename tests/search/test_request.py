@@ -103,6 +103,23 @@ def test_self_link_says_what_took_effect_in_order(ask: Ask) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "understood"),
+    [
+        ("start", "ge2031-05-14T08:00:00.000 02:00", "ge2031-05-14T08:00:00.000+02:00"),
+        ("start", "ge2031-05-14T08:00 02:00,lt2030", "ge2031-05-14T08:00+02:00,lt2030"),
+        ("_lastUpdated", "2031-05-14T08:00:00 02:00", "2031-05-14T08:00:00+02:00"),
+        ("_has:Appointment:slot:date", "2031-05-14T08:00:00 02:00", "2031-05-14T08:00:00+02:00"),
+        ("schedule.date", "2031-05-14T08:00:00 02:00", "2031-05-14T08:00:00+02:00"),
+        ("service-type:text", "T08:00 02:00", "T08:00 02:00"),
+    ],
+)
+def test_self_link_says_a_plus_that_came_as_a_blank(ask: Ask, name: str, value: str, understood: str) -> None:
+    request = ask.request("Slot", f"{name}={value}")
+    assert request.understood == ((name, understood),)
+    assert ask.request("Slot", f"{name}={understood}").criteria == request.criteria
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_harmless_parameter_of_other_servers_has_no_effect(ask: Ask, name: str) -> None:
     request = ask.request("Slot", f"{name}=1")
