@@ -27,6 +27,8 @@ from fhir_server.model.formats import Resource, parse
 from fhir_server.outcome import NotFound
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
+from fhir_server.rest.cors import with_cors
+from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings
@@ -92,14 +94,30 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
             await store.close()
 
     app = Application(
-        FhirApi(service, BASE_PATH, settings.header_bytes),
+        fhir_paths(settings, service),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
         lifespan=lifespan,
+        redirect_slashes=False,  # such a redirect repeats the client's Host
     )
     app.state.store = store
     app.state.service = service
     app.include_router(health.router)
+    return app
+
+
+def fhir_paths(settings: Settings, service: Service) -> ASGIApp:
+    """Return what answers under the FHIR base path: the API, and around it what only some deployments need."""
+
+    def under(base: str) -> ASGIApp:
+        return FhirApi(service.at(base), BASE_PATH, settings.header_bytes)
+
+    app: ASGIApp = FhirApi(service, BASE_PATH, settings.header_bytes)
+    if settings.trusted_proxies:
+        own_path = None if settings.base_url else BASE_PATH
+        app = ByForwarded(app, under, trusted=settings.trusted_proxies, bases=settings.bases, own_path=own_path)
+    if settings.cors_origins:
+        app = with_cors(app, settings.cors_origins)
     return app
 
 

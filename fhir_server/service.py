@@ -6,6 +6,7 @@ Spec: https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from fhir_server.interactions.batch import batch
@@ -66,6 +67,11 @@ class Service:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+
+    def at(self, base: str) -> Service:
+        """Return the same service for clients who use ``base``: it is written, the others are still ours."""
+        others = (other for other in self.context.bases if other != base)
+        return Service(replace(self.context, bases=(base, *others)))
 
     async def perform(self, request: Request) -> Response:
         """Return the answer to a request, or raise ``FhirError``. Whatever else is raised is a bug."""

@@ -7,11 +7,12 @@ flag ``--page-maximum``. ``docs/settings.md`` lists them all, and a test compare
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +30,9 @@ BASE_PATH: Final = "/fhir"
 
 NOT_SETTINGS: Final = ("FHIR_TEST_", "FHIR_TORTURE")
 """What the variables of the test suite begin with: they stop no start and change nothing."""
+
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.\-]*)://((?:[a-z0-9.\-_]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?)")
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class StartError(Exception):
@@ -126,6 +130,34 @@ def _checked_url(text: str) -> str:
     if parts.query or parts.fragment or parts.username is not None or any(character.isspace() for character in text):
         raise ValueError("a base URL has no user, query, fragment or space")
     return text.rstrip("/")
+
+
+def _read_origins(text: str) -> tuple[str, ...]:
+    """Return origins as browsers send them: in lower case, without a default port."""
+    origins = tuple(dict.fromkeys(_checked_origin(item) for item in _read_list(text)))
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("* is every origin, so it stands alone")
+    return origins
+
+
+def _checked_origin(text: str) -> str:
+    if text == "*":
+        return text
+    match = _ORIGIN.fullmatch(text.lower().removesuffix("/"))
+    if match is None:
+        raise ValueError(f"{text!r} is not an origin like https://app.example.org, which has no path and no *")
+    return f"{match[1]}://{match[2].removesuffix(_DEFAULT_PORTS.get(match[1], ' '))}"
+
+
+def _read_networks(text: str) -> tuple[str, ...]:
+    return tuple(_checked_network(item) for item in _read_list(text))
+
+
+def _checked_network(text: str) -> str:
+    try:
+        return str(ip_network(text)) if "/" in text else str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is neither an address nor a network like 10.0.0.0/8") from None
 
 
 def _read_types(text: str) -> tuple[str, ...]:
@@ -229,6 +261,15 @@ class Settings:
         _read_urls,
         "URL[,URL]",
         "the service base URL that clients use; the first is written, the others are understood too",
+    )
+    trusted_proxies: tuple[str, ...] = _row(
+        (),
+        _read_networks,
+        "ADDRESS[,ADDRESS]",
+        "the proxies, addresses or networks, whose forwarded headers say which base URL a client uses",
+    )
+    cors_origins: tuple[str, ...] = _row(
+        (), _read_origins, "ORIGIN[,ORIGIN]", "the web pages that browsers let call this server, by origin; * is all"
     )
     zone: ZoneInfo = _row(  # noqa: RUF009 a ZoneInfo never changes
         PARIS, _read_zone, "ZONE", "the time zone of dates written without one"

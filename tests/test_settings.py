@@ -41,6 +41,13 @@ IMPOSSIBLE = [
     ("FHIR_BASE_URL", "https://user@fhir.example.org/fhir", "no user, query, fragment or space"),
     ("FHIR_BASE_URL", "https://fhir.example.org/fhir/Mont Blanc", "no user, query, fragment or space"),
     ("FHIR_BASE_URL", "https://a.example.org/fhir, nonsense", "'nonsense' is not an http or https URL"),
+    ("FHIR_TRUSTED_PROXIES", "proxy.example.org", "neither an address nor a network"),
+    ("FHIR_TRUSTED_PROXIES", "192.0.2.1/24", "neither an address nor a network"),
+    ("FHIR_CORS_ORIGINS", "app.example.org", "'app.example.org' is not an origin"),
+    ("FHIR_CORS_ORIGINS", "https://app.example.org/path", "is not an origin"),
+    ("FHIR_CORS_ORIGINS", "https://*.example.org", "is not an origin"),
+    ("FHIR_CORS_ORIGINS", "null", "is not an origin"),
+    ("FHIR_CORS_ORIGINS", "*,https://app.example.org", "it stands alone"),
     ("FHIR_ZONE", "Europe/Besançon", "not a time zone"),
     ("FHIR_ZONE", "Europe", "not a time zone"),
     ("FHIR_ZONE", "../../etc/passwd", "not a time zone"),
@@ -159,6 +166,17 @@ def test_base_urls_of_a_proxy_are_all_ours_and_lose_their_final_slash() -> None:
     assert settings.bases == ("https://fhir.example.org/r4", "http://intern.example.org")
 
 
+def test_origins_are_written_as_browsers_send_them() -> None:
+    text = "HTTPS://App.example.org:443/, http://localhost:3000,https://app.example.org, capacitor://localhost"
+    settings = Settings.from_environment({"FHIR_CORS_ORIGINS": text})
+    assert settings.cors_origins == ("https://app.example.org", "http://localhost:3000", "capacitor://localhost")
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    settings = Settings.from_environment({"FHIR_TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,2001:DB8::/32"})
+    assert settings.trusted_proxies == ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32")
+
+
 def test_store_path_is_what_follows_the_scheme() -> None:
     assert Settings.from_environment({"FHIR_STORE": "sqlite:/srv/cpts.sqlite"}).sqlite_path == Path("/srv/cpts.sqlite")
 
@@ -179,6 +197,8 @@ def test_settings_error_is_a_start_error() -> None:
         base_url=st.lists(st.sampled_from(["https://a.example.org/fhir", "http://b.example.org"]), unique=True).map(
             tuple
         ),
+        trusted_proxies=st.sampled_from([(), ("127.0.0.1", "10.0.0.0/8")]),
+        cors_origins=st.sampled_from([(), ("*",), ("https://app.example.org", "http://localhost:3000")]),
         types=st.lists(st.sampled_from(sorted(DEFAULT_TYPES)), min_size=1, unique=True).map(
             lambda types: tuple(sorted(types))
         ),

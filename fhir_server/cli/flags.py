@@ -45,8 +45,10 @@ def prepare_store(settings: Settings) -> None:
 
 
 def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
-    default = setting.default_text or "from host and port"
-    if setting.name == "types":
+    default = setting.default_text or "none"
+    if setting.name == "base_url":
+        default = "from host and port"
+    elif setting.name == "types":
         default = f"{len(setting.default)} types, listed in docs/settings.md"
     text = f"{setting.help} [{setting.variable}; default: {default}]".replace("%", "%%")
     if setting.is_switch:

@@ -87,7 +87,7 @@ def _run(settings: Settings, listener: socket.socket) -> int:
         log_config=log_configuration(settings),
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # the base URL is a setting, so a client's word for it is not needed
+        proxy_headers=False,  # rest.forwarded reads them, and needs to know the peer
         timeout_keep_alive=75,  # longer than a proxy's, or the proxy reuses a connection while we close it
         timeout_graceful_shutdown=settings.drain_seconds,
     )

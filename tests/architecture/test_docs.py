@@ -16,6 +16,7 @@ from fhir_server.settings import SETTINGS
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_SPECIAL = {"base_url": "from host and port", "types": "see below"}
 SCRIPT = re.compile(r"(?:\./)?scripts/([a-z]+)")
 
 
@@ -37,8 +38,8 @@ def rows_of_the_page() -> list[Row]:
 def rows_of_the_table() -> list[Row]:
     rows = []
     for setting in SETTINGS:
-        default = setting.default_text or "from host and port"
-        rows.append(Row(setting.variable, setting.flag, "see below" if setting.name == "types" else default))
+        default = _SPECIAL.get(setting.name) or setting.default_text or "none"
+        rows.append(Row(setting.variable, setting.flag, default))
     return rows
 
 

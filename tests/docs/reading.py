@@ -17,7 +17,10 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
 DOCS: Final = ROOT / "docs"
-PAGES: Final = (*sorted((DOCS / "interactions").glob("*.md")), DOCS / "search.md", DOCS / "hospital-day.md")
+PAGES: Final = (
+    *sorted((DOCS / "interactions").glob("*.md")),
+    *(DOCS / f"{name}.md" for name in ("search", "hospital-day", "proxy")),
+)
 """The pages whose examples are run."""
 
 BASE: Final = "http://127.0.0.1:8080/fhir"
