@@ -18,11 +18,12 @@ from fhir_server import __version__
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.france import demo
 from fhir_server.france.guide import guide
-from fhir_server.interactions.context import Context, Limits
+from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.exchange import Request
+from fhir_server.interactions.integrity import WithReferences
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
-from fhir_server.interactions.tools import Tools
+from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.model.formats import Resource, parse
 from fhir_server.outcome import NotFound
 from fhir_server.rest import health
@@ -150,7 +151,10 @@ def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
     validator = Validator(registry.structures, registry.types)
-    return Tools(registry, validator, Indexer(registry, settings.zone, settings.bases))
+    indexer: Indexes = Indexer(registry, settings.zone, settings.bases)
+    if settings.integrity != Integrity.OFF:
+        indexer = WithReferences(indexer, settings.bases)
+    return Tools(registry, validator, indexer)
 
 
 def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
@@ -168,6 +172,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             clock=parts.clock,
             software_version=__version__,
             update_create=settings.update_create,
+            integrity=Integrity(settings.integrity),
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,

@@ -55,6 +55,7 @@ IMPOSSIBLE = [
     ("FHIR_TYPES", "DomainResource", "not a resource type"),
     ("FHIR_TYPES", ",", "at least one resource type"),
     ("FHIR_UPDATE_CREATE", "never", "neither on nor off"),
+    ("FHIR_INTEGRITY", "on", "'on' is not one of off, warn, enforce"),
     ("FHIR_PAGE_DEFAULT", "0", "from 1 to"),
     ("FHIR_PAGE_DEFAULT", "1001", "more than FHIR_PAGE_MAXIMUM, 1000"),
     ("FHIR_PAGE_MAXIMUM", "many", "not a whole number"),

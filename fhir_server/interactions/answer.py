@@ -36,7 +36,8 @@ def outcome(written: Written) -> bytes:
 def _deleted(request: Request, written: Written, headers: dict[str, str]) -> Response:
     if preferences(request.headers).returns is Return.OUTCOME:
         return Response(200, headers, (outcome(written),))
-    return Response(204, headers, modified=written.stored.instant if written.stored else None)
+    modified = written.stored.instant if written.stored else None
+    return Response(204, headers, modified=modified, issues=written.warnings)
 
 
 def _what(written: Written) -> str:

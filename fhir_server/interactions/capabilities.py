@@ -8,7 +8,7 @@ from fhir_server import __released__
 from fhir_server.definitions.canonical import HL7
 from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.definitions.registry import Registry
-from fhir_server.interactions.context import Context
+from fhir_server.interactions.context import Context, Integrity
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.parameters import SHAPING, known, shaped, shaping
 from fhir_server.interactions.routes import Route
@@ -100,12 +100,18 @@ def _resource(context: Context, type_: str) -> Resource:
         "conditionalRead": "full-support",
         "conditionalUpdate": True,
         "conditionalDelete": "multiple",
-        "referencePolicy": ["literal", "logical"],
+        "referencePolicy": _reference_policy(context),
         "searchInclude": ["*", *(f"{type_}:{code}" for code in references)],
         "searchRevInclude": ["*", *_referring(registry, type_)],
         "searchParam": [_parameter(parameter) for _, parameter in sorted(parameters.items()) if _works(parameter)],
     }
     return {name: value for name, value in described.items() if value != []}
+
+
+def _reference_policy(context: Context) -> list[str]:
+    """https://hl7.org/fhir/R4/valueset-reference-handling-policy.html"""
+    policy = ["literal", "logical"]
+    return [*policy, "enforced"] if context.integrity is Integrity.ENFORCE else policy
 
 
 def _referring(registry: Registry, type_: str) -> list[str]:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from enum import StrEnum
 
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.preparing import Prepares
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
 from fhir_server.storage.protocol import Clock, Store
+
+
+class Integrity(StrEnum):
+    """What becomes of a write that would leave a reference to this server without its target."""
+
+    OFF = "off"
+    WARN = "warn"
+    ENFORCE = "enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class Context:
     clock: Clock
     software_version: str
     update_create: bool = True
+    integrity: Integrity = Integrity.OFF
     limits: Limits = field(default_factory=Limits)
 
     @property

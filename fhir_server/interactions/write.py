@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from fhir_server.interactions.conditional import Moved, Question, ask, confirm, criteria, only
-from fhir_server.interactions.context import Context
+from fhir_server.interactions.context import Context, Integrity
 from fhir_server.interactions.draft import Draft, refuse
 from fhir_server.interactions.headers import etag
+from fhir_server.interactions.integrity import Link, broken, links, refusal
 from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import at_entry, entry, located
@@ -116,6 +117,8 @@ class Prepared:
     questions: list[Question] = field(default_factory=list)
     created: OwnEntries = field(default_factory=OwnEntries)
     """What creates by criteria of the same transaction are found by."""
+    links: dict[Key, Sequence[Link]] = field(default_factory=dict)
+    """The references to this server of what is written, if integrity is asked for."""
 
 
 class Linker(Protocol):
@@ -160,6 +163,8 @@ def plan(
         for step in prepared.steps:
             with entry(step.intent.at):
                 answers.append(_apply(context, step, current, view, changes))
+        if context.integrity is not Integrity.OFF:
+            answers = await _keep_integrity(context, view, prepared, changes, answers)
         own = {change.key: _stored(change, view) for change in changes}
         return Planned(changes, (answers, await look_up(view, lookups, own)))
 
@@ -188,6 +193,8 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
         await _resolve_all(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, snapshot, prepared)
+    if context.integrity is not Integrity.OFF:
+        await _find_links(context, prepared)
     await _draft_all(context, prepared)
     return prepared
 
@@ -206,6 +213,14 @@ async def _resolve_all(context: Context, intents: Sequence[Intent], snapshot: Sn
         first = errors[0]
         raise type(first)(*(issue for error in errors for issue in error.issues), headers=first.headers)
     _refuse_overlap(prepared.steps)
+
+
+async def _find_links(context: Context, prepared: Prepared) -> None:
+    pace = Pace()
+    for step in prepared.steps:
+        if step.intent.resource is not None and not step.existing:
+            prepared.links[step.keys[0]] = links(step.intent.resource, context.bases)
+            await pace.keep()
 
 
 async def _draft_all(context: Context, prepared: Prepared) -> None:
@@ -362,6 +377,23 @@ def _apply(context: Context, step: Step, current: Mapping[Key, Stored], view: Vi
     if step.intent.interaction is Interaction.DELETE:
         return _delete(step, current, view, changes)
     return _put(context, step, current.get(step.keys[0]), view, changes)
+
+
+async def _keep_integrity(
+    context: Context, view: View, prepared: Prepared, changes: Sequence[Change], answers: Sequence[Written]
+) -> list[Written]:
+    """Return the answers with warnings of the references that the changes would break, or raise them."""
+    found = await broken(context, view, changes, prepared.links)
+    if not found:
+        return list(answers)
+    told = []
+    for step, answer in zip(prepared.steps, answers, strict=True):
+        issues = [located(issue, step.intent.at) for key in step.writes for issue in found.get(key, ())]
+        told.append(replace(answer, warnings=(*answer.warnings, *issues)))
+    errors = [issue for answer in told for issue in answer.warnings if issue.is_error]
+    if errors:
+        raise refusal(errors)
+    return told
 
 
 def _found(key: Key, current: Mapping[Key, Stored], view: View, changes: list[Change]) -> Stored:
