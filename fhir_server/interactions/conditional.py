@@ -6,24 +6,32 @@ Spec: https://hl7.org/fhir/R4/http.html#ccreate and https://hl7.org/fhir/R4/http
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import unquote_plus
+from typing import Final, NamedTuple, TypeAlias
 
 from fhir_server.interactions.context import Context
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, PreconditionFailed
-from fhir_server.search.criteria import RESULT_PARAMETERS
+from fhir_server.search.criteria import LIMITS, RESULT_PARAMETERS
 from fhir_server.search.plan import plan as plan_search
-from fhir_server.search.query import Equal, Equality, Node, Page, Query
+from fhir_server.search.query import UNIT_SEPARATOR as US
+from fhir_server.search.query import Equal, Equality, Node, Page, Query, StartsWith
 from fhir_server.search.request import parse_search
-from fhir_server.storage.protocol import Snapshot, View
+from fhir_server.storage.protocol import Snapshot, Stored, View
 
 LISTED: Final = 10
 """How many matches the text of a 412 names."""
 
+_TOGETHER: Final = 200
+"""So many questions are asked by one search."""
+
+_QUERY: Final = 1_000_000
+"""Characters of a query string, still encoded."""
+
 _BROKEN: Final = re.compile("%(?![0-9A-Fa-f]{2})")
+_ENCODED: Final = re.compile("(?:%[0-9A-Fa-f]{2})+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NO_CRITERIA: Final = frozenset({"_format", "_pretty"})
 """Understood everywhere; they say nothing of the resource."""
@@ -54,14 +62,21 @@ def form(body: bytes) -> list[tuple[str, str]]:
 def pairs(query: str) -> list[tuple[str, str]]:
     """Return the decoded (name, value) pairs of a query string, in order.
 
-    Raises ``BadRequest`` on broken encoding and on control characters, which no value of a search has.
+    Raises ``BadRequest`` on broken encoding, on control characters, which no value of a search has, and on more than
+    any search takes, before it is decoded.
     """
-    found = []
-    for part in query.split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            found.append((_decoded(name), _decoded(value)))
-    return found
+    if len(query) > _QUERY:
+        raise _too_many("characters", len(query), _QUERY)
+    parts = [part for part in query.split("&") if part]
+    if len(parts) > 2 * LIMITS.parameters:  # all that are not criteria are among them
+        raise _too_many("parameters", len(parts), LIMITS.parameters)
+    split = (part.partition("=") for part in parts)
+    return [(_decoded(name), _decoded(value)) for name, _, value in split]
+
+
+def _too_many(what: str, count: int, limit: int) -> BadRequest:
+    text = f"the search has {count} {what}; the limit is {limit}"
+    return BadRequest(Issue(IssueType.TOO_COSTLY, text, ("http",), id="search-bound"))
 
 
 def criteria(context: Context, type_: str, query: str, what: str) -> Node:
@@ -78,10 +93,79 @@ def criteria(context: Context, type_: str, query: str, what: str) -> Node:
     return plan_search(request, context.registry, context.zone, context.bases, context.clock()).where
 
 
-async def ask(snapshot: Snapshot, type_: str, where: Node, limit: int = LISTED + 1) -> Question:
+class Wish(NamedTuple):
+    """A question before it is asked."""
+
+    type: str
+    where: Node
+    limit: int = LISTED + 1
+
+
+async def ask(snapshot: Snapshot, wish: Wish) -> Question:
     """Return the question with a snapshot's answer."""
+    type_, where, limit = wish
     found = await snapshot.search(Query((type_,), where), Page(limit))
     return Question(type_, where, limit, frozenset(match.stored.key for match in found.matches))
+
+
+async def ask_all(snapshot: Snapshot, wishes: Sequence[Wish]) -> list[Question]:
+    """Return the questions with a snapshot's answers; many of one form cost one search."""
+    groups: dict[_Form, dict[str, list[int]]] = defaultdict(dict)
+    answers: dict[int, Question] = {}
+    for place, wish in enumerate(wishes):
+        form_, value = _form(wish.type, wish.where)
+        if form_ is None:
+            answers[place] = await ask(snapshot, wish)
+        else:
+            groups[form_].setdefault(value, []).append(place)
+    for form_, places in groups.items():
+        values = list(places)
+        for start in range(0, len(values), _TOGETHER):
+            part = {value: [wishes[place] for place in places[value]] for value in values[start : start + _TOGETHER]}
+            found = await _ask_together(snapshot, form_, part)
+            for value in part:
+                for place in places[value]:
+                    wish = wishes[place]
+                    keys = None if found is None else found.get(value, [])
+                    answers[place] = (
+                        await ask(snapshot, wish) if keys is None else Question(*wish, frozenset(keys[: wish.limit]))
+                    )
+    return [answers[place] for place in range(len(wishes))]
+
+
+_Form: TypeAlias = tuple[str, type[Equal] | type[StartsWith], str]
+"""Type, kind of node, parameter."""
+
+
+def _form(type_: str, where: Node) -> tuple[_Form | None, str]:
+    """Return what questions that can be asked together have in common, and the value that each asks for."""
+    match where:
+        case Equal(parameter, (str() as value,)):
+            return (type_, Equal, parameter), value
+        case StartsWith(parameter, (str() as value,)) if value.find(US) == len(value) - 1:
+            return (type_, StartsWith, parameter), value
+    return None, ""
+
+
+async def _ask_together(
+    snapshot: Snapshot, form_: _Form, wishes: Mapping[str, Sequence[Wish]]
+) -> Mapping[str, list[Key]] | None:
+    """Return which keys hold each value, in order of creation; None if they are too many to be sure."""
+    type_, kind, parameter = form_
+    if len(wishes) == 1:
+        return None
+    page = Page(sum(wish.limit for same in wishes.values() for wish in same))
+    matches = await snapshot.search(Query((type_,), kind(parameter, tuple(wishes))), page)
+    if matches.more:
+        return None
+    keys = [match.stored.key for match in matches.matches]
+    held = await snapshot.references(keys, parameter) if keys else {}
+    found: dict[str, list[Key]] = defaultdict(list)
+    for key in keys:
+        values = held.get(key, ())
+        for value in dict.fromkeys(values if kind is Equal else (f"{one.partition(US)[0]}{US}" for one in values)):
+            found[value].append(key)
+    return found
 
 
 def only(question: Question, without: frozenset[Key] | set[Key] = frozenset()) -> Key | None:
@@ -99,18 +183,28 @@ def only(question: Question, without: frozenset[Key] | set[Key] = frozenset()) -
     return keys[0] if keys else None
 
 
-async def confirm(view: View, questions: Sequence[Question]) -> None:
-    """Ask the questions at the head of the log. Raises ``Moved`` if an answer differs from the snapshot's."""
+async def confirm(view: View, questions: Sequence[Question], versions: Mapping[Key, int | None]) -> None:
+    """Ask the questions at the head of the log, and for the versions that were read (None: there was none).
+
+    Raises ``Moved`` if an answer differs from the snapshot's.
+    """
+    if versions:
+        current = await view.read(list(versions))
+        if any(_version(current.get(key)) != version for key, version in versions.items()):
+            raise Moved
     lookups = [(question, lookup) for question in questions if (lookup := _lookup(question)) is not None]
     if lookups:
         answers = await view.holders([lookup for _, lookup in lookups])
         if any(question.keys != frozenset(keys) for (question, _), keys in zip(lookups, answers, strict=True)):
             raise Moved
-    for question in questions:
-        if _lookup(question) is None:
-            found = await view.matching(question.type, question.where, question.limit)
-            if question.keys != frozenset(stored.key for stored in found):
-                raise Moved
+    others = [question for question in questions if _lookup(question) is None]
+    again = await ask_all(view, [Wish(question.type, question.where, question.limit) for question in others])
+    if any(now.keys != question.keys for now, question in zip(again, others, strict=True)):
+        raise Moved
+
+
+def _version(stored: Stored | None) -> int | None:
+    return None if stored is None else stored.version
 
 
 def _lookup(question: Question) -> tuple[str, Equality] | None:
@@ -126,7 +220,7 @@ def _decoded(text: str) -> str:
         told = "a % in the parameters is not followed by two hexadecimal digits; a % itself is written %25"
         raise BadRequest(Issue(IssueType.VALUE, told, ("http",), id="query-encoding"))
     try:
-        decoded = unquote_plus(text, errors="strict")
+        decoded = _ENCODED.sub(_bytes, text.replace("+", " "))
     except UnicodeDecodeError:
         raise _not_utf8("the query string's percent-encoding") from None
     if _CONTROL.search(decoded):
@@ -134,6 +228,11 @@ def _decoded(text: str) -> str:
             Issue(IssueType.VALUE, "the parameters hold a control character", ("http",), id="query-encoding")
         )
     return decoded
+
+
+def _bytes(run: re.Match[str]) -> str:
+    """Return what a run of encoded bytes says: a long one costs no more than a short one, unlike with ``unquote``."""
+    return bytes.fromhex(run[0].replace("%", " ")).decode()
 
 
 def _not_utf8(what: str) -> BadRequest:

@@ -10,126 +10,126 @@ Spec: https://hl7.org/fhir/R4/http.html#trules
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fhir_server.definitions.structures import Structures
-from fhir_server.interactions.conditional import ask, criteria, only
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.own import OwnEntries
+from fhir_server.interactions.intents import Prepared, Step
+from fhir_server.interactions.own import CONDITIONAL, RELATIVE, OwnEntries, root_of
 from fhir_server.interactions.pace import Pace
-from fhir_server.interactions.routes import served
-from fhir_server.interactions.write import Prepared, Step
 from fhir_server.model.formats import Resource
-from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed
 from fhir_server.storage.protocol import Snapshot
 
-_CRITERIA: Final = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOTALL)
-_RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
-_RESTFUL: Final = re.compile(rf"(?P<root>https?://.*/){_RELATIVE.pattern}", re.DOTALL)
 _ATTRIBUTE: Final = re.compile(r"""(?P<before>\b(?:href|src)\s*=\s*)(?P<quote>["'])(?P<url>.*?)(?P=quote)""", re.DOTALL)
 _URI_TYPES: Final = frozenset({"uri", "url", "canonical"})
 """R4 names oid and uuid too, but ``Type/id`` is neither: the resource would not be valid any more."""
 
 
-@dataclass(slots=True)
 class TransactionLinks:
-    """What the entries of one transaction are called by, and the criteria already asked."""
-
-    keys: dict[str, Key] = field(default_factory=dict)
-    asked: dict[str, Key] = field(default_factory=dict)
-    own: OwnEntries = field(default_factory=OwnEntries)
-    owned: set[str] = field(default_factory=set)
-    """The types whose entries are in ``own``."""
+    """Resolves the references of one transaction."""
 
     async def link(self, context: Context, snapshot: Snapshot, prepared: Prepared) -> None:
         """Give each step its resource with the references resolved, and add the questions asked to ``prepared``."""
-        self._name(context, prepared)
+        assert prepared.own is not None  # noqa: S101 - a transaction has its own entries
+        own = prepared.own
         errors: list[Issue] = []
         pace = Pace()
-        for step in prepared.steps:
-            await pace.keep()
-            if step.intent.resource is not None and not step.existing:
-                for text in sorted(set(_by_criteria(step.intent.resource))):
-                    if text not in self.asked:
-                        await self._resolve(context, snapshot, prepared, text, step, errors)
+        found: list[tuple[int, Resource, _Links]] = []
+        for place, step in enumerate(prepared.steps):
+            if step.resource is not None:
+                links = _links(step.resource, own.names, root_of(step.intent.full_url))
+                found.append((place, step.resource, links))
+                errors.extend(_dangling(step) for _ in range(links.is_dangling))
+                await pace.keep()
+        asked = await _asked(own, [(prepared.steps[place], links.conditional) for place, _, links in found], errors)
         if errors:
             raise BadRequest(*errors)
-        for index, step in enumerate(prepared.steps):
-            await pace.keep()
-            if step.intent.resource is not None and not step.existing:
-                target = self._targets_from(step.intent.full_url)
-                resource = rewritten(step.intent.resource, target, context.registry.structures)
-                _refuse_dangling(resource, step.intent.at, errors)
-                prepared.steps[index] = replace(step, intent=replace(step.intent, resource=resource))
-        if errors:
-            raise BadRequest(*errors)
+        for place, resource, links in found:
+            if links.conditional or links.is_touched:
+                step = prepared.steps[place]
+                target = _targets(own.names, asked, root_of(step.intent.full_url))
+                linked = rewritten(resource, target, context.registry.structures)
+                prepared.steps[place] = replace(step, intent=replace(step.intent, resource=linked))
+                await pace.keep()
 
-    def _name(self, context: Context, prepared: Prepared) -> None:
-        for step in prepared.steps:
-            url = step.intent.full_url
-            if url and step.intent.interaction is not Interaction.DELETE:
-                self.keys[url] = step.keys[0]
 
-    def _targets_from(self, full_url: str | None) -> Callable[[str], str | None]:
-        """Return what tells, for the texts of one entry, what each becomes; None: it stays.
+@dataclass(slots=True)
+class _Links:
+    """What one look at a resource finds in it."""
 
-        A relative reference is one to the server that the entry's fullUrl comes from.
-        Spec: https://hl7.org/fhir/R4/bundle.html#references
-        """
-        match = _RESTFUL.fullmatch(full_url or "")
-        root = match["root"] if match else None
+    conditional: set[str] = field(default_factory=set)
+    is_touched: bool = False
+    """Something of it may have to be replaced."""
+    is_dangling: bool = False
+    """A reference names a urn that is no entry's fullUrl."""
 
-        def target(text: str) -> str | None:
-            url, mark, fragment = text.partition("#")
-            key = self.keys.get(url) or self.asked.get(text)
-            if key is None and root is not None and _RELATIVE.fullmatch(url):
-                key = self.keys.get(f"{root}{url}")
-            return None if key is None else f"{key}{mark}{fragment}"
 
-        return target
+def _links(resource: Resource, names: Mapping[str, Key], root: str | None) -> _Links:
+    found = _Links()
+    todo: list[Any] = [resource]
+    while todo:
+        item = todo.pop()
+        for name, value in item.items() if isinstance(item, dict) else ((None, value) for value in item):
+            if isinstance(value, str):
+                if name == "reference" and (":" in value or "?" in value):
+                    if value.startswith(("urn:uuid:", "urn:oid:")) and value.partition("#")[0] not in names:
+                        found.is_dangling = True
+                    elif CONDITIONAL.fullmatch(value):
+                        found.conditional.add(value)
+                if not found.is_touched:
+                    url = value.partition("#")[0] if "#" in value else value
+                    found.is_touched = (
+                        url in names
+                        or (name == "div" and "=" in value)
+                        or (root is not None and f"{root}{url}" in names)
+                    )
+            elif isinstance(value, dict | list):
+                todo.append(value)
+    return found
 
-    async def _resolve(
-        self, context: Context, snapshot: Snapshot, prepared: Prepared, text: str, step: Step, errors: list[Issue]
-    ) -> None:
-        match = _CRITERIA.fullmatch(text)
-        assert match is not None  # noqa: S101 - _by_criteria yields only what matches
-        type_ = match["type"]
-        path = (f"{step.intent.at}.resource",) if step.intent.at else ()
-        try:
-            served(type_, context.registry)
-            where = criteria(context, type_, match["query"], "a conditional reference")
-            question = await ask(snapshot, type_, where)
-            self._index(context, prepared, type_)
-            mine = self.own.matching(type_, where)
-            gone = {
-                key for step in prepared.steps if step.intent.interaction is Interaction.DELETE for key in step.keys
-            }
-            changed = {key for key in question.keys if key in self.own and key not in mine}
-            key = only(replace(question, keys=question.keys | mine), gone | changed)
-        except FhirError as error:
-            errors.extend(replace(issue, expression=path) for issue in error.issues)
-            if isinstance(error, PreconditionFailed):
-                raise PreconditionFailed(*errors) from None
-            return
-        prepared.questions.append(question)
-        if key is None:
-            raise PreconditionFailed(
-                Issue(IssueType.NOT_FOUND, f"no {type_} matches a conditional reference", path, id="reference-no-match")
-            )
-        self.asked[text] = key
 
-    def _index(self, context: Context, prepared: Prepared, type_: str) -> None:
-        """Have the transaction's own resources of a type in ``own``."""
-        if type_ in self.owned:
-            return
-        self.owned.add(type_)
-        for step in prepared.steps:
-            if step.intent.type == type_ and step.intent.resource is not None and not step.existing:
-                self.own.add(step.keys[0], context.indexer.entries(step.intent.resource))
+async def _asked(own: OwnEntries, wanted: Sequence[tuple[Step, set[str]]], errors: list[Issue]) -> Mapping[str, Key]:
+    """Return what conditional references become; raise or keep what is wrong with them."""
+    first: dict[str, Step] = {}
+    for step, texts in wanted:
+        for text in sorted(texts):
+            first.setdefault(text, step)
+    answers = await own.references(list(first))
+    failed = [(step, answers[text]) for text, step in first.items()]
+    for step, answer in failed:
+        if isinstance(answer, FhirError):
+            path = (f"{step.intent.at}.resource",) if step.intent.at else ()
+            errors.extend(replace(issue, expression=path) for issue in answer.issues)
+            if isinstance(answer, PreconditionFailed):
+                raise PreconditionFailed(*errors)
+    return {text: answer for text, answer in answers.items() if isinstance(answer, Key)}
+
+
+def _targets(names: Mapping[str, Key], asked: Mapping[str, Key], root: str | None) -> Callable[[str], str | None]:
+    """Return what tells, for the texts of one entry, what each becomes; None: it stays.
+
+    A relative reference is one to the server that the entry's fullUrl comes from.
+    Spec: https://hl7.org/fhir/R4/bundle.html#references
+    """
+
+    def target(text: str) -> str | None:
+        url, mark, fragment = text.partition("#")
+        key = names.get(url) or asked.get(text)
+        if key is None and root is not None and RELATIVE.fullmatch(url):
+            key = names.get(f"{root}{url}")
+        return None if key is None else f"{key}{mark}{fragment}"
+
+    return target
+
+
+def _dangling(step: Step) -> Issue:
+    told = "a reference names a urn that is no entry's fullUrl"
+    path = (f"{step.intent.at}.resource",) if step.intent.at else ()
+    return Issue(IssueType.NOT_FOUND, told, path, id="reference-dangling")
 
 
 def rewritten(resource: Resource, target: Callable[[str], str | None], structures: Structures) -> Resource:
@@ -195,29 +195,3 @@ def _type_pairs(structures: Structures, path: str) -> Iterator[tuple[str, str]]:
                 yield name, element.path
             else:
                 yield name, type_
-
-
-def _by_criteria(resource: Any) -> Iterator[str]:
-    """Yield the conditional references (``Type?criteria``) of a resource."""
-    for text in _reference_texts(resource):
-        if "?" in text and _CRITERIA.fullmatch(text):
-            yield text
-
-
-def _reference_texts(value: Any) -> Iterator[str]:
-    todo = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, dict):
-            text = item.get("reference")
-            if isinstance(text, str):
-                yield text
-            todo.extend(child for child in item.values() if isinstance(child, dict | list))
-        elif isinstance(item, list):
-            todo.extend(child for child in item if isinstance(child, dict | list))
-
-
-def _refuse_dangling(resource: Resource, at: str, errors: list[Issue]) -> None:
-    if any(text.startswith(("urn:uuid:", "urn:oid:")) for text in _reference_texts(resource)):
-        text = "a reference names a urn that is no entry's fullUrl"
-        errors.append(Issue(IssueType.NOT_FOUND, text, (f"{at}.resource",) if at else (), id="reference-dangling"))

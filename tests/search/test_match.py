@@ -8,7 +8,8 @@ import pytest
 
 from fhir_server.model.reference import Key
 from fhir_server.search.index import Indexer
-from fhir_server.search.match import EARTH_RADIUS, Unmatchable, matches, metres_between
+from fhir_server.search.match import EARTH_RADIUS, Unmatchable, chains, depth, matches, metres_between
+from fhir_server.search.query import References
 from tests.search.asking import Ask
 
 SLOT = {
@@ -43,17 +44,60 @@ def test_resource_matches_by_its_entries(ask: Ask, indexer: Indexer, query: str,
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "what"),
     [
-        "schedule.active=true",
-        "schedule.active=true&start=2031",
-        "_has:Appointment:slot:status=booked",
-        "_lastUpdated=2031",
+        ("schedule.active=true", "chains"),
+        ("schedule.active=true&start=2031", "chains"),
+        ("_has:Appointment:slot:status=booked", "_has"),
+        ("_lastUpdated=2031", "_lastUpdated"),
+        ("_lastUpdated=2031&identifier=s|v", "_lastUpdated"),
     ],
 )
-def test_what_needs_other_resources_is_refused(ask: Ask, indexer: Indexer, query: str) -> None:
-    with pytest.raises(Unmatchable, match="chains"):
+def test_what_needs_other_resources_is_refused(ask: Ask, indexer: Indexer, query: str, what: str) -> None:
+    with pytest.raises(Unmatchable, match=what):
         matches(ask.where("Slot", query), Key("Slot", "a"), indexer.entries(SLOT))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "schedule.active=true&identifier=w",
+        "_has:Appointment:slot:status=booked&identifier=w",
+        "identifier=w&_lastUpdated=2031",
+        "schedule.active=true&status=free&start=gt2031-05-14",
+    ],
+)
+def test_what_the_own_entries_decide_needs_no_other_resources(ask: Ask, indexer: Indexer, query: str) -> None:
+    follow = None if "start" not in query else lambda _text, _far: False
+    assert not matches(ask.where("Slot", query), Key("Slot", "a"), indexer.entries(SLOT), follow)
+
+
+@pytest.mark.parametrize("query", ["schedule.active=true", "schedule.active=true&status=free&start=2031-05-14"])
+@pytest.mark.parametrize("leads_there", [True, False])
+def test_chain_is_followed(ask: Ask, indexer: Indexer, query: str, leads_there: bool) -> None:
+    followed = []
+
+    def follow(text: str, far: References) -> bool:
+        followed.append((text, far))
+        return leads_there
+
+    where = ask.where("Slot", query)
+    assert matches(where, Key("Slot", "a"), indexer.entries(SLOT), follow) is leads_there
+    [(code, far)] = chains(where)
+    assert code == "schedule" and followed == [("Schedule/1", far)]
+
+
+@pytest.mark.parametrize(
+    ("type_", "query", "links"),
+    [
+        ("Slot", "identifier=s|v", 0),
+        ("Slot", "schedule.active=true", 1),
+        ("Slot", "schedule.actor:Practitioner.identifier=v&status=free&start=2031", 2),
+        ("PractitionerRole", "practitioner.identifier=v&organization.partof.name=x", 2),
+    ],
+)
+def test_depth_is_the_length_of_the_longest_chain(ask: Ask, type_: str, query: str, links: int) -> None:
+    assert depth(ask.where(type_, query)) == links
 
 
 def test_distance_is_along_the_great_circle() -> None:

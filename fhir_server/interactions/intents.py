@@ -1,0 +1,84 @@
+"""What is to be written: intents as clients have them, steps as they are once it is known which resources they concern.
+
+Spec: https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fhir_server.interactions.conditional import Question
+from fhir_server.interactions.draft import Draft
+from fhir_server.interactions.integrity import Link
+from fhir_server.interactions.own import OwnEntries
+from fhir_server.model.formats import Resource
+from fhir_server.model.interaction import Interaction
+from fhir_server.model.reference import Key
+
+
+class Patch(Protocol):
+    """A patch document: returns the resource changed, or raises ``FhirError``; never changes what it is given."""
+
+    def apply(self, resource: Resource) -> Resource: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a client asks to be written.
+
+    Either ``id`` or ``criteria`` (a query string) names the resource; a create may have criteria (If-None-Exist).
+    ``if_match`` is versions, or ``*``. ``full_url`` and ``at`` (``Bundle.entry[3]``) stand for entries of a Bundle.
+    """
+
+    interaction: Interaction
+    type: str
+    id: str | None = None
+    criteria: str | None = None
+    resource: Resource | None = None
+    patch: Patch | None = None
+    if_match: frozenset[str] | None = None
+    only_if_absent: bool = False
+    full_url: str | None = None
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One intent resolved: the keys it concerns, and what is to be stored under the first.
+
+    ``existing``: a conditional create has found its match, nothing is to be written. ``fresh``: what is written must
+    not be there yet. ``version``: a patch was made from that version.
+    """
+
+    intent: Intent
+    keys: tuple[Key, ...]
+    existing: bool = False
+    fresh: bool = False
+    draft: Draft | None = None
+    version: int | None = None
+
+    @property
+    def writes(self) -> tuple[Key, ...]:
+        return () if self.existing else self.keys
+
+    @property
+    def resource(self) -> Resource | None:
+        """What it writes; None if nothing, or a deletion."""
+        return None if self.existing else self.intent.resource
+
+
+@dataclass(slots=True)
+class Prepared:
+    """All that a plan needs."""
+
+    steps: list[Step] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    """Asked of the snapshot, to be asked again at the head."""
+    versions: dict[Key, int | None] = field(default_factory=dict)
+    """Of resources whose content was looked at."""
+    links: dict[Key, Sequence[Link]] = field(default_factory=dict)
+    """The references to this server of what is written, if integrity is asked for."""
+    own: OwnEntries | None = None
+    """What a transaction writes, as its criteria see it."""
