@@ -78,7 +78,9 @@ class Meter:
         self._connection.set_progress_handler(self._look, STEPS_BETWEEN_CHECKS)
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if not is_trouble(error):
+                raise
             raise query_error(error, seconds) from error
         finally:
             self._connection.set_progress_handler(None, 0)
@@ -104,10 +106,28 @@ class Meter:
         return int(time.monotonic() > self._deadline)
 
 
-def query_error(error: sqlite3.OperationalError, seconds: float) -> StoreError:
+def code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary code; 0 for what Python's module says itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Tell what the file, the disk or the system does from a bug of ours. A damaged file is the base class."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    return code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def unreadable(error: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"the database cannot be read now: {error}")
+
+
+def query_error(error: sqlite3.DatabaseError, seconds: float) -> StoreError:
     """Say why a read failed."""
-    if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+    if code(error) == sqlite3.SQLITE_INTERRUPT:
         return QueryTimeout(f"the query was stopped after {seconds:g} seconds")
     if "parser stack overflow" in str(error) or "too large" in str(error):
         return QueryTooCostly("the query is nested too deeply")
-    return StoreUnavailable(f"the database cannot be read now: {error}")
+    return unreadable(error)

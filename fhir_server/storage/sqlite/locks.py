@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fhir_server.storage.protocol import StoreUnavailable
+from fhir_server.storage.sqlite.filesystem import cannot_open
 
 if sys.platform == "win32":
     import msvcrt
@@ -21,7 +22,10 @@ else:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except OSError as error:
+        raise cannot_open(path, error) from error
 
 
 class Turns:
@@ -32,7 +36,11 @@ class Turns:
 
     def __init__(self, database: Path) -> None:
         self._next = _open(database.with_name(database.name + "-next"))
-        self._write = _open(database.with_name(database.name + "-write"))
+        try:
+            self._write = _open(database.with_name(database.name + "-write"))
+        except BaseException:
+            os.close(self._next)
+            raise
         if sys.platform == "win32":
             try:
                 msvcrt.locking(self._write, msvcrt.LK_NBLCK, 1)

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,8 @@ from fhir_server.storage.protocol import (
     StoreUnavailable,
     Versions,
 )
-from fhir_server.storage.sqlite.connection import connect
+from fhir_server.storage.sqlite.connection import connect, unreadable
+from fhir_server.storage.sqlite.identity import Identity
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.stored_entries import stored_entries
@@ -32,6 +34,10 @@ from fhir_server.storage.sqlite.view import read_all, references
 T = TypeVar("T")
 INLINE: Final = 16
 """So many reads by key cost less than handing them to a thread."""
+WAIT_SECONDS: Final = 5.0
+"""The longest wait for a reader, or as long as a query may take if that is less: later, the client has given up."""
+INTERRUPT_SECONDS: Final = 0.05
+"""Between two interruptions of what nobody waits for: it may not have begun yet, and then it hears none."""
 
 
 class Reader:
@@ -48,8 +54,7 @@ class Reader:
             self.connection.execute("BEGIN")
             return self.reading.head()
         except sqlite3.Error as error:
-            self.end()
-            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+            raise unreadable(error) from error
 
     def end(self) -> None:
         if self.connection.in_transaction:
@@ -60,47 +65,83 @@ class Reader:
         with self.reading.meter.limit(seconds):
             return work(self)
 
+    def run_here(self, work: Callable[[Reading], T]) -> T:
+        """Read a few rows by key: without a thread, without a limit."""
+        try:
+            return work(self.reading)
+        except sqlite3.Error as error:
+            raise unreadable(error) from error
+
 
 class Readers:
-    """At most ``count`` snapshots at once; further ones wait."""
+    """At most ``count`` snapshots at once; further ones wait, for a while."""
 
-    def __init__(self, path: Path, count: int, seconds: float) -> None:
+    def __init__(self, path: Path, identity: Identity, count: int, seconds: float) -> None:
         self._path = path
+        self._identity = identity
         self._seconds = seconds
         self._places = asyncio.Semaphore(count)
         self._free: list[Reader] = []
-        self._all: list[Reader] = []
+        self._all: set[Reader] = set()
+        self._closed = False
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sqlite-reader")
 
     async def take(self) -> Reader:
-        await self._places.acquire()
+        """Wait for a reader. Raises ``StoreUnavailable`` if there is none in time, or no more of them can be made."""
+        wait = min(self._seconds, WAIT_SECONDS)
         try:
-            if self._free:
-                return self._free.pop()
-            reader = Reader(self._path)
+            async with asyncio.timeout(wait):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(f"all readers were busy for {wait:g} seconds") from error
+        try:
+            return self._free.pop() if self._free else self._make()
         except BaseException:
             self._places.release()
             raise
-        self._all.append(reader)
+
+    def _make(self) -> Reader:
+        """Open one more connection, to the very file the others have open."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        self._identity.check()
+        try:
+            reader = Reader(self._path)
+        except sqlite3.Error as error:
+            raise unreadable(error) from error
+        self._all.add(reader)
         return reader
 
     def give_back(self, reader: Reader) -> None:
-        reader.end()
-        self._free.append(reader)
-        self._places.release()
+        """End the reader's transaction; one that cannot end it is of no more use, but its place is."""
+        try:
+            reader.end()
+        except sqlite3.Error:
+            self._all.discard(reader)
+            with suppress(sqlite3.Error):
+                reader.connection.close()
+        else:
+            self._free.append(reader)
+        finally:
+            self._places.release()
 
     async def run(self, reader: Reader, work: Callable[[Reader], T], seconds: float | None = None) -> T:
         """Do something in a thread. A caller that is cancelled interrupts it, and leaves only when it has ended."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         future = asyncio.get_running_loop().run_in_executor(self._threads, reader.run, work, seconds or self._seconds)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            reader.connection.interrupt()
-            await asyncio.wait([future])
+            while not future.done():
+                reader.connection.interrupt()
+                with suppress(asyncio.CancelledError):  # once is enough
+                    await asyncio.wait([future], timeout=INTERRUPT_SECONDS)
             future.exception()
             raise
 
     def close(self) -> None:
+        self._closed = True
         self._threads.shutdown(wait=True)
         for reader in self._all:
             reader.connection.close()
@@ -149,14 +190,14 @@ class SqliteSnapshot:
     async def read(self, keys: Iterable[Key]) -> Mapping[Key, Stored]:
         wanted = iter(keys)
         first = list(islice(wanted, INLINE))
-        found = read_all(self._reader.reading, first)
+        found = self._reader.run_here(lambda reading: read_all(reading, first))
         rest = list(wanted)
         if rest:
             found.update(await self._run(lambda reader: read_all(reader.reading, rest)))
         return found
 
     async def vread(self, key: Key, version: int) -> Stored | None:
-        return self._reader.reading.vread(key, version)
+        return self._reader.run_here(lambda reading: reading.vread(key, version))
 
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         return await self._run(lambda reader: reader.reading.history(scope, page))

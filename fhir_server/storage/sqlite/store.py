@@ -25,7 +25,8 @@ from fhir_server.storage.protocol import (
 )
 from fhir_server.storage.sqlite import filesystem
 from fhir_server.storage.sqlite.appending import Appender
-from fhir_server.storage.sqlite.connection import connect
+from fhir_server.storage.sqlite.connection import connect, unreadable
+from fhir_server.storage.sqlite.identity import Identity, log_of
 from fhir_server.storage.sqlite.locks import Turns
 from fhir_server.storage.sqlite.migrations import migrate
 from fhir_server.storage.sqlite.readers import Readers, SqliteSnapshot
@@ -61,6 +62,7 @@ class SqliteStore:
         self._definition_types = definition_types
         self._warning: str | None = None
         self._turns: Turns | None = None
+        self._identity: Identity | None = None
         self._connection: sqlite3.Connection | None = None
         self._inline: Reading | None = None
         self._writer: Writer | None = None
@@ -68,8 +70,11 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Open the file, or make it; bring its layout up to date. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._warning = filesystem.check(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._warning = filesystem.check(self._path)
+        except OSError as error:
+            raise filesystem.cannot_open(self._path, error) from error
         if self._warning is not None:
             LOG.warning(self._warning)
         try:
@@ -82,8 +87,11 @@ class SqliteStore:
             raise
         assert self._connection is not None  # noqa: S101
         assert self._turns is not None  # noqa: S101
-        self._readers = Readers(self._path, self._limits.readers, self._limits.query_seconds)
-        self._writer = Writer(self._connection, self._turns, self._clock, self._limits, self._definition_types)
+        assert self._identity is not None  # noqa: S101
+        self._readers = Readers(self._path, self._identity, self._limits.readers, self._limits.query_seconds)
+        self._writer = Writer(
+            self._path, self._identity, self._connection, self._turns, self._clock, self._limits, self._definition_types
+        )
         self._writer.start()
 
     def _open(self) -> None:
@@ -94,7 +102,9 @@ class SqliteStore:
             if mode != "wal":
                 raise StoreUnavailable(f"{self._path}: SQLite cannot keep a write-ahead log here (it says {mode!r})")
             migrate(self._connection)
-        self._inline = Reading(connect(self._path))
+            self._inline = Reading(connect(self._path))
+            self._inline.head()
+            self._identity = Identity(self._path)
 
     async def close(self) -> None:
         writer, self._writer = self._writer, None
@@ -127,7 +137,7 @@ class SqliteStore:
         try:
             return self._inline.read(key)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+            raise unreadable(error) from error
 
     async def log(self, after: int) -> AsyncIterator[Commit]:
         """Yield the commits after a number, page by page: a slow reader holds no transaction open."""
@@ -200,17 +210,21 @@ class SqliteStore:
     # --- health ------------------------------------------------------------------------------------------------------
 
     async def healthy(self) -> Sequence[str]:
-        if self._inline is None or self._writer is None or not self._writer.is_alive:
+        if self._inline is None or self._identity is None or self._writer is None or not self._writer.is_alive:
             raise StoreUnavailable("the store is closed")
+        self._identity.check()
         warnings = [] if self._warning is None else [self._warning]
+        failure = self._writer.failure()
+        if failure is not None:
+            warnings.append(f"the last write failed: {failure}")
         try:
             head = self._inline.head()
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+            raise unreadable(error) from error
         ahead = head.instant - self._clock()
         if ahead > AHEAD_MICROSECONDS:
             warnings.append(f"the last commit is {ahead / 1e6:.1f} s ahead of this machine's clock")
-        wal = self._path.with_name(self._path.name + "-wal")
+        wal = log_of(self._path)
         if wal.exists() and wal.stat().st_size > WAL_BYTES:
             warnings.append(f"{wal} has grown to {wal.stat().st_size} bytes: a reader keeps it from being emptied")
         return warnings

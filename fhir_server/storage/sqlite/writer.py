@@ -7,12 +7,14 @@ answer leaves when the group's commit is certain. Several processes take turns (
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from fhir_server.storage.protocol import (
@@ -29,14 +31,22 @@ from fhir_server.storage.protocol import (
     StoreLimits,
     StoreUnavailable,
 )
+from fhir_server.storage.sqlite import filesystem
 from fhir_server.storage.sqlite.appending import Appender, size
+from fhir_server.storage.sqlite.connection import code, is_damage
+from fhir_server.storage.sqlite.identity import Identity
 from fhir_server.storage.sqlite.locks import Turns
 from fhir_server.storage.sqlite.migrations import check_layout
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.view import SqliteView
 
 T = TypeVar("T")
+LOG: Final = logging.getLogger(__name__)
 MILLISECOND: Final = 1000
+SPOILING: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+)
+"""After these nothing of the transaction is kept."""
 
 _WAITED: Final = "a plan awaits nothing but its view: this one waited for something else"
 
@@ -82,12 +92,16 @@ class Group:
 class Writer:
     def __init__(
         self,
+        path: Path,
+        identity: Identity,
         connection: sqlite3.Connection,
         turns: Turns,
         clock: Clock,
         limits: StoreLimits,
         definition_types: frozenset[str],
     ) -> None:
+        self._path = path
+        self._identity = identity
         self._connection = connection
         self._reading = Reading(connection)
         self._appender = Appender(self._reading, definition_types)
@@ -97,6 +111,8 @@ class Writer:
         self._waiting: deque[Job[Any]] = deque()
         self._arrival = threading.Condition()
         self._closing = False
+        self._failure: str | None = None
+        self._damage: str | None = None
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
 
     # --- from the event loop -----------------------------------------------------------------------------------------
@@ -129,6 +145,12 @@ class Writer:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    def failure(self) -> str | None:
+        """Say why the last commit failed, until one succeeds. Raises ``StoreUnavailable`` if none ever will."""
+        if self._damage is not None:
+            raise StoreUnavailable(self._damage)
+        return self._failure
+
     # --- in the thread -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -153,21 +175,27 @@ class Writer:
             try:
                 answers += self._write(1)
             except GroupFailed as failure:
-                answers.append((self._waiting.popleft(), _store_error(failure.cause)))
+                told = self._failed(failure.cause)
+                with self._arrival:
+                    answers.append((self._waiting.popleft(), told))
         return answers
 
     def _write(self, plans: int) -> Answers:
         """Run one group in one transaction; take its jobs from the queue only when the outcome is certain."""
         try:
             with self._turns.turn():
+                if self._damage is not None:
+                    raise StoreUnavailable(self._damage)
+                self._identity.check()
                 return self._transaction(plans)
         except GroupFailed:
             raise
         except Exception as error:
             self._roll_back()
+            told = self._failed(error)
             with self._arrival:
                 jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), plans))]
-            return [(job, _store_error(error)) for job in jobs]
+            return [(job, told) for job in jobs]
 
     def _transaction(self, plans: int) -> Answers:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -187,8 +215,11 @@ class Writer:
                 self._appender.close(group.head.number + 1, group.instant, group.generation)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
+            self._note_damage(error)
             self._roll_back()
             raise GroupFailed(error) from error
+        if group.changes:
+            self._failure = None
         with self._arrival:
             for _ in range(taken):
                 self._waiting.popleft()
@@ -251,9 +282,10 @@ class Writer:
         return True
 
     def _check_transaction(self, error: BaseException) -> None:
-        """Some errors end the transaction, and the plans before this one with it; the disk is full for all."""
-        if isinstance(error, sqlite3.Error) and (not self._connection.in_transaction or _is_full(error)):
-            raise error
+        """Some errors end the transaction, and the plans before this one with it; a full disk is full for all."""
+        cause = error.__cause__ if isinstance(error, StoreError) else error
+        if isinstance(cause, sqlite3.Error) and (not self._connection.in_transaction or code(cause) in SPOILING):
+            raise cause
 
     def _undo(self) -> None:
         self._connection.execute("ROLLBACK TO plan")
@@ -263,7 +295,32 @@ class Writer:
     def _roll_back(self) -> None:
         self._reading.names.forget()
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # then nothing is begun any more, which is said
+                self._connection.execute("ROLLBACK")
+
+    def _note_damage(self, error: sqlite3.Error) -> None:
+        """What is written to a damaged file may be lost, or damage more."""
+        if is_damage(error) and self._damage is None:
+            self._damage = f"the database is damaged ({error}): nothing is written until it is opened again"
+            LOG.error("%s: %s", self._path, self._damage)
+
+    def _failed(self, error: Exception) -> Exception:
+        """Say in the store's own words why a transaction failed; remember it."""
+        told = error
+        if isinstance(error, sqlite3.Error):
+            self._note_damage(error)
+            if self._is_full(error):
+                told = StoreFull("the disk is full: nothing of this write was kept")
+            else:
+                told = StoreUnavailable(self._damage or f"the database cannot be written now: {error}")
+        elif isinstance(error, OSError):
+            told = StoreUnavailable(f"the database cannot be written now: {error.strerror or error}")
+        self._failure = str(told) if isinstance(told, StoreError) else type(told).__name__
+        return told
+
+    def _is_full(self, error: sqlite3.Error) -> bool:
+        found = code(error)
+        return found == sqlite3.SQLITE_FULL or (found == sqlite3.SQLITE_IOERR and filesystem.is_full(self._path))
 
     def _answer(self, answers: Answers) -> None:
         """Hand the answers over, once for each event loop."""
@@ -303,18 +360,3 @@ def _settle(answers: Iterable[tuple[Job[Any], Any]]) -> None:
             job.future.set_exception(answer)
         else:
             job.future.set_result(answer)
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
-
-
-def _store_error(error: Exception) -> Exception:
-    """Say what SQLite said in the store's own words."""
-    if _is_full(error):
-        return StoreFull("the disk is full: nothing of this write was kept")
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, sqlite3.Error):
-        return StoreUnavailable(f"the database cannot be written now: {error}")
-    return error
