@@ -30,6 +30,7 @@ from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
 from fhir_server.rest.forwarded import ByForwarded
+from fhir_server.rest.openapi import Describe, described
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings
@@ -61,15 +62,23 @@ class Application(FastAPI):
     That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
     """
 
-    def __init__(self, fhir: ASGIApp, **settings: Any) -> None:
+    def __init__(self, fhir: ASGIApp, describe: Describe, **settings: Any) -> None:
         super().__init__(**settings)
         self._fhir = fhir
+        self._describe = describe
+        self._document: dict[str, Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(BASE_PATH + "/"):
             await self._fhir(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document of all paths, made when it is first asked for."""
+        if self._document is None:
+            self._document = self._describe(super().openapi())
+        return self._document
 
 
 def create() -> FastAPI:
@@ -96,9 +105,11 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
 
     app = Application(
         fhir_paths(settings, service),
+        partial(described, registry=service.context.registry, servers=settings.base_url or (BASE_PATH,)),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
         lifespan=lifespan,
+        swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1},  # hundreds of operations
         redirect_slashes=False,  # such a redirect repeats the client's Host
     )
     app.state.store = store

@@ -31,7 +31,7 @@ class Route:
 
 
 _I = Interaction
-_BY_SHAPE: Final[Mapping[str, Mapping[str, Interaction]]] = {
+BY_SHAPE: Final[Mapping[str, Mapping[str, Interaction]]] = {
     "": {"GET": _I.SEARCH_SYSTEM, "POST": _I.BATCH},
     "metadata": {"GET": _I.CAPABILITIES},
     "_search": {"POST": _I.SEARCH_SYSTEM},
@@ -64,7 +64,7 @@ def route(method: str, path: str, registry: Registry) -> Route:
     """
     shape, found = _shape(_parts(path), registry)
     method = "GET" if method == "HEAD" else method
-    interaction = _BY_SHAPE[shape].get(method)
+    interaction = BY_SHAPE[shape].get(method)
     if interaction is None:
         allow = allowed(shape)
         told = f"{method} is not possible on this URL; possible are {allow}"
@@ -82,7 +82,7 @@ def methods(path: str, registry: Registry) -> str:
 
 def allowed(shape: str) -> str:
     """Return the methods of one shape of path, as the ``Allow`` header writes them."""
-    methods = set(_BY_SHAPE[shape])
+    methods = set(BY_SHAPE[shape])
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()) | {"OPTIONS"}))
 
 

@@ -35,7 +35,7 @@ _SHAPES: Final = {
 
 def urls() -> set[tuple[str, str]]:
     """Return (method, path) of all that is served."""
-    served = routes._BY_SHAPE
+    served = routes.BY_SHAPE
     return {(method, _SHAPES[shape]) for shape, methods in served.items() for method in methods}
 
 

@@ -1,0 +1,312 @@
+"""The FHIR paths as OpenAPI tells them, made of the tables that serve requests: routes, types, search parameters.
+
+Spec: https://spec.openapis.org/oas/v3.1.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from fhir_server.definitions.parameters import SearchParameter
+from fhir_server.definitions.registry import Registry
+from fhir_server.interactions import capabilities, history
+from fhir_server.interactions.parameters import GENERAL, SHAPING
+from fhir_server.interactions.routes import BY_SHAPE
+from fhir_server.model.interaction import Interaction
+from fhir_server.rest.negotiation import FHIR_JSON, FORM, PATCH_TYPES
+from fhir_server.search.criteria import MODIFIERS, RESULT_PARAMETERS, SUMMARIES, TOTALS, Kind
+from fhir_server.search.plan import compartment_types
+
+Json: TypeAlias = dict[str, Any]
+Describe: TypeAlias = Callable[[Json], Json]
+"""Adds the FHIR paths to the document of the others."""
+
+R4: Final = "https://hl7.org/fhir/R4/"
+SYSTEM: Final = "system"
+"""The tag of what concerns no type."""
+
+_I: Final = Interaction
+_OBJECT: Final[Json] = {"type": "object"}
+_TEXT: Final[Json] = {"type": "string"}
+
+# --- what stands in queries, headers and paths -----------------------------------------------------------------------
+
+_QUERY: Final[Mapping[str, tuple[str, Json]]] = {
+    "_sort": ("Search parameters parted by commas; `-` before one: descending.", _TEXT),
+    "_count": ("Entries of a page.", {"type": "integer", "minimum": 0}),
+    "_include": ("`Type:parameter`: what matches refer to.", _TEXT),
+    "_revinclude": ("`Type:parameter`: what refers to matches.", _TEXT),
+    "_total": ("How exact a total is wanted.", {"enum": list(TOTALS)}),
+    "_summary": ("Which part of each resource.", {"enum": list(SUMMARIES)}),
+    "_elements": ("Top-level elements, parted by commas.", _TEXT),
+    "_format": ("The format of the answer; goes before `Accept`.", {"enum": ["json", FHIR_JSON]}),
+    "_pretty": ("Whether to write with line breaks.", {"type": "boolean"}),
+    "_type": ("Types, parted by commas.", _TEXT),
+    "_since": ("An instant: only versions made at it or later.", _TEXT),
+    "_at": ("A date or instant: only versions that were current then.", _TEXT),
+    "_after": ("A position of the log: read forwards from there, the way to synchronise; `0` at first.", _TEXT),
+    "_page": ("Where a page starts, from a link.", _TEXT),
+    "mode": ("Which statement.", {"enum": [mode for mode in capabilities.MODES if mode != "terminology"]}),
+}
+
+_HEADERS: Final[Mapping[str, str]] = {
+    "If-Match": 'The version that must be current, `W/"3"`.',
+    "If-None-Match": 'A version that the client has, `W/"3"`; on an update `*`: it must not exist.',
+    "If-Modified-Since": "The date of what the client has.",
+    "If-None-Exist": "Search criteria: create unless something matches.",
+    "Prefer": "`return=minimal`, `return=representation` or `return=OperationOutcome`; `handling=strict` or `lenient`.",
+}
+
+_READING: Final = ("If-None-Match", "If-Modified-Since", *SHAPING, *GENERAL)
+_WRITING: Final = ("Prefer", *GENERAL)
+_HISTORY: Final = (*history.PARAMETERS, *GENERAL)
+_SEARCHING: Final = (*RESULT_PARAMETERS, "Prefer")
+
+
+class _Told(NamedTuple):
+    """What is said of one interaction. ``result`` is what a success holds: ``[type]`` is the type of the path."""
+
+    title: str
+    page: str
+    parameters: Sequence[str]
+    statuses: Mapping[str, str]
+    result: str
+    is_by_criteria: bool = False
+
+
+_DONE: Final = {"200": "Done."}
+_READ: Final = {"200": "The resource.", "304": "The client has it already."}
+
+_TOLD: Final[Mapping[Interaction, _Told]] = {
+    _I.READ: _Told("Read the current version", "http.html#read", _READING, _READ, "[type]"),
+    _I.VREAD: _Told("Read one version", "http.html#vread", _READING, _READ, "[type]"),
+    _I.CREATE: _Told(
+        "Create; the server chooses the id",
+        "http.html#create",
+        ("If-None-Exist", *_WRITING),
+        {"201": "Created.", "200": "The criteria of If-None-Exist match it already."},
+        "[type]",
+    ),
+    _I.UPDATE: _Told(
+        "Update, or create under the id",
+        "http.html#update",
+        ("If-Match", "If-None-Match", *_WRITING),
+        {"200": "Stored.", "201": "Created."},
+        "[type]",
+    ),
+    _I.PATCH: _Told("Change a part", "http.html#patch", ("If-Match", *_WRITING), {"200": "Stored."}, "[type]"),
+    _I.DELETE: _Told(
+        "Delete",
+        "http.html#delete",
+        ("If-Match", *_WRITING),
+        {"204": "Deleted, or not there.", "200": "The same, with `Prefer: return=OperationOutcome`."},
+        "OperationOutcome",
+    ),
+    _I.HISTORY_INSTANCE: _Told("Versions of a resource", "http.html#history", _HISTORY, _DONE, "Bundle"),
+    _I.HISTORY_TYPE: _Told("Versions of all resources of a type", "http.html#history", _HISTORY, _DONE, "Bundle"),
+    _I.HISTORY_SYSTEM: _Told("Versions of all resources", "http.html#history", _HISTORY, _DONE, "Bundle"),
+    _I.SEARCH_TYPE: _Told("Search", "search.html", _SEARCHING, _DONE, "Bundle", is_by_criteria=True),
+    _I.SEARCH_SYSTEM: _Told(
+        "Search all types", "search.html", ("_type", *_SEARCHING), _DONE, "Bundle", is_by_criteria=True
+    ),
+    _I.BATCH: _Told("Do what a batch or transaction says", "http.html#transaction", _WRITING, _DONE, "Bundle"),
+    _I.CAPABILITIES: _Told(
+        "What the server can do", "http.html#capabilities", ("mode", *SHAPING, *GENERAL), _DONE, "CapabilityStatement"
+    ),
+}
+"""Every interaction that the table of routes knows."""
+
+_PATH: Final = {"type": "{type}", "id": "{id}", "version": "{vid}"}
+
+
+# --- the document ----------------------------------------------------------------------------------------------------
+
+
+def described(plain: Json, registry: Registry, servers: Iterable[str]) -> Json:
+    """Return an OpenAPI document to which the FHIR paths are added.
+
+    ``plain`` describes the other paths, which keep their place at the root of the host. ``servers`` are base URLs, or
+    the base path.
+    """
+    paths = {path: {**item, "servers": [{"url": "/"}]} for path, item in plain["paths"].items()}
+    types = sorted(registry.types)
+    tags: list[Json] = [{"name": SYSTEM, "description": "All types together."}]
+    tags += [{"name": type_, "externalDocs": {"url": f"{R4}{type_.lower()}.html"}} for type_ in types]
+    given = plain.get("components", {})
+    ours = _components(registry)
+    return {
+        **plain,
+        "servers": [{"url": url} for url in servers],
+        "paths": {**dict(_paths(registry)), **paths},
+        "components": {name: {**ours.get(name, {}), **given.get(name, {})} for name in {**ours, **given}},
+        "tags": tags,
+    }
+
+
+def _paths(registry: Registry) -> Iterator[tuple[str, Json]]:
+    """Yield each path with its operations, those of a type under its own path."""
+    for shape, methods in BY_SHAPE.items():
+        if shape.startswith("compartment"):
+            yield from _compartment_paths(registry, shape, methods)
+            continue
+        for type_ in sorted(registry.types) if shape.startswith("type") else [""]:
+            words = [_PATH.get(word, word) for word in shape.split("/")]
+            path = "/" + "/".join(words).replace("{type}", type_)
+            operations = {
+                method.lower(): _operation(registry, interaction, shape, method, type_)
+                for method, interaction in methods.items()
+            }
+            yield path, _with_path_parameters(path, operations)
+
+
+def _compartment_paths(
+    registry: Registry, shape: str, methods: Mapping[str, Interaction]
+) -> Iterator[tuple[str, Json]]:
+    """Yield the paths of each compartment; what is searched in it is a parameter, or there would be hundreds."""
+    for compartment in sorted(registry.compartments):
+        path = f"/{compartment}/{{id}}/{{type}}" + shape.removeprefix("compartment/id/type")
+        types = [*compartment_types(registry, compartment), "*"]
+        searched = {"name": "type", "in": "path", "required": True, "schema": {"enum": types}}
+        operations = {}
+        for method, interaction in methods.items():
+            operation = _operation(registry, interaction, shape, method, "")
+            operation["operationId"] = f"{operation['operationId']}-{compartment}"
+            operation["summary"] = f"Search what belongs to one {compartment}"
+            operation["tags"] = [compartment if compartment in registry.types else SYSTEM]
+            operations[method.lower()] = operation
+        item = _with_path_parameters(path, operations)
+        item["parameters"].append(searched)
+        yield path, item
+
+
+def _with_path_parameters(path: str, operations: Json) -> Json:
+    names = [name for name in ("id", "vid") if f"{{{name}}}" in path]
+    return {**operations, "parameters": [_reference("parameters", name) for name in names]} if names else operations
+
+
+def _operation(registry: Registry, interaction: Interaction, shape: str, method: str, type_: str) -> Json:
+    """Return one method of one path; ``type_`` empty: of the system, or of a compartment."""
+    told = _TOLD[interaction]
+    is_form = shape.endswith("_search")
+    is_conditional = shape == "type" and interaction in {_I.UPDATE, _I.PATCH, _I.DELETE}
+    names = [name for name in told.parameters if not is_form or name not in (*RESULT_PARAMETERS, "_type")]
+    parameters = [_reference("parameters", name) for name in names]
+    if is_conditional or (told.is_by_criteria and not is_form):
+        criteria = (_named(one) for one in _searchable(registry, type_ or "Resource"))
+        parameters += [_reference("parameters", name) for name in criteria]
+    operation: Json = {
+        "operationId": "-".join(part for part in (interaction.value, _suffix(shape, is_conditional), type_) if part),
+        "summary": told.title + (", named by criteria" if is_conditional else ""),
+        "externalDocs": {"url": R4 + told.page},
+        "tags": [type_ or SYSTEM],
+        "parameters": parameters,
+        "responses": _responses(told, type_),
+    }
+    body = _body(interaction, is_form, type_) if method in {"POST", "PUT", "PATCH"} else None
+    return operation if body is None else {**operation, "requestBody": {"required": not is_form, "content": body}}
+
+
+def _suffix(shape: str, is_conditional: bool) -> str:
+    words = {"compartment/id/type": "compartment", "compartment/id/type/_search": "compartment-post"}
+    if is_conditional:
+        return "conditional"
+    return words.get(shape, "post" if shape.endswith("_search") else "")
+
+
+def _body(interaction: Interaction, is_form: bool, type_: str) -> Json:
+    """Return what may be sent, by media type."""
+    if is_form:
+        values = {"type": "array", "items": _TEXT}
+        return {FORM: {"schema": {**_OBJECT, "additionalProperties": values}}}
+    if interaction is _I.PATCH:
+        content = {media: {"schema": _reference("schemas", "JsonPatch")} for media in sorted(PATCH_TYPES)}
+        return {**content, FHIR_JSON: {"schema": _reference("schemas", "Parameters")}}
+    return {FHIR_JSON: {"schema": _reference("schemas", type_ or "Bundle")}}
+
+
+def _responses(told: _Told, type_: str) -> Json:
+    result = {FHIR_JSON: {"schema": _reference("schemas", told.result.replace("[type]", type_))}}
+    headers = {name: _reference("headers", name) for name in ("ETag", "Last-Modified")}
+    responses: Json = {}
+    for status, text in told.statuses.items():
+        responses[status] = {"description": text}
+        if status in {"200", "201"}:
+            responses[status]["content"] = result
+        if told.result == "[type]":
+            location = {"Location": _reference("headers", "Location")} if status == "201" else {}
+            responses[status]["headers"] = {**headers, **location}
+    return {**responses, "default": _reference("responses", "Refused")}
+
+
+# --- components ------------------------------------------------------------------------------------------------------
+
+
+def _components(registry: Registry) -> Json:
+    types = sorted(registry.types)
+    parameters = {name: _parameter(name, "query", text, schema) for name, (text, schema) in _QUERY.items()}
+    parameters |= {name: _parameter(name, "header", text, _TEXT) for name, text in _HEADERS.items()}
+    identifier = {**_TEXT, "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
+    parameters["id"] = {**_parameter("id", "path", "The logical id.", identifier), "required": True}
+    parameters["vid"] = {**_parameter("vid", "path", "The version id.", identifier), "required": True}
+    for type_ in ("Resource", *types):
+        parameters |= {_named(one): _search_parameter(one, registry) for one in _searchable(registry, type_)}
+    others = ("Bundle", "CapabilityStatement", "OperationOutcome", "Parameters")
+    return {
+        "schemas": {
+            **{type_: _schema(type_) for type_ in sorted({*types, *others})},
+            "JsonPatch": {"type": "array", "items": _OBJECT, "description": "https://www.rfc-editor.org/rfc/rfc6902"},
+        },
+        "parameters": parameters,
+        "headers": {
+            "ETag": {"description": 'The version, `W/"3"`.', "schema": _TEXT},
+            "Last-Modified": {"description": "When the version was made.", "schema": _TEXT},
+            "Location": {"description": "The URL of the version.", "schema": _TEXT},
+        },
+        "responses": {
+            "Refused": {
+                "description": "Refused; the issues tell why.",
+                "content": {FHIR_JSON: {"schema": _reference("schemas", "OperationOutcome")}},
+            }
+        },
+    }
+
+
+def _schema(type_: str) -> Json:
+    return {
+        "type": "object",
+        "title": type_,
+        "externalDocs": {"url": f"{R4}{type_.lower()}.html"},
+        "required": ["resourceType"],
+        "properties": {"resourceType": {"const": type_}, "id": _TEXT, "meta": _OBJECT},
+    }
+
+
+def _parameter(name: str, place: str, text: str, schema: Json) -> Json:
+    return {"name": name, "in": place, "description": text, "schema": schema}
+
+
+def _search_parameter(parameter: SearchParameter, registry: Registry) -> Json:
+    """Return one search parameter; repeated, all must hold, and values parted by commas are alternatives."""
+    targets = sorted(parameter.targets & registry.types) if parameter.targets else []
+    to = f" to {', '.join(targets)}" if targets else ""
+    modifiers = [f"`:{name}`" for name in MODIFIERS[parameter.type]]
+    if parameter.type is Kind.REFERENCE:
+        modifiers.append("`:[type]`")
+    prefixes = f" Prefixes: {', '.join(parameter.comparators)}." if parameter.comparators else ""
+    text = f"{parameter.type.value}{to}: `{parameter.expression}`. Modifiers: {', '.join(modifiers)}.{prefixes}"
+    return _parameter(parameter.code, "query", f"{text} {parameter.url}", {"type": "array", "items": _TEXT})
+
+
+def _searchable(registry: Registry, type_: str) -> list[SearchParameter]:
+    found = registry.parameters(type_)
+    return [found[code] for code in sorted(found) if found[code].type is not Kind.COMPOSITE]
+
+
+def _named(parameter: SearchParameter) -> str:
+    """Return what a search parameter is called among the components: one of all types stands there once."""
+    return f"{parameter.base}.{parameter.code}"
+
+
+def _reference(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
