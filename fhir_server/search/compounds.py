@@ -33,10 +33,6 @@ COMPOUNDS: Final = (
 )
 """At most one part of a compound can have several values in one resource: entries do not multiply."""
 
-UNCONTAINED: Final = frozenset((("Slot", "schedule"), ("Schedule", "actor")))
-"""(type, reference parameter) whose chains are not evaluated inside contained resources: an agenda is never contained
-in a slot, and who it belongs to is found by others. The SAS query goes through both, and stays one index range."""
-
 
 def compounds_of(type_: str) -> tuple[Compound, ...]:
     """Return the compounds of a type, those with most parts first."""

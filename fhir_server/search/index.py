@@ -16,7 +16,7 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.fhirpath import Environment, EvaluationError, Item, Path, compile_path
 from fhir_server.model.formats import Resource
 from fhir_server.search import extract
-from fhir_server.search.compounds import UNCONTAINED, Compound, compounds_of
+from fhir_server.search.compounds import Compound, compounds_of
 from fhir_server.search.extract import Entries, Extract
 from fhir_server.search.leaves import codes_of, leaves
 from fhir_server.search.query import RECORD_SEPARATOR, Equality, IndexEntry, Span
@@ -113,7 +113,7 @@ class Indexer:
         by_id = {resource.get("id"): resource for resource in inside if "resourceType" in resource}
         environment = Environment(resource=item, root=root)
         for code, path, _, is_reference in plan.parameters:
-            if not is_reference or (item.type, code) in UNCONTAINED:
+            if not is_reference:
                 continue
             for value, _type, _extras in path(item, environment):
                 text = value.get("reference") if isinstance(value, dict) else value

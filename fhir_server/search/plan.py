@@ -7,18 +7,31 @@ Spec: https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import tzinfo
+from typing import NamedTuple
 
 from fhir_server.definitions.registry import Registry
 from fhir_server.search.bounds import intersect
-from fhir_server.search.compounds import UNCONTAINED, compounds_of
+from fhir_server.search.compounds import compounds_of
 from fhir_server.search.criteria import Chain, Condition, Criterion, Has, Kind, SearchRequest, Sort
 from fhir_server.search.index import CONTAINED_DEPTH, NOT_INDEXED, compartment_code, contained_prefix
 from fhir_server.search.leaves import is_single, leaves
 from fhir_server.search.logic import all_of, is_negative, one_of
 from fhir_server.search.nodes import Nodes
-from fhir_server.search.query import NOTHING, Equal, Keys, Node, Present, Query, References, ReferredBy, SortBy, Spans
+from fhir_server.search.query import (
+    NOTHING,
+    Equal,
+    Keys,
+    Node,
+    Or,
+    Present,
+    Query,
+    References,
+    ReferredBy,
+    SortBy,
+    Spans,
+)
 from fhir_server.search.values import NearValue
 
 _SORT_KINDS = {
@@ -90,7 +103,7 @@ class Planner:
     def _chain(self, types: tuple[str, ...], chain: Chain, prefix: str) -> Node:
         code = chain.parameter.code
         found: list[Node] = []
-        within = prefix.count(":") < CONTAINED_DEPTH and not any((type_, code) in UNCONTAINED for type_ in types)
+        within = prefix.count(":") < CONTAINED_DEPTH
         for target, conditions in chain.targets.items():
             where = self.conjunction((target,), conditions)
             if where != NOTHING:
@@ -144,24 +157,51 @@ class Planner:
         return all(is_single(leaves(self.registry.parameters(type_)[code], type_, structures)) for type_ in types)
 
 
+class _Part(NamedTuple):
+    """A node that has a part of a compound: the part itself, and the other ways in which the node can be true."""
+
+    node: Node
+    equal: Equal
+    others: tuple[Node, ...]
+
+
 def _use_compounds(type_: str, nodes: list[Node]) -> list[Node]:
-    """Return the nodes with those that the largest fitting compound covers made one range of it."""
+    """Return the nodes with those that the largest fitting compound covers made one range of it.
+
+    A chain is a reference to what matches, or to a contained resource that does: only the first is in the compound, so
+    the second stands beside it, with the rest of what the compound covers.
+    """
     for compound in compounds_of(type_):
         span = next(
             (n for n in nodes if isinstance(n, Spans) and n.parameter == compound.span and n.keys is None), None
         )
-        parts = [
-            next((node for node in nodes if isinstance(node, Equal) and node.parameter == code), None)
-            for code in compound.parts
-        ]
-        equals = [part for part in parts if part is not None]
-        if span is None or len(equals) < len(parts):
+        parts = [part for code in compound.parts for part in _parts(nodes, code)]
+        if span is None or len(parts) < len(compound.parts) or sum(bool(part.others) for part in parts) > 1:
             continue
-        keys = Keys(tuple(part.values for part in equals))
-        one = Spans(compound.name, span.any_of, keys, span.width)
-        covered: list[Node] = [span, *equals]
+        equals = [part.equal for part in parts]
+        keys = Keys(tuple(equal.values for equal in equals))
+        one: Node = Spans(compound.name, span.any_of, keys, span.width, all_of((span, *equals)))
+        for part in parts:
+            if part.others:
+                rest = (equal for equal in equals if equal is not part.equal)
+                one = one_of((one, all_of((one_of(part.others), span, *rest))))
+        covered = [span, *(part.node for part in parts)]
         return [one, *(node for node in nodes if not any(node is other for other in covered))]
     return nodes
+
+
+def _parts(nodes: Sequence[Node], code: str) -> Iterator[_Part]:
+    """Yield the first node that has a parameter's values, one that has nothing else if there is one."""
+    for node in nodes:
+        if isinstance(node, Equal) and node.parameter == code:
+            yield _Part(node, node, ())
+            return
+    for node in nodes:
+        if isinstance(node, Or):
+            equals = [one for one in node.nodes if isinstance(one, Equal) and one.parameter == code]
+            if len(equals) == 1:
+                yield _Part(node, equals[0], tuple(one for one in node.nodes if one is not equals[0]))
+                return
 
 
 def _sort_by(sort: Sort, criteria: Sequence[Condition]) -> SortBy:

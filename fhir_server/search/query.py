@@ -29,7 +29,7 @@ A parameter whose element is there but cannot be searched (a CodeableConcept wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 UNIT_SEPARATOR: Final = "\x1f"
@@ -156,6 +156,8 @@ class Spans:
     any_of: tuple[Bounds, ...]
     keys: tuple[str, ...] | Keys | None = None
     width: int | None = None
+    made_of: Node | None = field(default=None, compare=False)
+    """Of a compound: what it stands for, for an engine to which it is of no use."""
 
     def lows(self) -> tuple[int | float | None, int | float | None]:
         """Return ``(from, below)``: every span that matches has ``from <= low < below``; None is unbounded."""

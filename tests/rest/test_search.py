@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from tests.rest.asking import BASE, created, expressions, found, link, organization, practitioner, refused, role
+from tests.rest.asking import BASE, Json, created, expressions, found, link, organization, practitioner, refused, role
 
 
 async def people(http: httpx.AsyncClient, count: int) -> list[str]:
@@ -234,3 +234,65 @@ async def test_element_that_only_says_why_it_has_no_value_is_missing(http: httpx
     for code in ("birthdate", "name", "gender"):
         assert absent["id"] in await found(http, f"Patient?{code}:missing=true")
     assert await found(http, "Patient?birthdate:missing=false") == [known["id"]]
+
+
+def contained_world() -> list[Json]:
+    """Agendas and slots that hold whom they refer to, beside those that refer to others."""
+    inside = {**practitioner("Dedans", "v-in"), "id": "p"}
+    agenda = {"resourceType": "Schedule", "id": "s", "actor": [{"reference": "#p"}]}
+    slot = {"status": "free", "start": "2031-05-14T08:00:00Z", "end": "2031-05-14T08:15:00Z"}
+    return [
+        {**practitioner("Dehors", "v-out"), "id": "out"},
+        {"resourceType": "Schedule", "id": "out", "actor": [{"reference": "Practitioner/out"}]},
+        {"resourceType": "Schedule", "id": "in", "contained": [inside], "actor": [{"reference": "#p"}]},
+        {"resourceType": "Slot", "id": "out", "schedule": {"reference": "Schedule/out"}, **slot},
+        {"resourceType": "Slot", "id": "agenda-in", "schedule": {"reference": "Schedule/in"}, **slot},
+        {
+            "resourceType": "Slot",
+            "id": "both-in",
+            "contained": [agenda, inside],
+            "schedule": {"reference": "#s"},
+            **slot,
+        },
+        {
+            "resourceType": "Slot",
+            "id": "agenda-inside-out",
+            "contained": [{**agenda, "actor": [{"reference": "Practitioner/out"}]}],
+            "schedule": {"reference": "#s"},
+            **slot,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("Schedule?actor:Practitioner.identifier=v-in", ["in"]),
+        ("Schedule?actor:Practitioner.identifier=v-in,v-out", ["in", "out"]),
+        ("Slot?schedule.actor:Practitioner.identifier=v-in", ["agenda-in", "both-in"]),
+        ("Slot?schedule.actor:Practitioner.identifier=v-out", ["agenda-inside-out", "out"]),
+        ("Slot?schedule.actor:Practitioner.identifier=v-in&status=free", ["agenda-in", "both-in"]),
+        ("Slot?schedule.actor:Practitioner.identifier=v-in&status=busy", []),
+        ("Slot?schedule.actor:Practitioner.identifier=v-in&status=free&start=2031-05-14", ["agenda-in", "both-in"]),
+        (
+            "Slot?schedule.actor:Practitioner.identifier=v-out&status=free&start=2031-05-14",
+            ["agenda-inside-out", "out"],
+        ),
+        ("Slot?schedule.actor:Practitioner.identifier=v-in&status=free&start=2031-05-15", []),
+        (
+            "Slot?schedule.actor:Practitioner.family=de&start=2031-05-14",
+            ["agenda-in", "agenda-inside-out", "both-in", "out"],
+        ),
+        (
+            "Slot?schedule.actor:Practitioner.family=de&start=2031-05-14&_sort=start&_count=3",
+            ["agenda-in", "both-in", "out"],
+        ),
+    ],
+)
+async def test_chains_end_in_contained_resources_too(http: httpx.AsyncClient, query: str, expected: list[str]) -> None:
+    for resource in contained_world():
+        response = await http.put(f"{resource['resourceType']}/{resource['id']}", json=resource)
+        assert response.status_code == 201, response.text
+    answer = (await http.get(query)).json()
+    assert sorted(item["resource"]["id"] for item in answer.get("entry", [])) == expected
+    assert answer["total"] == (4 if "_count" in query else len(expected))

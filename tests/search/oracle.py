@@ -112,9 +112,13 @@ class Oracle:
             self._sort(found, key)
         return found
 
-    def holds(self, resource: Resource, name: str, value: str) -> bool:
-        """Return whether ``name=value`` is true of a resource."""
+    def holds(  # noqa: PLR0911 a line for each form
+        self, resource: Resource, name: str, value: str, container: Resource | None = None
+    ) -> bool:
+        """Return whether ``name=value`` is true of a resource; ``container`` is the one that it is contained in."""
         if name.startswith("_has:"):
+            if container is not None:  # nothing refers to it from outside
+                return False
             _, type_, code, rest = name.split(":", 3)
             return any(
                 self._refers_to(other, code, resource) and self.holds(other, rest, value)
@@ -126,12 +130,12 @@ class Oracle:
         if dot:
             targets = [modifier] if modifier else self.targets[resource["resourceType"], code]
             return any(
-                self.holds(other, rest, value)
-                for other in self.resources
-                if other["resourceType"] in targets
-                and _knows(other["resourceType"], rest)
-                and self._refers_to(resource, code, other)
+                self.holds(other, rest, value, within)
+                for other, within in self._referred(resource, code, container)
+                if other["resourceType"] in targets and _knows(other["resourceType"], rest)
             )
+        if container is not None and code in ("_id", "_lastUpdated"):
+            return False  # it has none of its own
         values = self._values(resource, code)
         if modifier == "missing":
             return (not values) == (value == "true")
@@ -165,6 +169,20 @@ class Oracle:
         if kind == "reference":
             return self._reference(type_, code, value, modifier, wanted)
         return _near(value, wanted)
+
+    def _referred(
+        self, resource: Resource, code: str, container: Resource | None
+    ) -> Iterator[tuple[Resource, Resource | None]]:
+        """Yield what a resource refers to, contained resources too, each with what it is contained in.
+
+        Spec: https://hl7.org/fhir/R4/search.html#contained
+        """
+        home = container or resource
+        for value in self._values(resource, code):
+            for inner in home.get("contained", []):
+                if value.get("reference") == f"#{inner['id']}":
+                    yield inner, home
+        yield from ((other, None) for other in self.resources if self._refers_to(resource, code, other))
 
     def _refers_to(self, resource: Resource, code: str, target: Resource) -> bool:
         name = f"{target['resourceType']}/{target['id']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.definitions.registry import Registry
-from fhir_server.search.compounds import COMPOUNDS, UNCONTAINED, Compound
+from fhir_server.search.compounds import COMPOUNDS, Compound
 from fhir_server.search.leaves import is_single, leaves
 from fhir_server.search.plan import compartment_query, compartment_types
 from fhir_server.search.query import (
@@ -124,7 +124,7 @@ def test_criterion_becomes_a_node(ask: Ask, type_: str, query: str, where: Node)
     assert ask.where(type_, query) == where
 
 
-def test_sas_query_is_one_range_of_a_compound(ask: Ask) -> None:
+def test_sas_query_is_one_range_of_a_compound_beside_what_is_contained(ask: Ask) -> None:
     """INT_R01: free slots of some practitioners in a window."""
     where = ask.where(
         "Slot",
@@ -136,9 +136,32 @@ def test_sas_query_is_one_range_of_a_compound(ask: Ask) -> None:
         "Practitioner",
         Equal("identifier", ("8A\x1furn:oid:1.2.250.1.71.4.2.1", "8B\x1furn:oid:1.2.250.1.71.4.2.1")),
     )
-    schedules = References("Schedule", Equal("actor", practitioners))
-    bounds = (Bounds(low_from=MAY_14, low_below=MAY_14 + DAY),)
-    assert where == Spans("schedule+status+start", bounds, Keys((schedules, (FREE,))), 1)
+    within = ("8A\x1furn:oid:1.2.250.1.71.4.2.1", "8B\x1furn:oid:1.2.250.1.71.4.2.1")
+    actors = Or((Equal("actor", practitioners), Equal("actor:Practitioner.identifier", within)))
+    start = Spans("start", (Bounds(low_from=MAY_14, low_below=MAY_14 + DAY),), None, 1)
+    compound = Spans("schedule+status+start", start.any_of, Keys((References("Schedule", actors), (FREE,))), 1)
+    contained = Or(
+        (
+            Equal("schedule:Schedule.actor", practitioners),
+            Equal("schedule:Schedule.actor:Practitioner.identifier", within),
+        )
+    )
+    assert where == Or((compound, And((contained, start, Equal("status", (FREE,))))))
+
+
+def test_compound_says_what_it_was_made_of(ask: Ask) -> None:
+    where = ask.where("Slot", "schedule.actor:Practitioner.active=true&status=free&start=2031-05-14")
+    assert isinstance(where, Or)
+    assert isinstance(where.nodes[0], Spans)
+    made_of = where.nodes[0].made_of
+    assert isinstance(made_of, And)
+    assert [getattr(node, "parameter", None) for node in made_of.nodes] == ["start", "schedule", "status"]
+
+
+def test_chain_to_several_types_is_no_compound(ask: Ask) -> None:
+    where = ask.where("Appointment", "actor.identifier=a&date=2031-05-14")
+    assert isinstance(where, And)
+    assert not any(isinstance(node, Spans) and "+" in node.parameter for node in where.nodes)
 
 
 def test_largest_compound_that_fits_is_used_and_the_rest_stays(ask: Ask) -> None:
@@ -168,13 +191,22 @@ def test_of_two_criteria_on_one_part_a_compound_takes_one(ask: Ask) -> None:
 def test_chains_through_one_single_reference_are_one(ask: Ask) -> None:
     where = ask.where("Slot", "schedule.active=true&schedule.specialty=x")
     both = And((Equal("active", ("true\x1f",)), StartsWith("specialty", ("x\x1f",))))
-    assert where == Equal("schedule", References("Schedule", both))
+    assert isinstance(where, Or)
+    assert where.nodes[0] == Equal("schedule", References("Schedule", both))
+    assert where.nodes[1:] == (
+        And(
+            (
+                Equal("schedule:Schedule.active", ("true\x1f",)),
+                StartsWith("schedule:Schedule.specialty", ("x\x1f",)),
+            )
+        ),
+    )
 
 
 def test_chains_through_a_list_stay_apart(ask: Ask) -> None:
     where = ask.where("Schedule", "actor:Practitioner.active=true&actor:Practitioner.family=x")
     assert isinstance(where, And)
-    assert [type(node) for node in where.nodes] == [Equal, Equal]
+    assert [type(node) for node in where.nodes] == [Or, Or]
 
 
 def test_chain_of_open_type_tries_each_target_that_has_the_parameter(ask: Ask) -> None:
@@ -259,7 +291,3 @@ def test_compound_is_sound(registry: Registry, compound: Compound) -> None:
     assert is_single(leaves(parameters[compound.span], compound.type, structures))
     lists = [code for code in compound.parts if not is_single(leaves(parameters[code], compound.type, structures))]
     assert len(lists) <= 1
-
-
-def test_uncontained_names_reference_parameters(registry: Registry) -> None:
-    assert all(registry.parameters(type_)[code].type == "reference" for type_, code in UNCONTAINED)

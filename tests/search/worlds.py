@@ -200,8 +200,28 @@ def worlds(draw: st.DrawFn) -> list[Resource]:
     world = []
     for type_, count in UNITS.items():
         for number in range(1, count + 1):
-            world.append({**draw(RESOURCES[type_]), "id": f"{type_}-{number}"})  # noqa: PERF401 draws
+            resource = {**draw(RESOURCES[type_]), "id": f"{type_}-{number}"}
+            if type_ in REFERRING and draw(st.integers(0, 3)) == 0:
+                resource = _containing(draw, resource)
+            world.append(resource)
     return world
+
+
+REFERRING = {"Slot": "schedule", "Schedule": "actor", "PractitionerRole": "practitioner"}
+"""References that lead to a contained resource now and then."""
+
+
+def _containing(draw: st.DrawFn, resource: Resource) -> Resource:
+    """Return a resource with an agenda or a practitioner of its own; the agenda may be of such a practitioner."""
+    code = REFERRING[resource["resourceType"]]
+    contained: list[Resource] = [{**draw(RESOURCES["Practitioner"]), "id": "p"}]
+    if code == "schedule":
+        agenda = {**draw(RESOURCES["Schedule"]), "id": "s"}
+        if draw(st.booleans()):
+            agenda["actor"] = [{"reference": "#p"}, *agenda["actor"]]
+        return {**resource, "schedule": {"reference": "#s"}, "contained": [agenda, *contained]}
+    mine = {"reference": "#p"}
+    return {**resource, code: [mine, *resource["actor"]] if code == "actor" else mine, "contained": contained}
 
 
 # --- searches --------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from fhir_server.storage.protocol import Match, Matches
 from fhir_server.storage.sqlite.checks import Checks
 from fhir_server.storage.sqlite.connection import Impatient
 from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
+from fhir_server.storage.sqlite.pruning import pruned
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
@@ -114,7 +115,7 @@ class Planner:
         for name in dict.fromkeys(query.types):
             number = self._names.type(name)
             if number is not None:
-                candidates = self._candidates(number, self.choose(number, query.where))
+                candidates = self._candidates(number, self.choose(number, self._pruned(number, query.where)))
                 statement = build("SELECT count(DISTINCT ordinal) FROM ({})", candidates)
                 total += int(self._connection.execute(*statement).fetchone()[0])
         return total
@@ -124,7 +125,8 @@ class Planner:
         number = self._names.type(name)
         if number is None:
             return []
-        choice = self.choose(number, query.where, ordered=not query.sort)
+        where = self._pruned(number, query.where)
+        choice = self.choose(number, where, ordered=not query.sort)
         if choice.size < self._effort.unselective:
             return self._collect(number, choice, query, page)
         index = index_of(query.sort[0], self._names, number) if query.sort else None
@@ -136,7 +138,7 @@ class Planner:
             with self._reading.meter.patience(self._effort.patience):
                 return self._walk(number, choice, query, page, index)
         except Impatient:  # each filter alone finds much, all together little
-            choice = self.choose(number, query.where, thorough=True)
+            choice = self.choose(number, where, thorough=True)
             return self._collect(number, choice, query, page)
 
     def _walk(self, type: int, choice: Choice, query: Query, page: Page, index: Index | None) -> list[Cursor]:
@@ -234,7 +236,7 @@ class Planner:
 
         ``ordered``: candidates are wanted in the order of ordinals, so a lone ordered driver needs no measuring.
         """
-        conjuncts = [self._expanded(node) for node in conjunction(where)]
+        conjuncts = [each for node in conjunction(where) for each in self._usable(type, self._expanded(node))]
         plain = [place for place, node in enumerate(conjuncts) if not reaches_out(node)]
         chains = [place for place, node in enumerate(conjuncts) if reaches_out(node)]
         chains.sort(key=lambda place: isinstance(conjuncts[place], ReferredBy))
@@ -246,7 +248,11 @@ class Planner:
         for place in chains:
             if best is not None and best.size <= self._effort.few:
                 break
-            conjuncts[place] = self._resolved(type, conjuncts[place])
+            resolved = self._usable(type, self._resolved(type, conjuncts[place]), is_resolved=True)
+            if len(resolved) > 1:
+                others = (*conjuncts[:place], *resolved, *conjuncts[place + 1 :])
+                return self.choose(type, And(others), ordered=ordered, thorough=thorough)
+            conjuncts[place] = resolved[0]
             options += [_Option(driver, place) for driver in self._ways(type, conjuncts[place])]
             best = self._measured(options, self._effort.bounds[0])
         if best is None:
@@ -285,6 +291,9 @@ class Planner:
             return unite(parts)
         return self._drivers.drivers(node, type)
 
+    def _pruned(self, type: int, where: Node) -> Node:
+        return pruned(where, type, self._names)
+
     # --- chains ------------------------------------------------------------------------------------------------------
 
     def _expanded(self, node: Node) -> Node:
@@ -301,6 +310,14 @@ class Planner:
         if size > self._effort.staged:
             return node
         return replace(node, keys=tuple(RECORD_SEPARATOR.join(parts) for parts in product(*choices)))
+
+    def _usable(self, type: int, node: Node, *, is_resolved: bool = False) -> Sequence[Node]:
+        """Return a node, or what it was made of: a compound whose keys are too many to be written out is of no use."""
+        if not isinstance(node, Spans) or not isinstance(node.keys, Keys) or node.made_of is None:
+            return (node,)
+        if reaches_out(node) and not is_resolved:
+            return (node,)
+        return tuple(conjunction(self._pruned(type, node.made_of)))
 
     def _resolved(self, type: int, node: Node) -> Node:
         """Replace what a node says of other resources by what they are, where they are not too many."""

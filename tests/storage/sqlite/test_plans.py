@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fhir_server.model.reference import Key
 from fhir_server.search.query import (
     EVERYTHING,
+    NOTHING,
     RECORD_SEPARATOR,
     And,
     Bounds,
@@ -25,6 +27,7 @@ from fhir_server.search.query import (
     Or,
     Page,
     Point,
+    Present,
     Query,
     References,
     ReferredBy,
@@ -38,7 +41,8 @@ from fhir_server.search.query import (
     Updated,
 )
 from fhir_server.storage.protocol import Planned, View
-from fhir_server.storage.sqlite import SqliteStore
+from fhir_server.storage.sqlite import SqliteStore, planner
+from fhir_server.storage.sqlite.pruning import pruned
 from fhir_server.storage.sqlite.readers import Reader
 from tests.storage.writing import START, FixedClock, body, following, put_all
 
@@ -60,12 +64,21 @@ def slot(number: int) -> tuple[IndexEntry, ...]:
     )
 
 
+INSIDE = (
+    Equality("schedule:Schedule.actor:Practitioner.identifier", "7\x1frpps"),
+    Equality("status", "free\x1fs"),
+    Span("start", "", START + HOUR, START + HOUR + 1),
+)
+"""A slot that contains its agenda, and whose agenda that is."""
+
+
 async def fill(file: Path) -> None:
     store = SqliteStore(file, clock=FixedClock())
     await store.open()
     await put_all(store, {Key("Schedule", str(n)): (Equality("actor", f"Practitioner/{n}"),) for n in range(100)})
     await put_all(store, {Key("Practitioner", str(n)): (Equality("identifier", f"{n}\x1frpps"),) for n in range(100)})
     await put_all(store, {Key("Slot", str(n)): slot(n) for n in range(SLOTS)})
+    await put_all(store, {Key("Slot", "inside"): INSIDE})
     await store.close()
 
 
@@ -107,27 +120,35 @@ def recorder(path: Path) -> Iterator[Recorder]:
 
 
 FREE = "free\x1fs"
+WHO = tuple(f"{n}\x1frpps" for n in range(25))
+PRACTITIONERS = References("Practitioner", Equal("identifier", WHO))
+WINDOW = Spans("start", (Bounds(low_from=START, low_below=START + 3 * HOUR),), None, 1)
 SAS = Spans(
-    "schedule+status+start",
-    (Bounds(low_from=START, low_below=START + 3 * HOUR),),
-    Keys(
-        (
-            References(
-                "Schedule",
-                Equal(
-                    "actor", References("Practitioner", Equal("identifier", tuple(f"{n}\x1frpps" for n in range(25))))
-                ),
-            ),
-            (FREE,),
-        )
-    ),
-    1,
+    "schedule+status+start", WINDOW.any_of, Keys((References("Schedule", Equal("actor", PRACTITIONERS)), (FREE,))), 1
 )
+
+
+def beside_contained(practitioner: str) -> Node:
+    """Return the SAS query as it is planned: an agenda, or whose it is, may be contained."""
+    contained = Equal(f"actor:Practitioner.{practitioner}", WHO)
+    schedules = References("Schedule", Or((Equal("actor", PRACTITIONERS), contained)))
+    agenda = Or(
+        (
+            Equal("schedule:Schedule.actor", PRACTITIONERS),
+            Equal(f"schedule:Schedule.actor:Practitioner.{practitioner}", WHO),
+        )
+    )
+    compound = Spans("schedule+status+start", WINDOW.any_of, Keys((schedules, (FREE,))), 1)
+    return Or((compound, And((agenda, WINDOW, Equal("status", (FREE,))))))
+
+
 FROM = Spans("start", (Bounds(high_above=START + 5 * HOUR),), None, 1)
 BY_START = (SortBy("start", "span"),)
 
 FILTERS: dict[str, tuple[Node, int]] = {
     "the SAS query": (SAS, 36),
+    "the SAS query beside what is contained": (beside_contained("identifier"), 37),
+    "the SAS query beside what nothing contains": (beside_contained("none"), 36),
     "one value": (Equal("identifier", ("7\x1furn:x",)), 1),
     "several values": (Equal("identifier", tuple(f"{n}\x1furn:x" for n in range(60))), 60),
     "a code in any system": (StartsWith("identifier", ("7\x1f", "8\x1f")), 2),
@@ -153,6 +174,49 @@ def test_a_selective_filter_scans_nothing(recorder: Recorder, name: str, sort: t
     assert recorder.search(Query(("Slot",), where, sort), Page(100)) == expected
     assert_searches(recorder, lambda detail: False)
     assert all("resource_type" not in statement for statement in recorder.statements), "read all of a type"
+
+
+def test_what_nothing_has_is_not_asked_for(recorder: Recorder) -> None:
+    """A chain may end in a contained resource; where there is none the query is the one that nobody asked that of."""
+    names = recorder.reader.reading.names
+    slots = names.type("Slot")
+    assert slots is not None
+    assert pruned(beside_contained("none"), slots, names) == SAS
+    absent: tuple[Node, ...] = (
+        Equal("none", ("x",)),
+        Equal("schedule", References("None", EVERYTHING)),
+        Equal("schedule", References("Schedule", StartsWith("none", ("x",)))),
+        TextStarts("schedule", ("x",)),
+        Near("start", ((0.0, 0.0, 1.0),)),
+        Present("none"),
+        ReferredBy("None", "slot", EVERYTHING),
+        ReferredBy("Schedule", "none", EVERYTHING),
+        ReferredBy("Schedule", "actor", Present("none")),
+        Spans("schedule+status+start", WINDOW.any_of, Keys((References("None", EVERYTHING), (FREE,)))),
+        And((WINDOW, Equal("none", ("x",)))),
+        Not(Or((WINDOW, Not(Equal("none", ("x",)))))),
+    )
+    for node in absent:
+        assert pruned(node, slots, names) == NOTHING, node
+        assert pruned(Not(node), slots, names) == EVERYTHING, node
+        assert pruned(Or((node, WINDOW)), slots, names) == WINDOW
+    for node in (WINDOW, SAS, Ids(("a",)), Updated(()), Not(Present("start"))):
+        assert pruned(node, slots, names) == node
+
+
+def test_compound_whose_keys_are_too_many_gives_way_to_what_it_was_made_of(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder.reader.planner, "_effort", planner.Effort(staged=10))
+    made_of = And(
+        (WINDOW, Equal("schedule", References("Schedule", Equal("actor", PRACTITIONERS))), Equal("status", (FREE,)))
+    )
+    assert isinstance(SAS, Spans)
+    for node in (replace(SAS, made_of=made_of), Or((replace(SAS, made_of=made_of), Ids(("2999",))))):
+        expected = 36 if isinstance(node, Spans) else 37
+        assert recorder.search(Query(("Slot",), node), Page(100)) == expected
+        assert any("INDEXED BY span_value" in statement for statement in recorder.statements)
+        assert_searches(recorder, lambda detail: False)
 
 
 def test_reverse_chains_scan_nothing(recorder: Recorder) -> None:
@@ -182,8 +246,6 @@ WALKS: dict[str, tuple[Node, tuple[SortBy, ...]]] = {
 
 @pytest.mark.parametrize("name", WALKS)
 def test_a_walk_sorts_nothing(recorder: Recorder, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fhir_server.storage.sqlite import planner  # noqa: PLC0415
-
     monkeypatch.setattr(recorder.reader.planner, "_effort", planner.Effort(bounds=(100, 200)))
     where, sort = WALKS[name]
     query = Query(("Slot",), where, sort)
