@@ -88,17 +88,23 @@ class Readers:
 
     async def take(self) -> Reader:
         """Wait for a reader. Raises ``StoreUnavailable`` if there is none in time, or no more of them can be made."""
+        if self._places.locked():
+            await self._wait()
+        else:
+            await self._places.acquire()
+        try:
+            return self._free.pop() if self._free else self._make()
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def _wait(self) -> None:
         wait = min(self._seconds, WAIT_SECONDS)
         try:
             async with asyncio.timeout(wait):
                 await self._places.acquire()
         except TimeoutError as error:
             raise StoreUnavailable(f"all readers were busy for {wait:g} seconds") from error
-        try:
-            return self._free.pop() if self._free else self._make()
-        except BaseException:
-            self._places.release()
-            raise
 
     def _make(self) -> Reader:
         """Open one more connection, to the very file the others have open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -28,6 +29,7 @@ from fhir_server.storage.protocol import (
     Store,
     Stored,
     StoreLimits,
+    StoreUnavailable,
 )
 from tests.storage.conftest import OpenStore
 from tests.storage.writing import SLOT, START, FixedClock, delete, put, put_all
@@ -69,6 +71,27 @@ async def test_more_snapshots_than_readers_take_turns(make_store: OpenStore) -> 
 
     assert await asyncio.gather(*[read() for _ in range(20)]) == [1] * 20
     assert most <= 2
+
+
+async def test_who_waits_too_long_for_a_snapshot_is_told(make_store: OpenStore) -> None:
+    """An engine may let few read at once; nobody waits for ever, and who has waited in vain takes no place along."""
+    store = make_store(limits=StoreLimits(readers=2, query_seconds=0.2))
+    await store.open()
+
+    async def read() -> None:
+        with suppress(StoreUnavailable):
+            async with store.snapshot() as snapshot:
+                await snapshot.read([SLOT])
+
+    async with asyncio.timeout(5):
+        async with store.snapshot(), store.snapshot():
+            waiting = [asyncio.create_task(read()) for _ in range(10)]
+            await asyncio.sleep(0)
+            for task in waiting[::2]:
+                task.cancel()
+            await asyncio.wait(waiting)
+        async with store.snapshot() as first, store.snapshot() as second:
+            assert first.head == second.head
 
 
 async def test_many_keys_are_read_at_once(store: Store) -> None:
