@@ -1,6 +1,4 @@
-"""fhirclient (SMART on FHIR), which parses strictly: no empty array, no unknown element, no missing mandatory one.
-
-"""
+"""fhirclient (SMART on FHIR), which parses strictly: no empty array, no unknown element, no missing mandatory one."""
 
 from __future__ import annotations
 
