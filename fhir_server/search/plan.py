@@ -180,7 +180,7 @@ def _use_compounds(type_: str, nodes: list[Node]) -> list[Node]:
             continue
         equals = [part.equal for part in parts]
         keys = Keys(tuple(equal.values for equal in equals))
-        one: Node = Spans(compound.name, span.any_of, keys, span.width, all_of((span, *equals)))
+        one: Node = Spans(compound.name, span.any_of, keys, span.width, (*compound.parts, compound.span))
         for part in parts:
             if part.others:
                 rest = (equal for equal in equals if equal is not part.equal)

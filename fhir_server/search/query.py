@@ -156,8 +156,16 @@ class Spans:
     any_of: tuple[Bounds, ...]
     keys: tuple[str, ...] | Keys | None = None
     width: int | None = None
-    made_of: Node | None = field(default=None, compare=False)
-    """Of a compound: what it stands for, for an engine to which it is of no use."""
+    codes: tuple[str, ...] = field(default=(), compare=False)
+    """Of a compound: its parts, and last its span."""
+
+    def apart(self) -> tuple[Node, ...]:
+        """Return what a compound with ``Keys`` stands for: nodes that must all hold. None where that is not known."""
+        if not self.codes or not isinstance(self.keys, Keys):
+            return ()
+        *parts, span = self.codes
+        equals = (Equal(code, values) for code, values in zip(parts, self.keys.parts, strict=True))
+        return (Spans(span, self.any_of, None, self.width), *equals)
 
     def lows(self) -> tuple[int | float | None, int | float | None]:
         """Return ``(from, below)``: every span that matches has ``from <= low < below``; None is unbounded."""

@@ -149,13 +149,16 @@ def test_sas_query_is_one_range_of_a_compound_beside_what_is_contained(ask: Ask)
     assert where == Or((compound, And((contained, start, Equal("status", (FREE,))))))
 
 
-def test_compound_says_what_it_was_made_of(ask: Ask) -> None:
+def test_compound_says_what_it_stands_for(ask: Ask) -> None:
     where = ask.where("Slot", "schedule.actor:Practitioner.active=true&status=free&start=2031-05-14")
     assert isinstance(where, Or)
     assert isinstance(where.nodes[0], Spans)
-    made_of = where.nodes[0].made_of
-    assert isinstance(made_of, And)
-    assert [getattr(node, "parameter", None) for node in made_of.nodes] == ["start", "schedule", "status"]
+    start, schedule, status = where.nodes[0].apart()
+    assert start == Spans("start", (Bounds(low_from=MAY_14, low_below=MAY_14 + DAY),), None, 1)
+    assert isinstance(schedule, Equal)
+    assert isinstance(schedule.values, References)
+    assert status == Equal("status", (FREE,))
+    assert start.apart() == ()
 
 
 def test_chain_to_several_types_is_no_compound(ask: Ask) -> None:

@@ -312,12 +312,10 @@ class Planner:
         return replace(node, keys=tuple(RECORD_SEPARATOR.join(parts) for parts in product(*choices)))
 
     def _usable(self, type: int, node: Node, *, is_resolved: bool = False) -> Sequence[Node]:
-        """Return a node, or what it was made of: a compound whose keys are too many to be written out is of no use."""
-        if not isinstance(node, Spans) or not isinstance(node.keys, Keys) or node.made_of is None:
+        """Return a node, or what it stands for: a compound whose keys are too many to be written out is of no use."""
+        if not isinstance(node, Spans) or (reaches_out(node) and not is_resolved):
             return (node,)
-        if reaches_out(node) and not is_resolved:
-            return (node,)
-        return tuple(conjunction(self._pruned(type, node.made_of)))
+        return node.apart() or (node,)
 
     def _resolved(self, type: int, node: Node) -> Node:
         """Replace what a node says of other resources by what they are, where they are not too many."""
