@@ -192,6 +192,8 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
                 includes=settings.includes,
                 count_seconds=settings.count_seconds,
                 body_bytes=settings.body_bytes,
+                resource_bytes=settings.resource_bytes,
+                answer_bytes=settings.answer_bytes,
             ),
         )
     )

@@ -287,6 +287,10 @@ class Settings:
     bundle_entries: int = _count(5_000, 1, 100_000, "most entries of a batch or transaction")
     delete_matches: int = _count(1_000, 1, 100_000, "most resources that one conditional delete may remove")
     body_bytes: int = _count(20_000_000, 1_000, 1_000_000_000, "largest body of a request", "of bytes")
+    resource_bytes: int = _count(2_000_000, 1_000, 12_000_000, "largest resource, also inside a Bundle", "of bytes")
+    answer_bytes: int = _count(
+        50_000_000, 100_000, 1_000_000_000, "resources of one answer: a page that would pass it ends early", "of bytes"
+    )
     header_bytes: int = _count(32_768, 1_024, 65_536, "largest request line and headers together", "of bytes")
     commit_bytes: int = _count(12_000_000, 100_000, 12_000_000, "largest commit: what one write changes", "of bytes")
     query_seconds: float = _seconds(10.0, 0.01, 3_600, "longest time a search may take")

@@ -64,6 +64,8 @@ IMPOSSIBLE = [
     ("FHIR_BUNDLE_ENTRIES", "0", "from 1 to"),
     ("FHIR_DELETE_MATCHES", "0", "from 1 to"),
     ("FHIR_BODY_BYTES", "20 MB", "not a whole number of bytes"),
+    ("FHIR_RESOURCE_BYTES", "2 MB", "not a whole number of bytes"),
+    ("FHIR_ANSWER_BYTES", "0", "not a whole number of bytes"),
     ("FHIR_HEADER_BYTES", "10", "not a whole number of bytes"),
     ("FHIR_COMMIT_BYTES", "16000000", "not a whole number of bytes"),
     ("FHIR_QUERY_SECONDS", "0", "not a number of seconds"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.paths import at_entry
+from fhir_server.interactions.sizes import too_long
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.reference import references
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, Severity
@@ -25,19 +27,48 @@ _log = logging.getLogger("fhir_server.request")
 TOGETHER: Final = 64
 """How many entries of one method run at the same time; they share a commit."""
 
+READS_TOGETHER: Final = 2
+"""How many reads and searches of one batch run at the same time: other clients need the readers of the store too."""
+
 
 async def batch(context: Context, request: Request, envelope: Envelope, perform: Perform) -> Response:
     """Return the batch-response: entries in request order, runs of one method at the same time."""
     answers: list[Entry] = []
     created = _created(envelope.entries)
+    budget = _Budget(context.limits.answer_bytes)
     for run in _runs(list(enumerate(envelope.entries))):
         tasks = (
-            _one(context, request, entry, index, envelope.faults.get(index, ()), created, perform)
+            _one(context, request, entry, index, envelope.faults.get(index, ()), created, perform, budget)
             for index, entry in run
         )
         answers.extend(await asyncio.gather(*tasks))
     pieces = bundle("batch-response", answers, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
+
+
+class _Budget:
+    """What the answers of one batch may have together, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    def demand(self) -> None:
+        """Raise ``BadRequest`` if nothing is left."""
+        if self._left <= 0:
+            raise too_long("with this entry", self._limit)
+
+    def take(self, response: Response, *, is_read: bool) -> Response:
+        """Return an answer that has its place. Raises ``BadRequest`` for a read that has none.
+
+        A write is done, so its answer comes without the resource.
+        """
+        size = sum(map(len, response.body))
+        if size <= self._left:
+            self._left -= size
+            return response
+        if is_read:
+            raise too_long("with this entry", self._limit)
+        return replace(response, body=())
 
 
 async def _one(
@@ -48,6 +79,7 @@ async def _one(
     faults: Sequence[Issue],
     created: frozenset[str],
     perform: Perform,
+    budget: _Budget,
 ) -> Entry:
     """Answer one entry; whatever goes wrong is its own."""
     at = f"Bundle.entry[{index}]"
@@ -57,7 +89,10 @@ async def _one(
         wish = posted(context, outer, entry, index)
         routed(context, wish)
         _refuse_dependent(wish, created)
-        return answered(context, await perform(wish.request))
+        is_read = wish.request.method == "GET"
+        if is_read:
+            budget.demand()
+        return answered(context, budget.take(await perform(wish.request), is_read=is_read))
     except FhirError as error:
         return refused(at_entry(error, at))
     except Exception:
@@ -84,10 +119,11 @@ def _refuse_dependent(wish: Posted, created: frozenset[str]) -> None:
 
 def _runs(entries: list[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
     """Yield neighbours of one method, at most ``TOGETHER``: a GET after a PUT sees what it did."""
-    for _, run in groupby(entries, key=lambda pair: _method(pair[1])):
+    for method, run in groupby(entries, key=lambda pair: _method(pair[1])):
         neighbours = list(run)
-        for start in range(0, len(neighbours), TOGETHER):
-            yield neighbours[start : start + TOGETHER]
+        together = READS_TOGETHER if method == "GET" else TOGETHER
+        for start in range(0, len(neighbours), together):
+            yield neighbours[start : start + together]
 
 
 def _method(entry: Any) -> str:

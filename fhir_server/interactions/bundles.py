@@ -17,9 +17,11 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import http_date
 from fhir_server.interactions.paths import REQUEST_HEADERS
+from fhir_server.interactions.preparing import weight
 from fhir_server.interactions.routes import Route, route
+from fhir_server.interactions.single import resource_too_large
 from fhir_server.model.bundle import Entry
-from fhir_server.model.formats import Resource, parse
+from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import instant, interval
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, NotAcceptable, operation_outcome
@@ -51,9 +53,19 @@ def posted(context: Context, outer: Request, entry: Mapping[str, Any], index: in
     if full_url is not None and not _ABSOLUTE.match(full_url):
         raise _bad(f"{at}.fullUrl", "fullUrl must be absolute: urn:uuid:… or a URL")
     resource = entry.get("resource")
+    _refuse_large(context, outer, resource, at)
     headers = _headers(outer, wish, at)
     request = Request(method, path, query, headers, b"", _JSON, resource, outer.caller, outer.id)
     return Posted(request, full_url, at)
+
+
+def _refuse_large(context: Context, outer: Request, resource: Any, at: str) -> None:
+    """Raise ``TooLarge`` for a resource past the limit of one; a Bundle below that limit has none."""
+    limit = context.limits.resource_bytes
+    if len(outer.body) > limit and weight(resource, limit // 8) > limit // 8:
+        size = len(serialize(resource))
+        if size > limit:
+            raise resource_too_large(size, limit, f"{at}.resource")
 
 
 def routed(context: Context, entry: Posted) -> Route:

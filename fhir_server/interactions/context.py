@@ -33,6 +33,8 @@ class Limits:
     includes: int = 10_000
     count_seconds: float = 0.5
     body_bytes: int = 20_000_000
+    resource_bytes: int = 2_000_000
+    answer_bytes: int = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import etag
 from fhir_server.interactions.parameters import general, known
 from fhir_server.interactions.routes import Route
+from fhir_server.interactions.sizes import within
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import instant, interval
@@ -88,6 +89,9 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         else:
             found = await snapshot.history(scope, page)
             last = found.versions[-1].address if found.versions else None
+    fitting = within(found.versions, context.limits.answer_bytes)
+    if len(fitting) < len(found.versions):
+        found, last = Versions(tuple(fitting), more=True), fitting[-1].address
     given = {**wish.given, **dict(general(request))}
     steps = _steps(wish, found, last, log, head.number)
     base = f"{context.base}/{request.path.strip('/')}"

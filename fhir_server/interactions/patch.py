@@ -17,6 +17,7 @@ from fhir_server.interactions.headers import if_match
 from fhir_server.interactions.json_patch import parse_json_patch
 from fhir_server.interactions.parameters import known
 from fhir_server.interactions.routes import Route
+from fhir_server.interactions.single import resource_too_large, with_resource
 from fhir_server.interactions.write import Intent, Patch, write
 from fhir_server.model.formats import Json, Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
@@ -41,6 +42,7 @@ OPERATIONS: Final = 1_000
 async def patch(context: Context, request: Request, route: Route) -> Response:
     if not route.conditional:
         known(request)
+    request = await with_resource(context, request)
     (written,) = await write(context, [patch_intent(context, request, route)])
     return answer(context, request, written)
 
@@ -59,7 +61,7 @@ def patch_intent(context: Context, request: Request, route: Route, at: str = "")
         type_,
         id=route.id,
         criteria=request.query if route.conditional else None,
-        patch=_Bounded(found, context.limits.body_bytes, at),
+        patch=_Bounded(found, context.limits.resource_bytes, at),
         if_match=if_match(request.headers),
         at=at,
     )
@@ -67,7 +69,7 @@ def patch_intent(context: Context, request: Request, route: Route, at: str = "")
 
 @dataclass(frozen=True, slots=True)
 class _Bounded:
-    """A patch that may not change what a resource is, nor let it grow past what a body may have."""
+    """A patch that may not change what a resource is, nor what the server sets, nor let it grow past its limit."""
 
     patch: Patch
     limit: int
@@ -79,10 +81,12 @@ class _Bounded:
             for name in ("resourceType", "id"):
                 if changed.get(name) != resource.get(name):
                     raise _identity_changed(str(resource.get("resourceType")), name)
+            for name in ("versionId", "lastUpdated"):
+                if _meta(changed).get(name) not in (None, _meta(resource).get(name)):
+                    raise _identity_changed(str(resource.get("resourceType")), f"meta.{name}")
             size = len(serialize(changed))
             if size > self.limit:
-                text = f"patched, the resource has {size} bytes; the limit is {self.limit}"
-                raise TooLarge(Issue(IssueType.TOO_LONG, text, id="body-limit"))
+                raise resource_too_large(size, self.limit)
             return changed
 
 
@@ -98,8 +102,11 @@ def _patch(context: Context, request: Request, type_: str) -> Patch:
 def _document(request: Request) -> tuple[Json, str]:
     """Return what is in the body, or in the resource of an entry, and its media type."""
     entry = request.resource
-    if isinstance(entry, dict) and entry.get("resourceType") == "Binary":
+    if isinstance(entry, dict) and entry.get("resourceType") == "Binary" and not request.body:
         return _in_binary(entry), JSON_PATCH
+    if not request.content_type:
+        told = f"a PATCH needs a Content-Type that tells its kind: {' or '.join((JSON_PATCH, *sorted(FHIR_JSON)))}"
+        raise UnsupportedMediaType(Issue(IssueType.NOT_SUPPORTED, told, ("http.Content-Type",), id="content-type"))
     if request.content_type not in FHIR_JSON | {JSON_PATCH}:
         raise _unsupported(request.content_type, "http.Content-Type")
     if entry is not None:
@@ -136,8 +143,13 @@ def _unsupported(media: str, where: str, valid: tuple[str, ...] = (JSON_PATCH, *
     return UnsupportedMediaType(Issue(IssueType.NOT_SUPPORTED, text, (where,), id="content-type"))
 
 
+def _meta(resource: Resource) -> Resource:
+    meta = resource.get("meta")
+    return meta if isinstance(meta, dict) else {}
+
+
 def _identity_changed(type_: str, name: str) -> FhirError:
-    path = f"{type_}.id" if name == "id" else name
+    path = name if name == "resourceType" else f"{type_}.{name}"
     return Unprocessable(Issue(IssueType.BUSINESS_RULE, f"a patch cannot change {name}", (path,), id="patch-identity"))
 
 

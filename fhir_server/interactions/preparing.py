@@ -1,7 +1,8 @@
-"""Making resources ready to be stored, many at a time: on the event loop, or in processes of their own.
+"""Making resources ready to be stored: on the event loop, or in processes of their own where it takes long.
 
-A thousand resources are a third of a second of checking and indexing. On the loop they would share it with every read;
-in another process they use another core. See ``docs/decisions/0011-large-bundles-in-a-process.md``.
+A thousand resources are a third of a second of checking and indexing, and so is one of a megabyte. On the loop they
+would share it with every read; in another process they use another core.
+See ``docs/decisions/0011-large-bundles-in-a-process.md``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple, Protocol
 from fhir_server.interactions.draft import Draft, check, draft
 from fhir_server.interactions.pace import Pace, tune
 from fhir_server.interactions.tools import Tools
-from fhir_server.model.formats import Resource
+from fhir_server.model.formats import Json, Resource
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Issue
 
@@ -27,7 +28,10 @@ TOGETHER: Final = 50
 """Resources handed to a process at once."""
 
 WORTH_A_PROCESS: Final = 2 * TOGETHER
-"""Fewer resources are done sooner here than sent to another process and back."""
+"""Fewer resources are done sooner here than sent to another process and back, unless they are heavy."""
+
+HEAVY: Final = 100_000
+"""Characters of JSON; more of them keep the event loop too long, be it one resource."""
 
 
 class Raw(NamedTuple):
@@ -68,7 +72,7 @@ class OnLoop:
 
 
 class InProcesses:
-    """Prepares large numbers in processes, started when the first large Bundle comes; small ones on the loop."""
+    """Prepares large numbers and heavy resources in processes, started when the first comes; others on the loop."""
 
     def __init__(self, tools: Tools, make_tools: Callable[[], Tools], processes: int) -> None:
         """``make_tools`` is called in each process, so it must be picklable."""
@@ -78,12 +82,12 @@ class InProcesses:
         self._pool: ProcessPoolExecutor | None = None
 
     async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
-        if len(raw) < WORTH_A_PROCESS:
+        if len(raw) < WORTH_A_PROCESS and not _is_heavy(raw):
             return await self._here.prepare(raw)
         try:
             return await self._in_pool(raw)
         except BrokenProcessPool:
-            _LOG.warning("a process that prepares Bundles has died; this Bundle is prepared without it")
+            _LOG.warning("a process that prepares resources has died; these are prepared without it")
             self.close()
             return await self._here.prepare(raw)
 
@@ -108,6 +112,31 @@ class InProcesses:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def weight(value: Json, limit: int) -> int:
+    """Return about how many characters a value has as JSON; once past ``limit`` nothing more is counted."""
+    size, todo = 0, [value]
+    while todo and size <= limit:
+        node = todo.pop()
+        if isinstance(node, str):
+            size += len(node) + 3
+        elif isinstance(node, dict):
+            size += sum(map(len, node)) + 4 * len(node)
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+        size += 2
+    return size
+
+
+def _is_heavy(raw: Sequence[Raw]) -> bool:
+    left = HEAVY
+    for one in raw:
+        left -= weight(one.resource, left)
+        if left < 0:
+            return True
+    return False
 
 
 def prepared(tools: Tools, raw: Raw) -> Ready:

@@ -16,6 +16,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import preferences
 from fhir_server.interactions.routes import Route
+from fhir_server.interactions.sizes import size, too_long, within
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import parse, serialize
 from fhir_server.outcome import BadRequest, Issue, IssueType, Severity, operation_outcome
@@ -130,10 +131,23 @@ async def _found(context: Context, route: Route, wish: SearchRequest, cursor: st
         if count == 0:
             return replace(found, total=await snapshot.count(query))
         page = Page(count, place.after if place else None, place.before if place else None)
-        matches = await snapshot.search(query, page)
+        limit = context.limits.answer_bytes
+        matches = _fitting(await snapshot.search(query, page), limit, backwards=page.before is not None)
         extra = await included(snapshot, matches.matches, wish, context.registry, context.limits.includes)
+        if size(extra) > limit:
+            raise too_long("with its _include and _revinclude", limit)
         total = await _total(context, snapshot, wish, query, matches, place)
         return replace(found, matches=matches, included=extra, total=total)
+
+
+def _fitting(matches: Matches, limit: int, *, backwards: bool) -> Matches:
+    """Return the matches that fit into one answer, those next to where the page starts: one at least."""
+    found = matches.matches
+    nearest = [match.stored for match in (reversed(found) if backwards else found)]
+    count = len(within(nearest, limit))
+    if count == len(found):
+        return matches
+    return Matches(found[-count:] if backwards else found[:count], more=True)
 
 
 def _count(context: Context, wish: SearchRequest) -> int:

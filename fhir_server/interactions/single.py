@@ -5,6 +5,10 @@ Spec: https://hl7.org/fhir/R4/http.html#create, #update, #delete
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from typing import Final
+
 from fhir_server.interactions.answer import answer
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
@@ -14,17 +18,23 @@ from fhir_server.interactions.routes import Route, shown
 from fhir_server.interactions.write import Intent, write
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
-from fhir_server.outcome import BadRequest, Issue, IssueType
+from fhir_server.model.primitives import ID
+from fhir_server.outcome import BadRequest, Issue, IssueType, TooLarge
+
+_THREAD_FROM: Final = 50_000
+"""Bytes; larger bodies are parsed beside the event loop."""
 
 
 async def create(context: Context, request: Request, route: Route) -> Response:
     known(request)
+    request = await with_resource(context, request)
     return await _write(context, request, create_intent(context, request, route))
 
 
 async def update(context: Context, request: Request, route: Route) -> Response:
     if not route.conditional:
         known(request)
+    request = await with_resource(context, request)
     return await _write(context, request, update_intent(context, request, route))
 
 
@@ -43,6 +53,7 @@ def create_intent(context: Context, request: Request, route: Route, at: str = ""
     """Return what a POST asks: the server chooses the id, and ``If-None-Exist`` may name criteria."""
     type_ = route.type or ""
     resource = parsed(request, type_)
+    _check_id(resource, type_)
     without_id = {name: value for name, value in resource.items() if name != "id"}
     unless = if_none_exist(context, request, type_)
     return Intent(Interaction.CREATE, type_, criteria=unless, resource=without_id, at=at)
@@ -83,6 +94,28 @@ def delete_intent(context: Context, request: Request, route: Route, at: str = ""
         if_match=if_match(request.headers),
         at=at,
     )
+
+
+async def with_resource(context: Context, request: Request) -> Request:
+    """Return a request with its body parsed, a large one beside the event loop. Raises ``TooLarge``, ``BadRequest``."""
+    size, limit = len(request.body), context.limits.resource_bytes
+    if size > limit:
+        raise resource_too_large(size, limit)
+    if size < _THREAD_FROM or request.resource is not None:
+        return request
+    return replace(request, resource=await asyncio.to_thread(parse, request.body))
+
+
+def resource_too_large(size: int, limit: int, path: str = "") -> TooLarge:
+    text = f"the resource has {size} bytes; the limit of one resource is {limit}"
+    return TooLarge(Issue(IssueType.TOO_LONG, text, (path,) if path else (), id="resource-limit"))
+
+
+def _check_id(resource: Resource, type_: str) -> None:
+    """Raise ``BadRequest`` for an id that is none, although the server chooses another: it would vanish unseen."""
+    if "id" in resource and not (isinstance(resource["id"], str) and ID.fullmatch(resource["id"])):
+        told = "the id is not 1 to 64 of A-Z a-z 0-9 - .; a create needs none"
+        raise BadRequest(Issue(IssueType.VALUE, told, (f"{type_}.id",), id="format-id"))
 
 
 def parsed(request: Request, type_: str) -> Resource:

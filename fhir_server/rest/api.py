@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from secrets import token_hex
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
@@ -27,11 +27,13 @@ from fhir_server.outcome import (
     Issue,
     IssueType,
     Severity,
+    Unavailable,
     operation_outcome,
 )
 from fhir_server.rest.negotiation import (
     FHIR_JSON,
     FORM,
+    FORM_BYTES,
     compressed,
     decoded,
     request_type,
@@ -49,6 +51,9 @@ GZIP_FROM: Final = 1_024
 
 _THREAD_FROM: Final = 100_000
 """Bytes; larger answers are compressed beside the event loop."""
+
+_LOOK_AFTER: Final = 0.1
+"""Seconds after which a read is dropped when its client goes away."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9\-._]{1,64}")
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -105,6 +110,8 @@ class FhirApi:
             if request.content_type == FORM and request.body:
                 wish = shape(query, form(request.body))
                 media = response_type(headers, wish.format)
+            if _is_read(request):
+                return await _while_there(receive, self._performed(request, wish)), media
             return await self._performed(request, wish), media
         except FhirError as error:
             return _refusal(error, request_id), media
@@ -136,9 +143,10 @@ class FhirApi:
     ) -> Request:
         body, content_type = b"", ""
         if method in _BODY_METHODS:
-            limit = self._service.context.limits.body_bytes
-            body = decoded(await _body(receive, headers, limit), headers, limit)
             is_search = path.rpartition("/")[2] == "_search"
+            limit = self._service.context.limits.body_bytes
+            limit = min(limit, FORM_BYTES) if is_search else limit
+            body = decoded(await _body(receive, headers, limit), headers, limit)
             if body or ("content-type" in headers and not is_search):
                 content_type = request_type(headers, method=method, is_search=is_search)
         return Request(method, path, query, headers, body, content_type, id=request_id)
@@ -153,6 +161,53 @@ class FhirApi:
         return part if part in self._service.context.registry.types else ""
 
 
+def _is_read(request: Request) -> bool:
+    """Tell whether a request changes nothing, so that it may be dropped at any moment."""
+    return request.method in {"GET", "HEAD"} or request.path.rpartition("/")[2] == "_search"
+
+
+async def _while_there(receive: Receive, reading: Coroutine[Any, Any, Response]) -> Response:
+    """Return what a read finds. Raises ``ClientGone``, and cancels the read, when its client closes the connection.
+
+    Most reads are over before it is worth to look.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this is a coroutine
+    loop = asyncio.get_running_loop()
+    watches: list[asyncio.Task[None]] = []
+    is_gone = False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        if await _gone(receive):
+            is_gone = True
+            task.cancel()
+
+    timer = loop.call_later(_LOOK_AFTER, lambda: watches.append(loop.create_task(watch())))
+    try:
+        return await reading
+    except asyncio.CancelledError:
+        if not is_gone:
+            raise
+        task.uncancel()
+        raise ClientGone from None
+    finally:
+        timer.cancel()
+        for watching in watches:
+            watching.cancel()
+
+
+async def _gone(receive: Receive) -> bool:
+    """Wait until the client closes the connection; return False if that cannot be told."""
+    ends = 0
+    while ends < 2:  # the first is that of a body which nobody has read
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return True
+        ends += not message.get("more_body", False)
+    return False
+
+
 async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """Return the whole body. Raises ``TooLarge`` as soon as it passes the limit, before it is read."""
     length = headers.get("content-length", "")
@@ -161,7 +216,11 @@ async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> byt
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        try:
+            message = await receive()
+        except asyncio.CancelledError:  # the server stops, and has waited for as long as it was told
+            told = "the server stopped before the request was whole; send it again"
+            raise Unavailable(Issue(IssueType.TRANSIENT, told, id="server-stopping")) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
         chunk = message.get("body", b"")

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Final
 
 from fhir_server.outcome import BadRequest, Issue, IssueType, NotAcceptable, TooLarge, UnsupportedMediaType
@@ -16,6 +17,8 @@ JSON_TYPES: Final = frozenset({FHIR_JSON, "application/json", "application/json+
 
 PATCH_TYPES: Final = frozenset({"application/json-patch+json"})
 FORM: Final = "application/x-www-form-urlencoded"
+FORM_BYTES: Final = 500_000
+"""The largest form: a search has 200 parameters at most."""
 
 _FORMAT_WORDS: Final = JSON_TYPES | {"json"}
 _VERSIONS: Final = frozenset({"4.0", "4.0.1"})
@@ -63,6 +66,8 @@ def _accepted(accept: str) -> str:
 def request_type(headers: Mapping[str, str], *, method: str, is_search: bool) -> str:
     """Return the media type of a body. Raises ``UnsupportedMediaType``."""
     given = headers.get("content-type")
+    if given is None and method == "PATCH":
+        return ""  # nothing tells the kind of patch; refused where it is known that a PATCH is what the URL takes
     if given is None:
         return FORM if is_search else FHIR_JSON
     media, parameters = _media_and_parameters(given)
@@ -133,9 +138,10 @@ def _wanted(item: str) -> Iterator[tuple[str, float]]:
 def _quality(text: str) -> float:
     """Return a quality of Accept; what cannot be read counts as 1."""
     try:
-        return min(max(float(text), 0.0), 1.0)
+        quality = float(text)
     except ValueError:
         return 1.0
+    return min(max(quality, 0.0), 1.0) if isfinite(quality) else 1.0
 
 
 def _media_and_parameters(text: str) -> tuple[str, dict[str, str]]:

@@ -141,6 +141,8 @@ def test_what_is_no_patch_is_refused(app_context: Context, request_: Request, er
         ({"op": "remove", "path": "/id"}, "Practitioner.id"),
         ({"op": "replace", "path": "/resourceType", "value": "Patient"}, "resourceType"),
         ({"op": "replace", "path": "", "value": {}}, "resourceType"),
+        ({"op": "add", "path": "/meta", "value": {"versionId": "7"}}, "Practitioner.meta.versionId"),
+        ({"op": "add", "path": "/meta", "value": {"lastUpdated": "2020-01-01"}}, "Practitioner.meta.lastUpdated"),
     ],
 )
 def test_identity_cannot_be_changed(app_context: Context, operation: Any, path: str) -> None:
@@ -158,11 +160,11 @@ def test_identity_cannot_be_changed_by_path(app_context: Context) -> None:
     assert caught.value.issues[0].id == "patch-identity"
 
 
-def test_resource_cannot_outgrow_a_body(app_context: Context) -> None:
-    limit = app_context.limits.body_bytes
+def test_resource_cannot_outgrow_its_limit(app_context: Context) -> None:
+    limit = app_context.limits.resource_bytes
     app_context = Context(
         **{name: getattr(app_context, name) for name in Context.__dataclass_fields__ if name != "limits"},
-        limits=Limits(body_bytes=200),
+        limits=Limits(resource_bytes=200),
     )
     assert limit > 200
     add = [{"op": "add", "path": "/name/-", "value": {"family": "x" * 100}}]
@@ -200,7 +202,9 @@ async def test_patch_over_http(http: httpx.AsyncClient) -> None:
     invalid = await send([{"op": "add", "path": "/gender", "value": "?"}])
     assert invalid.status_code == 400
     version = [{"op": "add", "path": "/meta/versionId", "value": "9"}, {"op": "add", "path": "/active", "value": True}]
-    changed = await send(version, **{"if-match": 'W/"2"'})
+    assert (await send(version)).status_code == 422
+    meta = [{"op": "replace", "path": "/meta", "value": {"source": "https://example.org/fictif"}}]
+    changed = await send(meta, **{"if-match": 'W/"2"'})
     assert (changed.status_code, changed.headers["etag"]) == (200, 'W/"3"')
     assert (await send(RENAME, **{"if-match": 'W/"2"'})).status_code == 412
     assert (await send(RENAME, "Practitioner/none")).status_code == 404

@@ -118,3 +118,11 @@ async def test_a_byte_order_mark_is_no_part_of_the_resource(http: httpx.AsyncCli
     body = b"\xef\xbb\xbf" + json.dumps(practitioner()).encode()
     response = await http.post("Practitioner", content=body, headers={"Content-Type": "application/fhir+json"})
     assert response.status_code == 201
+
+
+@pytest.mark.parametrize("id_", [None, {}, 1, " ", ["a"]])
+async def test_id_that_is_none_is_refused_although_the_server_chooses_another(
+    http: httpx.AsyncClient, id_: object
+) -> None:
+    response = await http.post("Practitioner", json={"resourceType": "Practitioner", "id": id_})
+    refused(response, 400, "format-id")

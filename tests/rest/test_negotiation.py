@@ -214,3 +214,14 @@ async def test_compressed_body_is_bounded_by_what_it_holds(serve: Serve) -> None
         response = await server.http.post("Practitioner", content=smaller, headers=headers)
         refused(response, 413, "body-limit")
         assert "10000" in response.text and "10001" in response.text
+
+
+async def test_quality_that_is_no_number_counts_as_one(http: httpx.AsyncClient) -> None:
+    response = await http.get("metadata", headers={"Accept": "application/json;q=nan, application/fhir+json;q=0.5"})
+    assert response.headers["content-type"].startswith("application/json")
+
+
+async def test_patch_without_a_content_type_is_told_what_it_needs(http: httpx.AsyncClient) -> None:
+    response = await http.patch("Organization/o", content=b"[]")
+    refused(response, 415, "content-type")
+    assert "a PATCH needs a Content-Type" in response.text
