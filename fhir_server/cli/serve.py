@@ -78,9 +78,12 @@ def _run(settings: Settings, listener: socket.socket) -> int:
     from uvicorn import Config, Server  # noqa: PLC0415
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
+    from fhir_server.rest.protocol import BoundedProtocol  # noqa: PLC0415
+
     config = Config(
         "fhir_server.cli.serve:application",
         factory=True,
+        http=BoundedProtocol,
         workers=settings.workers,
         lifespan="on",
         ws="none",

@@ -1,0 +1,95 @@
+"""HTTP as uvicorn reads it, with bounds on what comes before the application sees anything.
+
+uvicorn hands over a request once its headers are whole, and lets them grow without end; it waits for them, and for the
+rest of a body, as long as the client likes.
+"""
+
+from __future__ import annotations
+
+from asyncio import TimerHandle, Transport
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+UNREAD_BYTES: Final = 131_072
+"""Bytes in which nothing is finished: no headers, no piece of a body. Above what ``FHIR_HEADER_BYTES`` can be, for
+the application refuses headers with an OperationOutcome as long as they are read."""
+
+PATIENCE: Final = 30.0
+"""Seconds in which headers must be whole, and in which a body must go on."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection: closed when headers, trailers or what is around chunks grow too long, or come too slowly."""
+
+    patience = PATIENCE
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unread = 0
+        self._has_read = False
+        self._began: float | None = None
+        """When the headers that are being read began; None: none are."""
+        self._came = 0.0
+        """When something came last."""
+        self._clock: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._began = self._came = self.loop.time()
+        self._clock = self.loop.call_later(self.patience, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._has_read = False
+        self._came = self.loop.time()
+        super().data_received(data)
+        self._unread = 0 if self._has_read else self._unread + len(data)
+        if self._unread > UNREAD_BYTES and not self.transport.is_closing():
+            self._close(431, "The headers of the request are too large.")
+
+    def on_message_begin(self) -> None:
+        self._has_read = True
+        self._began = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._has_read = True
+        self._began = None
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._has_read = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._has_read = True
+        super().on_message_complete()
+
+    def _look(self) -> None:
+        """Close the connection if its client has kept us waiting for too long."""
+        now = self.loop.time()
+        if not self.transport.is_closing():
+            since = self._came if self._began is None else self._began
+            if self._is_waiting() and now - since >= self.patience:
+                self._close(408, "The request did not come in time.")
+                return
+            self._clock = self.loop.call_later(self.patience, self._look)
+
+    def _is_waiting(self) -> bool:
+        """Tell whether it is the client's turn. A connection kept alive between requests is uvicorn's to close."""
+        if self._began is not None:
+            return True
+        return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+
+    def _close(self, status: int, text: str) -> None:
+        if self._began is not None and (self.cycle is None or self.cycle.response_complete):
+            head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
+                text
+            )
+            self.transport.write(STATUS_LINE[status] + head + text.encode())
+        self.transport.close()
