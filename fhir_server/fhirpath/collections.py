@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fhir_server.fhirpath import operators
 from fhir_server.fhirpath.compiled import INTEGER, Compiled, boolean, collection
 from fhir_server.fhirpath.item import Environment, Item
+from fhir_server.fhirpath.operators import key, remembered_keys
 
 
 def empty(source: Compiled, arguments: list[Compiled]) -> Compiled:
@@ -55,7 +56,7 @@ def is_distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
     def test(this: list[Item], environment: Environment) -> bool:
         items = evaluate(this, environment)
-        return len({operators.key(item) for item in items}) == len(items)
+        return len(set(map(key, items))) == len(items)
 
     return boolean(test, source)
 
@@ -84,9 +85,10 @@ def intersect(source: Compiled, arguments: list[Compiled]) -> Compiled:
     first_part, second_part = source.evaluate, other.evaluate
 
     def evaluate(this: list[Item], environment: Environment) -> list[Item]:
-        keys = {operators.key(item) for item in second_part(this, environment)}
+        others = second_part(this, environment)
+        keys = remembered_keys(second_part, others, environment) if other.is_constant else set(map(key, others))
         items = operators.distinct(first_part(this, environment))
-        return [item for item in items if operators.key(item) in keys]
+        return [item for item in items if key(item) in keys]
 
     return collection(evaluate, source.types, source, other)
 

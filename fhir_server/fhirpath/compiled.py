@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fhir_server.fhirpath.item import Environment, Item
 from fhir_server.fhirpath.operators import truth
+from fhir_server.fhirpath.syntax import Literal, Node, Variable
 
 Evaluate = Callable[[list[Item], Environment], list[Item]]
 """From ``$this`` and the environment to a collection. No collection is ever changed after it was returned."""
@@ -78,3 +79,8 @@ def remember(part: Compiled) -> Compiled:
         return found
 
     return Compiled(evaluate, part.types, test, is_constant=True)
+
+
+def kept(part: Compiled, node: Node | None) -> Compiled:
+    """Remember a part that depends on the environment only, where it would be evaluated again and again."""
+    return remember(part) if part.is_constant and not isinstance(node, Literal | Variable) else part

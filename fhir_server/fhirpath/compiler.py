@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fhir_server.fhirpath import functions, operators
-from fhir_server.fhirpath.compiled import Compiled, Types, collection, remember
+from fhir_server.fhirpath.compiled import Compiled, Types, collection, kept, remember
 from fhir_server.fhirpath.item import Environment, ExpressionError, Item
 from fhir_server.fhirpath.logic import LOGIC, compile_membership
 from fhir_server.fhirpath.navigation import Hop, Navigator
@@ -39,6 +39,7 @@ class Compiler:
 
     def __init__(self, navigator: Navigator) -> None:
         self.navigator = navigator
+        self._calls: dict[str, Compiled] = {}
 
     def compile(self, node: Node, this: Types) -> Compiled:
         """Return the closures of a node. Raises ``ExpressionError``."""
@@ -48,9 +49,9 @@ class Compiler:
             case Member():
                 compiled = self._member(node, this)
             case Call():
-                compiled = functions.compile_call(self, node, this)
+                compiled = self._call(node, this)
             case Index(source, position):
-                compiled = _index(self.compile(source, this), self.compile(position, this))
+                compiled = self._index(source, position, this)
             case Unary(operator, operand):
                 compiled = _unary(operator, self.compile(operand, this))
             case TypeOperation("is", operand, type_):
@@ -60,6 +61,11 @@ class Compiler:
             case Binary():
                 compiled = self._binary(node, this)
         return compiled
+
+    def _call(self, node: Call, this: Types) -> Compiled:
+        """Return the closures of a call; one that depends on the environment only is remembered wherever it stands."""
+        compiled = functions.compile_call(self, node, this)
+        return self._calls.setdefault(repr(node), remember(compiled)) if compiled.is_constant else compiled
 
     def source(self, node: Node | None, this: Types) -> Compiled:
         """Return the closures of what stands before a dot: ``$this`` if nothing does."""
@@ -139,10 +145,16 @@ class Compiler:
             return None
         return _fuse(self.navigator, names[::-1], this)
 
+    def _index(self, source: Node, position: Node, this: Types) -> Compiled:
+        items, at = self.compile(source, this), self.compile(position, this)
+        if items.is_constant != at.is_constant:
+            items, at = kept(items, source), kept(at, position)
+        return _index(items, at)
+
     def _binary(self, node: Binary, this: Types) -> Compiled:
         left, right = self.compile(node.left, this), self.compile(node.right, this)
         if left.is_constant != right.is_constant:
-            left, right = (_kept(part, of) for part, of in ((left, node.left), (right, node.right)))
+            left, right = kept(left, node.left), kept(right, node.right)
         if node.operator in LOGIC:
             return LOGIC[node.operator](left, right)
         if node.operator == "in":
@@ -152,11 +164,6 @@ class Compiler:
         if node.operator == "|":
             return _union(left, right)
         return _arithmetic(node.operator, left, right)
-
-
-def _kept(part: Compiled, node: Node) -> Compiled:
-    """Remember a part that depends on the environment only, where it is used again and again."""
-    return remember(part) if part.is_constant and not isinstance(node, Literal) else part
 
 
 def _leaf(node: Literal | This | Variable, this: Types) -> Compiled:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from fhir_server.fhirpath import collections, filters, texts, tree
-from fhir_server.fhirpath.compiled import Compiled, Types, boolean
+from fhir_server.fhirpath.compiled import Compiled, Types, boolean, kept
 from fhir_server.fhirpath.item import Environment, ExpressionError, Item
 from fhir_server.fhirpath.navigation import Navigator
 from fhir_server.fhirpath.operators import single
@@ -71,8 +71,13 @@ def compile_call(compiler: Compiles, node: Call, this: Types) -> Compiled:
     least, most = function.arguments
     if not least <= len(arguments) <= most:
         raise ExpressionError(f"{name}() takes {least} to {most} arguments, not {len(arguments)}")
-    scope = this if function.scope == "outer" else source.types
-    return function.build(source, [compiler.compile(argument, scope) for argument in arguments])
+    if function.scope != "outer":
+        inner = [compiler.compile(argument, source.types) for argument in arguments]
+        return function.build(source, [kept(part, of) for part, of in zip(inner, arguments, strict=True)])
+    parts = [source, *(compiler.compile(argument, this) for argument in arguments)]
+    if not all(part.is_constant for part in parts):
+        parts = [kept(part, of) for part, of in zip(parts, (node.source, *arguments), strict=True)]
+    return function.build(parts[0], parts[1:])
 
 
 def compile_is(compiler: Compiles, operand: Node | None, name: str, this: Types) -> Compiled:

@@ -41,7 +41,8 @@ class Environment:
 
     ``resource`` is the resource that holds the context, ``root`` the outermost one if ``resource`` is contained:
     ``%resource`` and ``%rootResource``. A resource inside a Bundle is its own root. ``resolve`` finds resources
-    that are not contained; without it, ``resolve()`` still tells the type that the reference names.
+    that are not contained; without it, ``resolve()`` still tells the type that the reference names. What was found
+    out is kept in ``memo``, and in ``of_root`` what is the same for all resources that one root contains.
     """
 
     resource: Item
@@ -49,7 +50,8 @@ class Environment:
     resolve: Resolver | None = None
     context: Item | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
+    of_root: dict[Any, Any] = field(default_factory=dict)
 
     def within(self, context: Item) -> Environment:
         """Return the environment of an expression that names ``%context``."""
-        return Environment(self.resource, self.root, self.resolve, context)
+        return Environment(self.resource, self.root, self.resolve, context, of_root=self.of_root)

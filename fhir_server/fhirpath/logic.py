@@ -5,12 +5,12 @@ Spec: http://hl7.org/fhirpath/N1/#boolean-logic, http://hl7.org/fhirpath/N1/#equ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Final
 
 from fhir_server.fhirpath.compiled import Compiled, boolean
 from fhir_server.fhirpath.item import Environment, Item
-from fhir_server.fhirpath.operators import equal, equal_items, key, order, single
+from fhir_server.fhirpath.operators import equal, equal_items, order, remembered_keys, single
 from fhir_server.fhirpath.temporal import TEMPORAL
 
 _MANY: Final = 8
@@ -118,14 +118,7 @@ def compile_membership(element: Compiled, among: Compiled) -> Compiled:
             return None
         items = second(this, environment)
         if among.is_constant and len(items) >= _MANY and item.value.__class__ is str and item.type not in TEMPORAL:
-            return item.value in _set(second, items, environment)
+            return item.value in remembered_keys(second, items, environment)
         return any(equal_items(item, other) for other in items)
 
     return boolean(test, element, among)
-
-
-def _set(owner: object, items: list[Item], environment: Environment) -> frozenset[Hashable]:
-    found: frozenset[Hashable] | None = environment.memo.get(("set", owner))
-    if found is None:
-        found = environment.memo["set", owner] = frozenset(key(item) for item in items)
-    return found

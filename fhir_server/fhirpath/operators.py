@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from fhir_server.fhirpath.item import EvaluationError, Item
+from fhir_server.fhirpath.item import Environment, EvaluationError, Item
 from fhir_server.fhirpath.temporal import TEMPORAL, compare
 
 _QUANTITIES = frozenset(("Quantity", "Age", "Count", "Distance", "Duration", "Money"))
@@ -130,6 +130,14 @@ def _freeze(value: Any) -> Hashable:
     if isinstance(value, list):
         return ("list", *(_freeze(each) for each in value))
     return (value.__class__ is bool, str(value) if value is None or isinstance(value, str) else value)
+
+
+def remembered_keys(owner: object, items: list[Item], environment: Environment) -> frozenset[Hashable]:
+    """Return the keys of a collection that is the same wherever its ``owner`` is evaluated in an environment."""
+    found: frozenset[Hashable] | None = environment.memo.get(("keys", owner))
+    if found is None:
+        found = environment.memo["keys", owner] = frozenset(map(key, items))
+    return found
 
 
 def distinct(items: list[Item]) -> list[Item]:

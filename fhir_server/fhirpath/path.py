@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/fhirpath.html
 from __future__ import annotations
 
 from fhir_server.definitions.structures import Structures
-from fhir_server.fhirpath.compiled import Compiled, Types
+from fhir_server.fhirpath.compiled import Compiled, Types, kept
 from fhir_server.fhirpath.compiler import Compiler
 from fhir_server.fhirpath.item import Environment, ExpressionError, Item
 from fhir_server.fhirpath.navigation import Navigator, navigator
@@ -61,7 +61,8 @@ def compile_path(expression: str, context: str, structures: Structures) -> Path:
     """
     navigate = navigator(structures)
     try:
-        compiled = Compiler(navigate).compile(parse(expression), _context_types(context, navigate))
+        node = parse(expression)
+        compiled = kept(Compiler(navigate).compile(node, _context_types(context, navigate)), node)
     except ExpressionError as error:
         raise ExpressionError(f"{error}, in {expression!r} on {context}") from None
     return Path(expression, context, compiled)

@@ -103,9 +103,21 @@ def referenced_type(item: Item, navigator: Navigator) -> str | None:
 def _contained(identifier: str, environment: Environment, navigator: Navigator) -> Item | None:
     if not identifier:
         return environment.root
-    root = environment.root.value
-    contained = root.get("contained") if isinstance(root, dict) else None
+    by_id: dict[str, dict[str, Any]] | None = environment.of_root.get("contained")
+    if by_id is None:
+        by_id = environment.of_root["contained"] = first_by_id(_contained_in(environment.root.value))
+    resource = by_id.get(identifier)
+    return None if resource is None else resource_item(resource, navigator.structures.resource_types)
+
+
+def _contained_in(root: Any) -> Any:
+    return root.get("contained") if isinstance(root, dict) else None
+
+
+def first_by_id(contained: Any) -> dict[str, dict[str, Any]]:
+    """Return the resources of ``contained`` by id, of several with one id the first."""
+    found: dict[str, dict[str, Any]] = {}
     for resource in contained if isinstance(contained, list) else ():
-        if isinstance(resource, dict) and resource.get("id") == identifier:
-            return resource_item(resource, navigator.structures.resource_types)
-    return None
+        if isinstance(resource, dict) and isinstance(resource.get("id"), str):
+            found.setdefault(resource["id"], resource)
+    return found
