@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Literal, cast
 
@@ -31,7 +31,7 @@ class _Type:
 
 
 class Structures:
-    """The types of R4. Ask ``load`` for one, and keep it: it fills itself as types are asked for.
+    """The types of R4. Ask ``load`` for them: they fill themselves as types are asked for.
 
     ``types`` are all type codes, abstract ones included; ``resource_types`` all types a resource can have.
     """
@@ -46,8 +46,9 @@ class Structures:
         )
 
     @classmethod
+    @cache
     def load(cls) -> Structures:
-        """Return R4's structures: the blocks of all types, cut but not read."""
+        """Return R4's structures, always the same ones: the blocks of all types, cut but not read."""
         types: dict[str, _Type] = {}
         for file in ("datatypes.txt", "resources.txt"):
             for head, lines in read_blocks(R4 / file):
