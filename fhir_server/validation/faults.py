@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from fhir_server.fhirpath import Environment, Item
+from fhir_server.fhirpath.types import first_by_id
 from fhir_server.outcome import Issue, Severity
 from fhir_server.validation.kinds import kind_of
 
@@ -30,6 +31,15 @@ class Fault:
         return Issue(kind_of(self.id).code, f"{path}: {self.text}", (path,), self.severity, self.id)
 
 
+MAX_ISSUES: Final = 200
+"""Issues told about one resource; one more says that there are others."""
+
+MAX_WARNINGS: Final = MAX_ISSUES + 1
+"""Warnings kept of one resource; others are forgotten, so that no number of them hides an error."""
+
+MAX_FAULTS: Final = MAX_ISSUES + MAX_WARNINGS
+"""An object or an array with more faults is not checked further: too many are errors for any to be left untold."""
+
 Found: TypeAlias = list[Fault] | None
 """What a check returns: None or an empty list if all is well."""
 
@@ -40,7 +50,10 @@ Check: TypeAlias = Callable[[Any, dict[str, Any], "Scope"], Found]
 class Scope:
     """What checks must know of the resource around them."""
 
-    __slots__ = ("_environment", "conditional", "contained", "entries", "level", "resource", "root")
+    __slots__ = (
+        "_environment", "_firsts", "_of_root", "_warnings", "conditional", "contained", "entries", "level", "nested",
+        "resource", "root",
+    )  # fmt: skip
 
     def __init__(self, root: dict[str, Any], conditional: bool, entries: bool, level: int = 0) -> None:
         """``conditional``: whether a reference may be a search; ``entries``: whether to look into those of a Bundle."""
@@ -50,20 +63,49 @@ class Scope:
         self.conditional = conditional
         self.entries = entries
         self.level = level
+        self.nested = 0
         self._environment: Environment | None = None
+        self._of_root: dict[Any, Any] = {}
+        self._firsts: dict[int, dict[str, dict[str, Any]]] = {}
+        self._warnings = [0]
+
+    def inside(self, resource: dict[str, Any]) -> Scope:
+        """Return the scope of a resource that stands on its own inside this one."""
+        scope = Scope(resource, self.conditional, self.entries, self.level)
+        scope.nested = self.nested + (self.resource is not self.root)
+        scope._warnings = self._warnings
+        return scope
+
+    def may_warn(self) -> bool:
+        """Count a warning; return whether it is to be kept."""
+        self._warnings[0] += 1
+        return self._warnings[0] <= MAX_WARNINGS
+
+    def has_forgotten(self) -> bool:
+        """Return whether there were more warnings than are kept."""
+        return self._warnings[0] > MAX_WARNINGS
 
     def environment(self) -> Environment:
         """Return what invariants see: the resource that is checked now, and the one that contains it."""
         if self._environment is None:
             root = Item(self.root, self.root["resourceType"])
             here = root if self.resource is self.root else Item(self.resource, self.resource["resourceType"])
-            self._environment = Environment(here, root)
+            self._environment = Environment(here, root, of_root=self._of_root)
         return self._environment
 
     def enter(self, resource: dict[str, Any]) -> dict[str, Any]:
         """Go into a contained resource, or back; return where we were."""
         outer, self.resource, self._environment = self.resource, resource, None
         return outer
+
+    def first_with_id(self, contained: list[Any], id_: Any) -> Any:
+        """Return the first of some contained resources that has this id. ``contained`` is a part of the resource."""
+        if not isinstance(id_, str):  # a fault, of which only so many are looked for
+            return next(item for item in contained if isinstance(item, dict) and item.get("id") == id_)
+        firsts = self._firsts.get(id(contained))
+        if firsts is None:
+            firsts = self._firsts[id(contained)] = first_by_id(contained)
+        return firsts[id_]
 
 
 def _types_by_id(contained: Any) -> dict[str, str]:

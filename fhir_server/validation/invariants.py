@@ -76,7 +76,9 @@ def _evaluate(invariant: Invariant, compiled: Path, item: Item, scope: Scope) ->
         if compiled.holds(item, scope.environment()):
             return None
     except EvaluationError:
-        told = f"{invariant.key} cannot be evaluated on this data: {invariant.expression}"
-        return Fault("invariant-not-checked", told, severity=Severity.WARNING)
-    told = f"{invariant.key} does not hold: {invariant.expression}"
-    return Fault(f"invariant-{invariant.key}", told, severity=Severity(invariant.severity))
+        id_, told, severity = "invariant-not-checked", "cannot be evaluated on this data", Severity.WARNING
+    else:
+        id_, told, severity = f"invariant-{invariant.key}", "does not hold", Severity(invariant.severity)
+    if severity is not Severity.ERROR and not scope.may_warn():
+        return None
+    return Fault(id_, f"{invariant.key} {told}: {invariant.expression}", severity=severity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fhir_server.validation.faults import Check, Fault, Found, Scope, extend, mismatch
+from fhir_server.validation.faults import MAX_FAULTS, Check, Fault, Found, Scope, extend, mismatch
 from fhir_server.validation.primitives import CHECKS
 from fhir_server.validation.references import ReferenceCheck
 
@@ -48,6 +48,8 @@ def list_check(one: Check) -> Check:
             faults = one(item, owner, scope)
             if faults:
                 found = extend(found, faults, f"[{index}]")
+                if len(found) > MAX_FAULTS:
+                    break
         scope.level -= 1
         return found
 
@@ -69,6 +71,8 @@ def primitive_list_check(one: Check, sibling: str) -> Check:
             faults = one(item, owner, scope)
             if faults:
                 found = extend(found, faults, f"[{index}]")
+                if len(found) > MAX_FAULTS:
+                    break
         return found
 
     return check
@@ -108,6 +112,8 @@ def sibling_check(name: str, is_list: bool, element: Check) -> Check:
             faults = check_one(item, alone, scope)
             if faults:
                 found = extend(found, faults, f"[{index}]")
+                if len(found) > MAX_FAULTS:
+                    break
         return found
 
     return check_list if is_list else check_one

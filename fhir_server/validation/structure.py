@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from fhir_server.definitions.structures import Element, Structures
 from fhir_server.model.formats import MAX_DEPTH
 from fhir_server.validation import primitives
-from fhir_server.validation.faults import Check, Fault, Found, Scope, extend, property_step
+from fhir_server.validation.faults import MAX_FAULTS, Check, Fault, Found, Scope, extend, property_step
 from fhir_server.validation.properties import (
     Rule,
     concept_check,
@@ -25,6 +25,9 @@ from fhir_server.validation.properties import (
     sibling_check,
 )
 from fhir_server.validation.references import ReferenceCheck
+
+MAX_NESTED: Final = 2
+"""Contained resources, each a Bundle or Parameters, around one that contains others: each costs a walk through it."""
 
 Rules = Callable[[str, str], Rule | None]
 """From a type or element path, and the type of its values, to the check of the invariants declared there."""
@@ -76,9 +79,13 @@ class StructureChecks:
                     found = extend(found, [_unknown(name, path)], property_step(name))
                 else:
                     faults = known[0](child, value, scope)
-                    if faults:
-                        found = extend(found, faults, known[1])
-            found = _check_together(shape, path, value, scope, found)
+                    if not faults:
+                        continue
+                    found = extend(found, faults, known[1])
+                if len(found) > MAX_FAULTS:
+                    break
+            else:
+                found = _check_together(shape, path, value, scope, found)
             scope.level -= 1
             return found
 
@@ -148,7 +155,7 @@ class StructureChecks:
             return [wrong_type(value, type_)]
         if not scope.entries and scope.root["resourceType"] == "Bundle":
             return None
-        return self.of(type_)(value, owner, Scope(value, scope.conditional, scope.entries, scope.level))
+        return self.of(type_)(value, owner, scope.inside(value))
 
     def _contained(self, value: Any, owner: dict[str, Any], scope: Scope) -> Found:
         """Check a contained resource: its references are resolved in the resource that contains it."""
@@ -157,10 +164,14 @@ class StructureChecks:
         type_ = value.get("resourceType")
         if type(type_) is not str or type_ not in self._structures.resource_types:
             return [wrong_type(value, type_)]
+        if scope.resource is not scope.root:
+            return None  # told as dom-2; else each level would walk through all that are below it
+        if scope.nested >= MAX_NESTED:
+            return [Fault("structure-depth", f"more than {MAX_NESTED} contained resources around a contained one")]
         outer = scope.enter(value)
         found = self.of(type_)(value, owner, scope)
         scope.enter(outer)
-        return extend(found, [fault], "") if (fault := _check_id(value, owner["contained"])) else found
+        return extend(found, [fault], "") if (fault := _check_id(value, owner["contained"], scope)) else found
 
 
 def wrong_type(value: dict[str, Any], type_: Any) -> Fault:
@@ -171,11 +182,10 @@ def wrong_type(value: dict[str, Any], type_: Any) -> Fault:
     return Fault("structure-resource-type", f"received {received}, expected a resource type", ".resourceType")
 
 
-def _check_id(value: dict[str, Any], contained: Any) -> Fault | None:
+def _check_id(value: dict[str, Any], contained: list[Any], scope: Scope) -> Fault | None:
     if "id" not in value:
         return Fault("contained-id", "a contained resource without id: nothing can refer to it")
-    same = (item for item in contained if isinstance(item, dict) and item.get("id") == value["id"])
-    if next(same) is not value:
+    if scope.first_with_id(contained, value["id"]) is not value:
         return Fault("contained-id-duplicate", "another contained resource has this id", ".id")
     return None
 

@@ -5,17 +5,15 @@ Spec: https://hl7.org/fhir/R4/validation.html
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import Issue, IssueType, Severity
-from fhir_server.validation.faults import Fault, Found, Scope, mismatch
+from fhir_server.validation.faults import MAX_FAULTS, MAX_ISSUES, Fault, Found, Scope, mismatch
 from fhir_server.validation.invariants import Invariants
 from fhir_server.validation.second_opinion import SecondOpinion
 from fhir_server.validation.structure import StructureChecks, wrong_type
-
-MAX_ISSUES: Final = 200
-"""Issues told about one resource; one more says that there are others."""
 
 ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
 """Types that carry requests and answers: accepted whether they are served or not."""
@@ -33,7 +31,7 @@ class Validator:
         """
         self._types = structures.resource_types
         self._served = self._types if served is None else served | ENVELOPES
-        self._checks = StructureChecks(structures, Invariants(structures).rule)
+        self._checks = _checks(structures)
         self._second_opinion = SecondOpinion(structures) if second_opinion else None
 
     def validate(self, resource: Any, *, entries: bool = True, conditional_references: bool = False) -> list[Issue]:
@@ -53,10 +51,17 @@ class Validator:
         if type_ == "Bundle":
             conditional_references = True
         scope = Scope(resource, conditional_references, entries)
-        issues = _issues(self._checks.of(type_)(resource, resource, scope), type_)
+        faults = self._checks.of(type_)(resource, resource, scope)
+        issues = _issues(faults, type_, scope.has_forgotten())
         if self._second_opinion is not None and not any(issue.is_error for issue in issues):
             issues += self._second_opinion.issues(resource if entries else _without_entries(resource))
         return issues
+
+
+@lru_cache(maxsize=4)
+def _checks(structures: Structures) -> StructureChecks:
+    """Return the checks of some structures, always the same ones: to compile the invariants takes a while."""
+    return StructureChecks(structures, Invariants(structures).rule)
 
 
 def _without_entries(resource: dict[str, Any]) -> dict[str, Any]:
@@ -67,11 +72,15 @@ def _without_entries(resource: dict[str, Any]) -> dict[str, Any]:
     return {**resource, "entry": [entry for entry in bare if entry]}
 
 
-def _issues(faults: Found, root: str) -> list[Issue]:
+def _issues(faults: Found, root: str, have_forgotten: bool = False) -> list[Issue]:
     if not faults:
         return []
+    if len(faults) > MAX_ISSUES:  # errors first: what refuses the resource is never cut off
+        faults.sort(key=lambda fault: fault.severity is not Severity.ERROR)
     issues = [fault.issue(root) for fault in faults[:MAX_ISSUES]]
     if len(faults) > MAX_ISSUES:
         told = f"{len(faults) - MAX_ISSUES} more issues are not told"
+        if have_forgotten or len(faults) > MAX_FAULTS:
+            told += ", and checking stopped: there may be others"
         issues.append(Issue(IssueType.INFORMATIONAL, told, (), Severity.INFORMATION, "issues-cut"))
     return issues

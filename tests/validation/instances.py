@@ -41,6 +41,10 @@ class Instances:
             made["extension"] = [dict(REASON)]
         return made
 
+    def add(self, made: dict[str, Any], element: Element) -> None:
+        """Put an element into an object."""
+        self._add(made, element, 0)
+
     def _wants(self, element: Element, path: str, depth: int) -> bool:
         if self._random is None or (path == "Extension" and element.name == "extension"):
             return False

@@ -9,7 +9,8 @@ import pytest
 from fhir_server.definitions.structures import Structures
 from fhir_server.model.formats import MAX_DEPTH
 from fhir_server.outcome import IssueType, Severity
-from fhir_server.validation.validator import MAX_ISSUES, Validator
+from fhir_server.validation.faults import MAX_ISSUES
+from fhir_server.validation.validator import Validator
 from tests.validation.conftest import Told, read
 
 EXAMPLES: list[dict[str, Any]] = read("examples.json")
