@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -79,9 +80,10 @@ class SqliteStore:
             LOG.warning(self._warning)
         try:
             await asyncio.to_thread(self._open)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             await self.close()
-            raise StoreUnavailable(f"{self._path} cannot be opened: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreUnavailable(f"{self._path} cannot be opened: {reason}") from error
         except BaseException:
             await self.close()
             raise
@@ -97,14 +99,24 @@ class SqliteStore:
     def _open(self) -> None:
         self._turns = Turns(self._path)
         with self._turns.turn():
+            # The store holds personal data: it is its owner's alone; SQLite gives the files beside it the same mode.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = connect(self._path, writes=True)
+            self._refuse_foreign(self._connection)
             (mode,) = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StoreUnavailable(f"{self._path}: SQLite cannot keep a write-ahead log here (it says {mode!r})")
             migrate(self._connection)
+            self._connection.execute("BEGIN IMMEDIATE").execute("ROLLBACK")  # says now if the file cannot be written
             self._inline = Reading(connect(self._path))
             self._inline.head()
             self._identity = Identity(self._path)
+
+    def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
+        """Raise ``StoreUnavailable`` for a database that another program has made."""
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not {"meta", "commits", "version"} <= tables:
+            raise StoreUnavailable(f"{self._path} is the database of another program; give a file of its own")
 
     async def close(self) -> None:
         writer, self._writer = self._writer, None

@@ -85,6 +85,26 @@ async def test_what_is_no_database_is_said(tmp_path: Path) -> None:
         await SqliteStore(tmp_path / "store.db", clock=FixedClock()).open()
 
 
+async def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    with sqlite3.connect(file) as other:
+        other.execute("CREATE TABLE accounts (name)")
+    other.close()
+    before = file.read_bytes()
+    with pytest.raises(StoreUnavailable, match="of another program"):
+        await SqliteStore(file, clock=FixedClock()).open()
+    assert file.read_bytes() == before
+
+
+async def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db", clock=FixedClock())
+    await store.open()
+    await store.commit(put(SLOT))
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    await store.close()
+    assert set(modes.values()) == {0o600}, modes
+
+
 async def test_every_commit_is_flushed(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db", clock=FixedClock())
     await store.open()
