@@ -96,11 +96,15 @@ async def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> 
     assert file.read_bytes() == before
 
 
+def file_modes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+
+
 async def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db", clock=FixedClock())
     await store.open()
     await store.commit(put(SLOT))
-    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    modes = file_modes(tmp_path)
     await store.close()
     assert set(modes.values()) == {0o600}, modes
 
