@@ -181,12 +181,12 @@ def fold(text: str) -> str:
 
     Punctuation that joins or parts words (hyphens, apostrophes, quotes, brackets, stops) counts as a blank:
     "Saint-Martin" and "saint martin" are equal, "L'Isle" and "l isle" too. Signs that carry meaning
-    (``% & + = * $ | / @ # _ < > ~ ^ \\``) stay: a search for ``%`` finds ``%``. A text of nothing but punctuation
-    stays as it is, so that it never folds to the empty text, which everything starts with.
+    (``% & + = * $ | / @ # _ < > ~ ^ \\``) stay: a search for ``%`` finds ``%``. A text of nothing but punctuation or
+    accents stays as it is, so that it never folds to the empty text, which everything starts with.
     Spec: https://hl7.org/fhir/R4/search.html#string
     """
     folded = text.lower() if text.isascii() else _without_accents(text)
-    return " ".join(folded.translate(_BLANKS).split()) or " ".join(folded.split()) or folded
+    return " ".join(folded.translate(_BLANKS).split()) or " ".join(folded.split()) or folded or text
 
 
 def _without_accents(text: str) -> str:

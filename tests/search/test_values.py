@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fhir_server.search import values
@@ -83,6 +83,8 @@ def test_escaped_values_are_split_and_unescaped_to_themselves(parts: list[str]) 
 
 
 @given(st.text())
+@example("\u0591")
+@example("\u0301 \u0301")
 def test_folding_twice_changes_nothing_and_never_empties(text: str) -> None:
     folded = values.fold(text)
     assert values.fold(folded) == folded

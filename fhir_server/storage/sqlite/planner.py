@@ -1,15 +1,17 @@
 """From a query to statements: where candidates come from, what is checked of each, in which order they are read.
 
-Candidates come from the conjunct whose index range is smallest, which is *measured*, by counting up to a bound: SQLite
-is never left to guess. A chain or ``_has`` is resolved from its selective end into plain values where that end is
+Candidates come from the conjunct whose index range is smallest, which is *measured*, by counting up to a bound, where
+there is more than one: SQLite is never left to guess. A chain or ``_has`` is resolved from its selective end into plain values where that end is
 small, else checked from each candidate on. Where no conjunct is selective, an index is walked in the order wanted.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 from fhir_server.search.query import (
     RECORD_SEPARATOR,
@@ -67,7 +69,8 @@ class Choice:
     """Where candidates come from (None: all of the type), how many rows that reads, and what remains to be checked."""
 
     driver: Driver | None
-    size: int
+    size: int | None
+    """None: not measured, there is no other way."""
     rest: tuple[Node, ...]
     whole: tuple[Node, ...]
     """All conjuncts, chains resolved where they were."""
@@ -75,7 +78,8 @@ class Choice:
 
 @dataclass(slots=True)
 class _Option:
-    """A driver of one conjunct, the rows it reads, and how far they were counted (``size >= level``: or more)."""
+    """A driver of one conjunct, the rows it reads, and how far they were counted (``size >= level``: or more; level 0:
+    not at all)."""
 
     driver: Driver
     place: int
@@ -83,8 +87,17 @@ class _Option:
     level: int = 0
 
 
+class _Plan(NamedTuple):
+    """What is asked of one type, and how it is answered."""
+
+    type: int
+    where: Node
+    choice: Choice
+
+
 class Planner:
-    """Plans and runs queries on one connection, inside the caller's transaction."""
+    """Plans and runs queries on one connection, inside the caller's transaction. It keeps what it has learnt of a query,
+    for the count that follows a search: forget that when the transaction ends."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -92,6 +105,14 @@ class Planner:
         self._names = reading.names
         self._drivers = Drivers(reading)
         self._effort = EFFORT
+        self._plans: dict[tuple[str, Node], _Plan] = {}
+        self._totals: dict[tuple[str, Node], int] = {}
+        self._ends: dict[References, tuple[str, ...] | None] = {}
+
+    def forget(self) -> None:
+        self._plans.clear()
+        self._totals.clear()
+        self._ends.clear()
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 
@@ -113,24 +134,42 @@ class Planner:
     def count(self, query: Query) -> int:
         total = 0
         for name in dict.fromkeys(query.types):
-            number = self._names.type(name)
-            if number is not None:
-                candidates = self._candidates(number, self.choose(number, self._pruned(number, query.where)))
+            known = self._totals.get((name, query.where))
+            plan = self._plan(name, query.where) if known is None else None
+            if plan is not None:
+                candidates = self._candidates(plan.type, plan.choice)
                 statement = build("SELECT count(DISTINCT ordinal) FROM ({})", candidates)
-                total += int(self._connection.execute(*statement).fetchone()[0])
+                known = self._totals[name, query.where] = int(self._connection.execute(*statement).fetchone()[0])
+            total += known or 0
         return total
+
+    def _plan(self, name: str, where: Node) -> _Plan | None:
+        """Return how a query is answered for one type, or None if no resource of it was ever stored."""
+        plan = self._plans.get((name, where))
+        number = self._names.type(name)
+        if plan is None and number is not None:
+            kept = pruned(where, number, self._names)
+            plan = self._plans[name, where] = _Plan(number, kept, self.choose(number, kept))
+        return plan
 
     def _cursors(self, name: str, query: Query, page: Page) -> list[Cursor]:
         """Return up to one more than a page of matches of one type, in the direction read."""
-        number = self._names.type(name)
-        if number is None:
+        plan = self._plan(name, query.where)
+        if plan is None:
             return []
-        where = self._pruned(number, query.where)
-        choice = self.choose(number, where, ordered=not query.sort)
-        if choice.size < self._effort.unselective:
-            return self._collect(number, choice, query, page)
+        number, where, choice = plan
+        size = choice.size
+        if size is None and choice.driver is not None and (query.sort or not choice.driver.ordered):
+            few = None if choice.rest else self._few(choice.driver)
+            if few is not None:
+                self._totals[name, query.where] = len(few)
+                if not query.sort:
+                    return _cut(few, page)
+            size = self._sized(choice.driver) if few is None else len(few)
         index = index_of(query.sort[0], self._names, number) if query.sort else None
-        if query.sort and (index is None or self._has_keys(number, query.sort[0])):
+        if (size is not None and size < self._effort.unselective) or (
+            query.sort and (index is None or self._has_keys(number, query.sort[0]))
+        ):
             return self._collect(number, choice, query, page)
         if choice.driver is None:
             return self._walk(number, choice, query, page, index)
@@ -140,6 +179,20 @@ class Planner:
         except Impatient:  # each filter alone finds much, all together little
             choice = self.choose(number, where, thorough=True)
             return self._collect(number, choice, query, page)
+
+    def _few(self, driver: Driver) -> list[int] | None:
+        """Return the ordinals of all that a driver finds, in order, or None if they are not few."""
+        bound = self._effort.bounds[0]
+        rows = self._connection.execute(*build("{} LIMIT {}", driver.sql, bind(bound))).fetchall()
+        return sorted({ordinal for (ordinal,) in rows}) if len(rows) < bound else None
+
+    def _sized(self, driver: Driver) -> int:
+        size = 0
+        for bound in self._effort.bounds:
+            size = self._size(driver, bound)
+            if size < bound:
+                break
+        return size
 
     def _walk(self, type: int, choice: Choice, query: Query, page: Page, index: Index | None) -> list[Cursor]:
         """Read an index in the order wanted, and check each resource on the way, until the page is full."""
@@ -231,30 +284,26 @@ class Planner:
 
     # --- where candidates come from ----------------------------------------------------------------------------------
 
-    def choose(self, type: int, where: Node, *, ordered: bool = False, thorough: bool = False) -> Choice:
-        """Choose the conjunct that candidates come from; chains are resolved only as long as none is selective.
-
-        ``ordered``: candidates are wanted in the order of ordinals, so a lone ordered driver needs no measuring.
-        """
+    def choose(self, type: int, where: Node, *, thorough: bool = False) -> Choice:
+        """Choose the conjunct that candidates come from; chains are resolved only as long as none is selective."""
         conjuncts = [each for node in conjunction(where) for each in self._usable(type, self._expanded(node))]
         plain = [place for place, node in enumerate(conjuncts) if not reaches_out(node)]
         chains = [place for place, node in enumerate(conjuncts) if reaches_out(node)]
         chains.sort(key=lambda place: isinstance(conjuncts[place], ReferredBy))
         options = [_Option(driver, place) for place in plain for driver in self._ways(type, conjuncts[place])]
-        if ordered and not chains and len(options) == 1 and options[0].driver.ordered:
-            options[0].size = self._effort.unselective
-            return _choice(options[0], conjuncts)
-        best = self._measured(options, self._effort.bounds[0])
         for place in chains:
+            best = self._measured(options, self._effort.bounds[0])
             if best is not None and best.size <= self._effort.few:
                 break
             resolved = self._usable(type, self._resolved(type, conjuncts[place]), is_resolved=True)
             if len(resolved) > 1:
                 others = (*conjuncts[:place], *resolved, *conjuncts[place + 1 :])
-                return self.choose(type, And(others), ordered=ordered, thorough=thorough)
+                return self.choose(type, And(others), thorough=thorough)
             conjuncts[place] = resolved[0]
             options += [_Option(driver, place) for driver in self._ways(type, conjuncts[place])]
-            best = self._measured(options, self._effort.bounds[0])
+        if len(options) == 1:
+            return _choice(options[0], conjuncts)
+        best = self._measured(options, self._effort.bounds[0])
         if best is None:
             return Choice(None, self._effort.unselective, tuple(conjuncts), tuple(conjuncts))
         for bound in (*self._effort.bounds[1:], *([self._effort.thorough] if thorough else [])):
@@ -290,9 +339,6 @@ class Planner:
                 parts.append(Driver(self._candidates(type, choice), choice.driver.rows))
             return unite(parts)
         return self._drivers.drivers(node, type)
-
-    def _pruned(self, type: int, where: Node) -> Node:
-        return pruned(where, type, self._names)
 
     # --- chains ------------------------------------------------------------------------------------------------------
 
@@ -334,6 +380,11 @@ class Planner:
 
     def _texts(self, references: References) -> tuple[str, ...] | None:
         """Return the texts of references to what matches, or None if they are too many."""
+        if references not in self._ends:
+            self._ends[references] = self._found_texts(references)
+        return self._ends[references]
+
+    def _found_texts(self, references: References) -> tuple[str, ...] | None:
         number = self._names.type(references.type)
         if number is None:
             return ()
@@ -352,13 +403,10 @@ class Planner:
     def _matching(self, type: int, where: Node) -> Sql | None:
         """Select what matches, one more than the bound at most; None if it is surely more."""
         choice = self.choose(type, where)
-        if (
-            choice.size >= self._effort.unselective
-            and not choice.rest
-            and choice.driver is not None
-            and choice.driver.ordered
-        ):
-            return None  # one index range, each resource once
+        if choice.driver is not None and choice.driver.ordered and not choice.rest:
+            size = self._sized(choice.driver) if choice.size is None else choice.size
+            if size >= self._effort.unselective:
+                return None  # one index range, each resource once
         return build(
             "SELECT DISTINCT ordinal FROM ({}) LIMIT {}", self._candidates(type, choice), bind(self._effort.staged + 1)
         )
@@ -392,7 +440,16 @@ class Planner:
 
 def _choice(option: _Option, conjuncts: Sequence[Node]) -> Choice:
     rest = (*conjuncts[: option.place], *conjuncts[option.place + 1 :])
-    return Choice(option.driver, option.size, rest, tuple(conjuncts))
+    return Choice(option.driver, option.size if option.level else None, rest, tuple(conjuncts))
+
+
+def _cut(ordinals: list[int], page: Page) -> list[Cursor]:
+    """Return up to one more than a page of all matches, in the direction read."""
+    if page.before is not None:
+        end = bisect_left(ordinals, int(page.before[-1] or 0))
+        return [(ordinal,) for ordinal in reversed(ordinals[max(end - page.count - 1, 0) : end])]
+    start = 0 if page.after is None else bisect_right(ordinals, int(page.after[-1] or 0))
+    return [(ordinal,) for ordinal in ordinals[start : start + page.count + 1]]
 
 
 def _direction(page: Page) -> tuple[Cursor | None, bool]:

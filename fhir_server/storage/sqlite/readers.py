@@ -50,6 +50,7 @@ class Reader:
 
     def begin(self) -> Head:
         """Begin a read transaction; the head is what it sees."""
+        self.planner.forget()
         try:
             self.connection.execute("BEGIN")
             return self.reading.head()

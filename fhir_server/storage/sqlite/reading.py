@@ -13,7 +13,7 @@ from fhir_server.storage.protocol import SCHEMA, Address, Commit, Head, HistoryP
 from fhir_server.storage.sqlite.connection import Meter
 from fhir_server.storage.sqlite.names import Names
 from fhir_server.storage.sqlite.schema import POSITIONS
-from fhir_server.storage.sqlite.sql import Sql, among, bind, build, every
+from fhir_server.storage.sqlite.sql import Sql, bind, build, every
 
 INTERACTIONS: Final = {str(interaction): interaction for interaction in Interaction}
 MASK: Final = (1 << POSITIONS) - 1
@@ -37,6 +37,11 @@ _FIRST: Final = """
 _LATER: Final = """
     SELECT version, instant, interaction, body, address, generation
     FROM version INDEXED BY version_instance WHERE type = ? AND id = ? AND version = ? AND version > 1
+"""
+_BY_ORDINAL: Final = """
+    SELECT r.ordinal, v.type, v.id, v.version, v.instant, v.interaction, v.body, v.address, r.generation
+    FROM json_each(?) AS wanted CROSS JOIN resource r ON r.ordinal = wanted.value
+    CROSS JOIN version v ON v.address = r.address
 """
 _COLUMNS: Final = "type, id, version, instant, interaction, body, address, generation"
 _BY_ADDRESS: Final = f"SELECT {_COLUMNS} FROM version"  # noqa: S608
@@ -77,8 +82,8 @@ class Reading:
         for name, ids in by_type.items():
             number = self.names.type(name)
             if number is not None:
-                for row in self.connection.execute(_MANY, (json.dumps(ids), number)):
-                    key = Key(name, row[0])
+                for row in self.connection.execute(_MANY, (json.dumps(ids), number)).fetchall():
+                    key = _make(Key, (name, row[0]))
                     found[key] = stored(key, row[1:])
         return found
 
@@ -189,20 +194,17 @@ class Reading:
         """Return current resources by their place in the order of creation."""
         if not ordinals:
             return {}
-        where = among("r.ordinal", ordinals)
-        rows = self.connection.execute(
-            f"""
-            SELECT r.ordinal, v.type, v.id, v.version, v.instant, v.interaction, v.body, v.address, r.generation
-            FROM resource r CROSS JOIN version v ON v.address = r.address WHERE {where.text}
-            """,  # noqa: S608
-            where.values,
-        )
-        name = self.names.type_name
-        return {row[0]: stored(Key(name(row[1]), row[2]), row[3:]) for row in rows}
+        rows = self.connection.execute(_BY_ORDINAL, (json.dumps(ordinals),)).fetchall()
+        names = {number: self.names.type_name(number) for number in {row[1] for row in rows}}
+        return {row[0]: stored(_make(Key, (names[row[1]], row[2])), row[3:]) for row in rows}
+
+
+_make = tuple.__new__
+"""A named tuple without its own ``__new__``: a page of a search has a thousand of them."""
 
 
 def stored(key: Key, row: Sequence[Any]) -> Stored:
     """Make a version of (version, instant, interaction, body, address, generation)."""
     version, instant, interaction, body, place, generation = row
-    where = Address(place >> POSITIONS, place & MASK)
-    return Stored(key, version, instant, INTERACTIONS[interaction], body, where, generation)
+    where = _make(Address, (place >> POSITIONS, place & MASK))
+    return _make(Stored, (key, version, instant, INTERACTIONS[interaction], body, where, generation))

@@ -217,6 +217,48 @@ def test_compound_whose_keys_are_too_many_gives_way_to_what_it_stands_for(
         assert_searches(recorder, lambda detail: False)
 
 
+def test_only_way_is_not_measured(recorder: Recorder) -> None:
+    assert recorder.search(Query(("Slot",), SAS), Page(10)) == 10
+    assert not any("count(" in statement for statement in recorder.statements)
+
+
+def test_count_that_follows_a_search_reads_nothing_again(recorder: Recorder) -> None:
+    planner_ = recorder.reader.planner
+    recorder.search(Query(("Slot",), SAS), Page(10))
+    recorder.statements.clear()
+    recorder.reader.connection.set_trace_callback(recorder.statements.append)
+    assert planner_.count(Query(("Slot",), SAS, BY_START)) == 36
+    assert recorder.statements == []
+    planner_.forget()
+    assert planner_.count(Query(("Slot",), SAS)) == 36
+    assert recorder.statements
+    recorder.reader.connection.set_trace_callback(None)
+
+
+@pytest.mark.parametrize("sort", [(), BY_START], ids=["unsorted", "sorted"])
+def test_pages_of_few_matches_are_those_of_many(
+    recorder: Recorder, sort: tuple[SortBy, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Query(("Slot",), SAS, sort)
+
+    def pages() -> list[list[str]]:
+        planner_ = recorder.reader.planner
+        planner_.forget()
+        found = planner_.search(query, Page(10))
+        read = [[match.stored.key.id for match in found.matches]]
+        while found.more:
+            found = planner_.search(query, Page(10, after=found.matches[-1].cursor))
+            read.append([match.stored.key.id for match in found.matches])
+        back = planner_.search(query, Page(10, before=found.matches[0].cursor))
+        return [*read, [match.stored.key.id for match in back.matches]]
+
+    few = pages()
+    assert [len(page) for page in few] == [10, 10, 10, 6, 10]
+    assert few[-1] == few[-3]
+    monkeypatch.setattr(recorder.reader.planner, "_effort", planner.Effort(bounds=(1, 2)))
+    assert pages() == few
+
+
 def test_reverse_chains_scan_nothing(recorder: Recorder) -> None:
     where = And(
         (
