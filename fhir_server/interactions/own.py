@@ -9,7 +9,8 @@ entries says nothing, and no resource may be written twice, whichever way its id
   too, they are refused. An update or patch that finds one of them would write it a second time, so it is refused. What
   an update changes is therefore found by its former values, which stand until updates are done, and by its new ones,
   which stand afterwards: neither lets a second resource slip in.
-* A create that finds its match writes nothing, so nothing is found by its body.
+* A create that finds its match writes nothing, so nothing is found by its body. Creates by criteria see those before
+  them; if one would find what a later one writes, they are refused.
 * Criteria of deletions come before all that, and see what is stored.
 * A conditional reference comes last: what is written is found by its new values only.
 

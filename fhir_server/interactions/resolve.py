@@ -1,6 +1,6 @@
 """Find out which resources intents concern, criteria included; refuse what one transaction cannot do together.
 
-    deletions ── plain creates, updates, patches ── creates by criteria ── does any update by criteria overlap?
+    deletions ── plain creates, updates, patches ── creates by criteria ── do criteria find what others write?
 
 Each of them by the length of its chains. What a transaction's criteria see is told in ``own``.
 
@@ -107,7 +107,7 @@ class _Resolving:
         await self._each(uncertain, _Resolving._create)
         self._raise()
         if self.own is not None:
-            await self._each([place for place in certain if place in self.where], _Resolving._alone)
+            await self._each([place for place in (*certain, *uncertain) if place in self.where], _Resolving._alone)
             self._raise()
         self.prepared.steps.extend(self.steps[place] for place in range(len(self.intents)))
 
@@ -237,7 +237,8 @@ class _Resolving:
                 seen.add(key)
 
     async def _alone(self, place: int) -> None:
-        """Refuse an update or patch whose criteria find what another entry writes: it would be written twice."""
+        """Refuse criteria that find what another entry writes: an update would write it twice, and a create would have
+        found it, had it come later."""
         assert self.own is not None  # noqa: S101 - asked of transactions only
         (key,) = self.steps[place].keys
         others = await self.own.matching(key.type, self.where[place], key)
