@@ -159,10 +159,11 @@ async def _ask_together(
     if matches.more:
         return None
     keys = [match.stored.key for match in matches.matches]
-    held = await snapshot.references(keys, parameter) if keys else {}
+    held = await snapshot.entries(keys) if keys else {}
     found: dict[str, list[Key]] = defaultdict(list)
     for key in keys:
-        values = held.get(key, ())
+        entries = held.get(key, ())
+        values = [one.value for one in entries if isinstance(one, Equality) and one.parameter == parameter]
         for value in dict.fromkeys(values if kind is Equal else (f"{one.partition(US)[0]}{US}" for one in values)):
             found[value].append(key)
     return found

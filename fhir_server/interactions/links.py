@@ -17,7 +17,8 @@ from typing import Any, Final
 from fhir_server.definitions.structures import Structures
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.intents import Prepared, Step
-from fhir_server.interactions.own import CONDITIONAL, RELATIVE, OwnEntries, root_of
+from fhir_server.interactions.known import CONDITIONAL, RELATIVE, root_of
+from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key

@@ -22,40 +22,32 @@ Spec: https://hl7.org/fhir/R4/http.html#trules
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from math import prod
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from fhir_server.interactions.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.known import (
+    CONDITIONAL,
+    RELATIVE,
+    Bucket,
+    Known,
+    KnownResources,
+    equalities,
+    names_resources,
+    root_of,
+)
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.routes import served
 from fhir_server.model.formats import Resource
-from fhir_server.model.reference import Key, references
+from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed
 from fhir_server.search.logic import all_of, one_of
 from fhir_server.search.match import chains, depth, matches, unmatchable
-from fhir_server.search.query import RECORD_SEPARATOR as RS
-from fhir_server.search.query import UNIT_SEPARATOR as US
-from fhir_server.search.query import (
-    And,
-    Equal,
-    Equality,
-    Ids,
-    IndexEntry,
-    Keys,
-    Node,
-    Not,
-    Or,
-    References,
-    Span,
-    Spans,
-    StartsWith,
-)
+from fhir_server.search.query import And, Equal, Ids, Keys, Node, Not, Or, References, Spans
 from fhir_server.storage.protocol import Snapshot
 
 MAX_COMPARISONS: Final = 100_000
@@ -63,28 +55,6 @@ MAX_COMPARISONS: Final = 100_000
 
 _FEW: Final = 8
 """So few candidates that it is not worth following a chain to have fewer."""
-_MANY_KEYS: Final = 1_000
-CONDITIONAL: Final = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOTALL)
-"""A conditional reference."""
-RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
-_RESTFUL: Final = re.compile(rf"(?P<root>https?://.*/){RELATIVE.pattern}", re.DOTALL)
-
-_Bucket: TypeAlias = Collection[Key]
-
-
-@dataclass(slots=True)
-class _Known:
-    """A resource whose entries are known here: one that is written, or one that a written one refers to."""
-
-    key: Key
-    resource: Resource | None = None
-    """What is written; None: it is stored and stays as it is."""
-    root: str | None = None
-    """The server that the entry's fullUrl says it comes from."""
-    is_new: bool = False
-    entries: tuple[IndexEntry, ...] | None = None
-    conditional: frozenset[str] = frozenset()
-    """Its conditional references."""
 
 
 @dataclass(slots=True)
@@ -101,25 +71,17 @@ class OwnEntries:
     _expected: dict[str, str] = field(default_factory=dict)
     """fullUrl → type, of entries that are not resolved yet."""
     _expected_types: Counter[str] = field(default_factory=Counter)
-    _known: dict[Key, _Known] = field(default_factory=dict)
-    _by_type: defaultdict[str, list[_Known]] = field(default_factory=lambda: defaultdict(list))
-    _buckets_: defaultdict[tuple[str, str, str], dict[Key, None]] = field(default_factory=lambda: defaultdict(dict))
-    """Type, parameter and value → those that may have it."""
-    _identified: set[str] = field(default_factory=set)
-    """Types whose identifiers are in ``_buckets_``."""
-    _indexed: set[str] = field(default_factory=set)
-    """Types of which everything is in ``_buckets_``."""
-    _waiting: defaultdict[str, dict[Key, None]] = field(default_factory=lambda: defaultdict(dict))
-    """Texts of references that are not resolved yet → who has them."""
     _answers: dict[str, Key | FhirError] = field(default_factory=dict)
     """What conditional references have become."""
     _asking: set[str] = field(default_factory=set)
-    _log: defaultdict[str, list[_Known]] = field(default_factory=lambda: defaultdict(list))
-    """Those of a type that have got entries, each time that they have."""
     _reached: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """How far ``_log`` was looked through: for type, reference, and type referred to."""
+    """How far what is known was looked through: for type, reference, and type referred to."""
     _far: dict[References, tuple[tuple[int, ...], set[Key]]] = field(default_factory=dict)
     _comparisons: int = 0
+    _known: KnownResources = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = KnownResources(self.context.tools, self._leads)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
@@ -131,8 +93,7 @@ class OwnEntries:
 
     def add(self, key: Key, resource: Resource, full_url: str | None = None, *, is_new: bool = False) -> None:
         """Take in a resource that is written. ``is_new``: nothing stored can refer to it."""
-        known = _Known(key, resource, root_of(full_url), is_new)
-        self._take(known)
+        self._known.add(Known(key, resource, root_of(full_url), is_new))
         self.found(key, full_url)
 
     def found(self, key: Key, full_url: str | None) -> None:
@@ -141,15 +102,15 @@ class OwnEntries:
         if full_url:
             self._expected.pop(full_url, None)
             self.names[full_url] = key
-            self._settled(full_url)
+            self._known.settle(full_url)
 
     def __contains__(self, key: Key) -> bool:
-        known = self._known.get(key)
+        known = self._known.all.get(key)
         return known is not None and known.resource is not None
 
     def count(self, type_: str) -> int:
         """Return how many resources of a type are written or deleted."""
-        written = sum(known.resource is not None for known in self._by_type.get(type_, ()))
+        written = sum(known.resource is not None for known in self._known.by_type.get(type_, ()))
         return written + sum(key.type == type_ for key in self.deleted)
 
     # --- what criteria find ------------------------------------------------------------------------------------------
@@ -190,7 +151,7 @@ class OwnEntries:
             except FhirError as error:
                 self._answers[text] = error
             self._asking.discard(text)
-            self._settled(text)
+            self._known.settle(text)
             await pace.keep()
         return {text: self._answers[text] for text in texts if text in self._answers}
 
@@ -244,23 +205,26 @@ class OwnEntries:
         if last:
             gone += [
                 known.key.id
-                for known in self._by_type.get(far.type, ())
+                for known in self._known.by_type.get(far.type, ())
                 if known.resource is not None and not known.is_new
             ]
         if gone:
             where = all_of((where, Not(Ids(tuple(sorted(gone))))))
-        mine = [key for key in await self._found(far) if key in self and not self._known[key].is_new]
+        mine = [key for key in await self._found(far) if key in self and not self._known.all[key].is_new]
         return References(far.type, where), tuple(str(key) for key in sorted(mine))
 
     # --- our own part ------------------------------------------------------------------------------------------------
 
     async def _matching(self, type_: str, where: Node, without: Key | None = None) -> set[Key]:
-        if not self._by_type.get(type_):
+        if not self._known.by_type.get(type_):
             return set()
-        self._identify(type_)
+        await self._known.identify(type_)
+        if names(where):
+            await self._known.index(type_)
+            await self._settle()
         buckets = await self._buckets(type_, where)
-        if buckets is None and type_ not in self._indexed:
-            await self._index(type_)
+        if buckets is None and not self._known.is_indexed(type_):
+            await self._known.index(type_)
             buckets = await self._buckets(type_, where)
         candidates = self._candidates(type_, buckets, without)
         follows = list(chains(where)) if candidates else []
@@ -275,23 +239,23 @@ class OwnEntries:
         pace = Pace()
         found = set()
         for key in candidates:
-            if matches(where, key, self._entries(self._known[key]), self._follows):
+            if matches(where, key, self._known.entries(self._known.all[key]), self._follows):
                 found.add(key)
             await pace.keep()
         return found
 
-    def _candidates(self, type_: str, buckets: Sequence[_Bucket] | None, without: Key | None) -> Sequence[Key]:
+    def _candidates(self, type_: str, buckets: Sequence[Bucket] | None, without: Key | None) -> Sequence[Key]:
         keys: Iterable[Key] = (
-            (known.key for known in self._by_type[type_])
+            (known.key for known in self._known.by_type[type_])
             if buckets is None
             else dict.fromkeys(key for bucket in buckets for key in bucket)
         )
         return [key for key in keys if key != without]
 
-    async def _buckets(self, type_: str, node: Node, *, through: bool = False) -> Sequence[_Bucket] | None:
+    async def _buckets(self, type_: str, node: Node, *, through: bool = False) -> Sequence[Bucket] | None:
         """Return where all that match are, or None if that is anywhere. ``through``: find out by following chains."""
         if isinstance(node, And):
-            least: Sequence[_Bucket] | None = None
+            least: Sequence[Bucket] | None = None
             for inner in sorted(node.nodes, key=lambda inner: any(chains(inner))):
                 if least is not None and sum(map(len, least)) <= _FEW:
                     break
@@ -300,7 +264,7 @@ class OwnEntries:
                     least = one
             return least
         if isinstance(node, Or):
-            several: list[_Bucket] = []
+            several: list[Bucket] = []
             for inner in node.nodes:
                 one = await self._buckets(type_, inner, through=through)
                 if one is None:
@@ -310,146 +274,58 @@ class OwnEntries:
         if isinstance(node, Equal) and isinstance(node.values, References):
             if not through:
                 return None
-            far = await self._found(node.values)
-            return self._at(type_, node.parameter, map(str, far))
-        return self._at(type_, *_places(node, type_))
-
-    def _at(self, type_: str, parameter: str, values: Iterable[str] | None) -> Sequence[_Bucket] | None:
-        if parameter == "_id" and values is not None:
-            return [[key for value in values if (key := Key(type_, value)) in self._known]]
-        is_ready = type_ in self._indexed or (parameter == "identifier" and type_ in self._identified)
-        if values is None or not is_ready:
-            return None
-        found = (self._buckets_.get((type_, parameter, value)) for value in values)
-        return [bucket for bucket in found if bucket]
+            return self._known.having(type_, node.parameter, map(str, await self._found(node.values)))
+        return self._known.matching(type_, node)
 
     async def _found(self, far: References) -> set[Key]:
         """Return what is known at the other end of a chain; the same question is often asked again."""
-        stamp = tuple(len(self._log[type_]) + len(self._by_type[type_]) for type_ in _types(far))
+        stamp = tuple(self._known.version(type_) for type_ in _types(far))
         cached = self._far.get(far)
         if cached is None or cached[0] != stamp:
             found = await self._matching(far.type, far.where)
-            stamp = tuple(len(self._log[type_]) + len(self._by_type[type_]) for type_ in _types(far))
+            stamp = tuple(self._known.version(type_) for type_ in _types(far))
             cached = self._far[far] = (stamp, found)
         return cached[1]
 
     def _follows(self, text: str, far: References) -> bool:
         """Tell whether what a reference leads to matches; ``text`` is what the index says of the reference."""
-        if text in self._waiting:
+        if text in self._known.waiting:
             type_ = self._expected.get(text) or text.partition("?")[0]
             if type_ == far.type:
                 raise unmatchable("chains through what is found by criteria that are resolved later")
             return False
         type_, _, id_ = text.partition("/")
-        known = self._known.get(Key(type_, id_)) if type_ == far.type else None
-        return known is not None and matches(far.where, known.key, self._entries(known), self._follows)
+        known = self._known.all.get(Key(type_, id_)) if type_ == far.type else None
+        return known is not None and matches(far.where, known.key, self._known.entries(known), self._follows)
 
-    # --- index entries -----------------------------------------------------------------------------------------------
+    # --- references --------------------------------------------------------------------------------------------------
 
-    def _take(self, known: _Known) -> None:
-        self._known[known.key] = known
-        self._by_type[known.key.type].append(known)
-        if known.key.type in self._identified:
-            self._put_identifiers(known)
-        if known.key.type in self._indexed:
-            self._put(known)
-
-    def _identify(self, type_: str) -> None:
-        """Have a type's identifiers in the buckets: that is all that most criteria ask for, and costs little."""
-        if type_ in self._identified or not _is_plain(self.context, type_):
-            return
-        self._identified.add(type_)
-        for known in self._by_type[type_]:
-            self._put_identifiers(known)
-
-    def _put_identifiers(self, known: _Known) -> None:
-        values = (
-            _identifiers(known.resource) if known.resource is not None else _equalities(known.entries, "identifier")
-        )
-        for value in values:
-            for place in (value, f"{value.partition(US)[0]}{US}"):
-                self._buckets_[known.key.type, "identifier", place][known.key] = None
-
-    async def _index(self, type_: str) -> None:
-        """Have all that a type's resources are found by in the buckets, from now on."""
-        if type_ in self._indexed:
-            return
-        self._indexed.add(type_)
-        pace = Pace()
-        for known in self._by_type[type_]:
-            self._put(known)
-            await pace.keep()
-
-    def _put(self, known: _Known) -> None:
-        type_, key = known.key.type, known.key
-        for entry in self._entries(known):
-            if isinstance(entry, Equality):
-                self._buckets_[type_, entry.parameter, entry.value][key] = None
-                if US in entry.value:
-                    self._buckets_[type_, entry.parameter, f"{entry.value.partition(US)[0]}{US}"][key] = None
-            elif isinstance(entry, Span) and entry.key:
-                self._buckets_[type_, entry.parameter, entry.key][key] = None
-
-    def _entries(self, known: _Known) -> tuple[IndexEntry, ...]:
-        """Return what a resource is found by, references among it resolved as far as they are."""
-        if known.entries is None:
-            try:
-                found = self.context.indexer.entries(known.resource or {})
-                known.conditional = frozenset(
-                    text for one in references(known.resource) if CONDITIONAL.fullmatch(text := one["reference"])
-                )
-            except Exception:  # it is no valid resource, and is refused when its draft is made
-                found = ()
-            known.entries = tuple(self._resolved(entry, known) for entry in found)
-            self._log[known.key.type].append(known)
-        return known.entries
-
-    def _resolved(self, entry: IndexEntry, known: _Known) -> IndexEntry:
-        if isinstance(entry, Equality):
-            return entry if US in entry.value else entry._replace(value=self._text(entry.value, known))
-        if isinstance(entry, Span) and RS in entry.key:
-            return entry._replace(key=RS.join(self._text(part, known) for part in entry.key.split(RS)))
-        return entry
-
-    def _text(self, text: str, known: _Known) -> str:
-        """Return what a reference leads to, or its text if that is not known yet, or nothing of the transaction's."""
+    def _leads(self, text: str, known: Known) -> tuple[str, bool]:
         if known.root is not None and RELATIVE.fullmatch(text):
             absolute = f"{known.root}{text}"
             text = absolute if absolute in self.names or absolute in self._expected else text
         answer = self.names.get(text) or self._answers.get(text)
         if isinstance(answer, Key):
-            return str(answer)
-        if text in self._expected or (text in known.conditional and text not in self._answers):
-            self._waiting[text][known.key] = None
-        return text
-
-    def _settled(self, text: str) -> None:
-        """Give those who refer by a text what it has become."""
-        for key in self._waiting.pop(text, ()):
-            known = self._known[key]
-            known.entries = tuple(self._resolved(entry, known) for entry in known.entries or ())
-            self._log[key.type].append(known)
-            if key.type in self._indexed:
-                self._put(known)
-
-    # --- the other ends of references --------------------------------------------------------------------------------
+            return str(answer), True
+        return text, text not in self._expected and (text not in known.conditional or text in self._answers)
 
     async def _reach(self, type_: str, code: str, far: References) -> None:
         """Have the entries of all that a reference of a type's known resources leads to."""
-        await self._index(type_)
+        await self._known.index(type_)
         await self._settle()
         place = (type_, code, far.type)
-        new = self._log[type_][self._reached[place] :]
-        self._reached[place] = len(self._log[type_])
+        log = self._known.log[type_]
+        new = log[self._reached[place] :]
+        self._reached[place] = len(log)
         start = f"{far.type}/"
         texts = {
             value
             for known in new
-            for value in _equalities(known.entries, code)
+            for value in equalities(known.entries, code)
             if value.startswith(start) and "/_history/" not in value
         }
         keys = {Key(far.type, text[len(start) :]) for text in texts} - self.deleted
-        await self._fetch([key for key in sorted(keys) if key not in self._known and key not in self.versions])
+        await self._fetch([key for key in sorted(keys) if key not in self._known.all and key not in self.versions])
         for inner, further in chains(far.where):
             await self._reach(far.type, inner, further)
 
@@ -457,7 +333,7 @@ class OwnEntries:
         """Resolve the conditional references of what is known, but for those that wait for entries themselves."""
         texts = [
             text
-            for text in self._waiting
+            for text in self._known.waiting
             if (match := CONDITIONAL.fullmatch(text)) and not self._expected_types[match["type"]]
         ]
         if texts:
@@ -472,62 +348,20 @@ class OwnEntries:
         for key in keys:
             self.versions[key] = current[key].version if key in current else None
         for key in there:
-            known = _Known(key, entries=entries.get(key, ()))
-            self._log[key.type].append(known)
-            self._take(known)
+            self._known.add(Known(key, entries=entries.get(key, ())))
 
 
-def root_of(full_url: str | None) -> str | None:
-    """Return the base URL of the server that a RESTful fullUrl comes from, with its slash."""
-    match = _RESTFUL.fullmatch(full_url or "")
-    return match["root"] if match else None
+def names(node: Node) -> bool:
+    """Tell whether criteria name the resources that they ask for references to."""
+    if isinstance(node, And | Or):
+        return any(names(inner) for inner in node.nodes)
+    return names(node.node) if isinstance(node, Not) else names_resources(node)
 
 
 def _types(far: References) -> Iterator[str]:
     yield far.type
     for _, further in chains(far.where):
         yield from _types(further)
-
-
-def _places(node: Node, type_: str) -> tuple[str, Iterable[str] | None]:
-    """Return the parameter and the values under which all that match are kept; None: they may be anywhere."""
-    match node:
-        case Equal(parameter, tuple() as values):
-            return parameter, values
-        case StartsWith(parameter, prefixes) if all(text.find(US) == len(text) - 1 for text in prefixes):
-            return parameter, prefixes
-        case Ids(ids):
-            return "_id", ids
-        case Spans(parameter, _, tuple() as keys):
-            return parameter, keys
-        case Spans(parameter, _, Keys(parts)):
-            plain = [part for part in parts if isinstance(part, tuple)]
-            if len(plain) == len(parts) and prod(map(len, plain)) <= _MANY_KEYS:
-                return parameter, map(RS.join, product(*plain))
-    return "", None
-
-
-def _is_plain(context: Context, type_: str) -> bool:
-    """Tell whether ``identifier`` is just the element of that name."""
-    parameter = context.registry.parameters(type_).get("identifier")
-    if parameter is None:
-        return False
-    paths = [path.strip() for path in parameter.expression.split("|")]
-    return [path for path in paths if path.startswith(f"{type_}.")] == [f"{type_}.identifier"]
-
-
-def _identifiers(resource: Resource) -> Iterator[str]:
-    """Yield what ``identifier`` has for values, as the index writes them."""
-    found: Any = resource.get("identifier")
-    for one in found if isinstance(found, list) else (found,):
-        if isinstance(one, dict):
-            yield f"{one.get('value') or ''}{US}{one.get('system') or ''}"
-
-
-def _equalities(entries: Iterable[IndexEntry] | None, parameter: str) -> Iterator[str]:
-    for entry in entries or ():
-        if isinstance(entry, Equality) and entry.parameter == parameter:
-            yield entry.value
 
 
 def _too_costly() -> BadRequest:

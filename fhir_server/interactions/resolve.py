@@ -2,7 +2,8 @@
 
     deletions ── plain creates, updates, patches ── creates by criteria ── do criteria find what others write?
 
-Each of them by the length of its chains. What a transaction's criteria see is told in ``own``.
+Each of them by the length of its chains, since where they lead must be known. What a transaction's criteria see is told
+in ``own``.
 
 Spec: https://hl7.org/fhir/R4/http.html#trules
 """
@@ -18,7 +19,7 @@ from fhir_server.interactions.conditional import Question, Wish, ask, ask_all, c
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.headers import etag
 from fhir_server.interactions.intents import Intent, Patch, Prepared, Step
-from fhir_server.interactions.own import OwnEntries
+from fhir_server.interactions.own import OwnEntries, names
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import at_entry
 from fhir_server.interactions.read import present
@@ -115,9 +116,10 @@ class _Resolving:
     def own(self) -> OwnEntries | None:
         return self.prepared.own
 
-    def _order(self, place: int) -> tuple[int, int]:
+    def _order(self, place: int) -> tuple[int, bool, int]:
+        """Put criteria behind those that what they refer to depends on."""
         where = self.where.get(place)
-        return (0 if where is None else depth(where), place)
+        return (0, False, place) if where is None else (depth(where), names(where), place)
 
     async def _each(self, places: Sequence[int], method: _Method) -> None:
         pace = Pace()

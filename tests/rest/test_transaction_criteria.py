@@ -292,6 +292,42 @@ async def test_chain_is_followed_however_the_reference_is_written(http: httpx.As
             refused(response, 400, "transaction-overlap")
 
 
+@pytest.mark.parametrize("reference", [urn(1), "Practitioner/p", f"Practitioner?{criteria('x')}"])
+async def test_reference_that_criteria_name_is_found_however_it_is_written(
+    http: httpx.AsyncClient, reference: str
+) -> None:
+    await http.put("Practitioner/p", json=practitioner("P", "x", id="p"))
+    entries = [
+        if_none("x", full_url=urn(1)),
+        entry("POST", "PractitionerRole", role(reference)),
+        entry("POST", "PractitionerRole", role("Practitioner/p"), ifNoneExist="practitioner=Practitioner/p"),
+    ]
+    for order in permutations(entries):
+        answers = await done(http, "transaction", *order)
+        assert sorted(status(answer) for answer in answers) == [200, 200, 201]
+        (only,) = await found(http, "PractitionerRole?practitioner=p")
+        await http.delete(f"PractitionerRole/{only}")
+    entries[2] = entry("PUT", "PractitionerRole?practitioner=Practitioner/p", role("Practitioner/p"))
+    for response in await in_each_order(http, *entries):
+        refused(response, 400, "transaction-overlap")
+
+
+@pytest.mark.parametrize("make", ["POST", "PUT"])
+async def test_chain_is_followed_inside_another_server(http: httpx.AsyncClient, make: str) -> None:
+    """References are relative to where the entries come from."""
+    root = "https://source.example.org/fhir"
+    more = {"ifNoneExist": criteria("x")} if make == "POST" else {}
+    url = "Practitioner" if make == "POST" else f"Practitioner?{criteria('x')}"
+    entries = [
+        entry("POST", "PractitionerRole", role("Practitioner/7"), f"{root}/PractitionerRole/8"),
+        entry("PUT", f"PractitionerRole?practitioner.{criteria('x')}", role("Practitioner/p")),
+        entry(make, url, practitioner("P", "x"), f"{root}/Practitioner/7", **more),
+    ]
+    for response in await in_each_order(http, *entries):
+        refused(response, 400, "transaction-overlap")
+    assert {status(answer) for answer in await done(http, "transaction", entries[0], entries[2])} == {201}
+
+
 async def test_chain_leads_to_what_an_update_makes_match(http: httpx.AsyncClient) -> None:
     await http.put("Practitioner/p", json=practitioner("P", "y", id="p"))
     there = await created(http, role("Practitioner/p"))
