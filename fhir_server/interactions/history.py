@@ -28,7 +28,7 @@ from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import instant, interval
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Gone, Issue, IssueType, NotFound
-from fhir_server.storage.protocol import Address, HistoryPage, Scope, Snapshot, Stored, Versions
+from fhir_server.storage.protocol import POSITIONS, Address, HistoryPage, Scope, Snapshot, Stored, Versions
 
 PARAMETERS: Final = ("_count", "_since", "_at", "_after", "_page")
 
@@ -42,7 +42,7 @@ METHODS: Final = {
 START: Final = "0"
 """The ``_after`` of those who synchronise for the first time."""
 
-_WHOLE: Final = 2**20 - 1
+_WHOLE: Final = POSITIONS - 1
 """A position after all changes of a commit."""
 
 _POSITION: Final = re.compile(r"(?P<log>[0-9a-f]{16})\.(?P<number>[0-9]{1,15})(?:\.(?P<position>[0-9]{1,7}))?")
@@ -161,7 +161,10 @@ def _position(name: str, text: str, log: str, head: int) -> Address:
     if match["log"] != log or number > head:
         told = f"{name} is a position of another log; read the whole again"
         raise Gone(Issue(IssueType.NOT_FOUND, told, (f"http.{name}",), id="log-position"))
-    return Address(number, int(match["position"]) if match["position"] else _WHOLE)
+    position = int(match["position"]) if match["position"] else _WHOLE
+    if position > _WHOLE:
+        raise _bad(name, "is not a position that this server gave")
+    return Address(number, position)
 
 
 def _steps(

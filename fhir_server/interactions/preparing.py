@@ -84,23 +84,19 @@ class InProcesses:
     async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
         if len(raw) < WORTH_A_PROCESS and not _is_heavy(raw):
             return await self._here.prepare(raw)
+        pool = self._started()
         try:
-            return await self._in_pool(raw)
+            return await _in_pool(pool, raw)
         except BrokenProcessPool:
             _LOG.warning("a process that prepares resources has died; these are prepared without it")
-            self.close()
+            if self._pool is pool:  # another request may have started a new one
+                self.close()
             return await self._here.prepare(raw)
 
     @property
     def pids(self) -> list[int]:
         """The processes that run now."""
         return [] if self._pool is None else list(self._pool._processes or ())
-
-    async def _in_pool(self, raw: Sequence[Raw]) -> list[Ready]:
-        loop, pool = asyncio.get_running_loop(), self._started()
-        parts = [raw[start : start + TOGETHER] for start in range(0, len(raw), TOGETHER)]
-        done = await asyncio.gather(*(loop.run_in_executor(pool, _prepare, part) for part in parts))
-        return [one for part in done for one in part]
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -137,6 +133,13 @@ def _is_heavy(raw: Sequence[Raw]) -> bool:
         if left < 0:
             return True
     return False
+
+
+async def _in_pool(pool: ProcessPoolExecutor, raw: Sequence[Raw]) -> list[Ready]:
+    loop = asyncio.get_running_loop()
+    parts = [raw[start : start + TOGETHER] for start in range(0, len(raw), TOGETHER)]
+    done = await asyncio.gather(*(loop.run_in_executor(pool, _prepare, part) for part in parts))
+    return [one for part in done for one in part]
 
 
 def prepared(tools: Tools, raw: Raw) -> Ready:

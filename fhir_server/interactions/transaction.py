@@ -6,6 +6,7 @@ Searches and histories are parsed before the commit and answered after it; a fai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from fhir_server.interactions.answer import answer
 from fhir_server.interactions.batch import Perform
 from fhir_server.interactions.bundles import Posted, answered, posted, refused, routed
+from fhir_server.interactions.conditional import pairs
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
@@ -20,7 +22,7 @@ from fhir_server.interactions.headers import if_none_match, preferences
 from fhir_server.interactions.history import check_history
 from fhir_server.interactions.links import TransactionLinks
 from fhir_server.interactions.pace import Pace
-from fhir_server.interactions.parameters import known, subsetting
+from fhir_server.interactions.parameters import SHAPING, known, subsetting
 from fhir_server.interactions.patch import patch_intent
 from fhir_server.interactions.paths import located
 from fhir_server.interactions.read import respond, version_number
@@ -137,22 +139,26 @@ _CHECKS: Final[dict[Interaction, Callable[[Context, Request, Route], object]]] =
     _I.HISTORY_INSTANCE: check_history,
     _I.HISTORY_TYPE: check_history,
     _I.HISTORY_SYSTEM: check_history,
-    _I.CAPABILITIES: lambda _context, request, _route: known(request, ("mode",)),
+    _I.CAPABILITIES: lambda _context, request, _route: known(request, ("mode", *SHAPING)),
 }
 """What can be told of reads that are answered after the commit, before it."""
 
 
 def _refuse_linked_criteria(work: _Work) -> None:
     """Refuse criteria that name an entry by its ``urn:``: they would find nothing, and create what exists."""
-    urns = [wish.full_url for wish in work.wishes if wish.full_url and wish.full_url.startswith("urn:")]
-    asked = [
-        (place, intent.criteria) for place, intent in work.intents if intent.criteria and "urn:" in intent.criteria
-    ]
-    for place, criteria in asked:
-        if any(urn in criteria for urn in urns):
-            told = "criteria cannot name another entry of the transaction"
+    urns = frozenset(wish.full_url for wish in work.wishes if wish.full_url and wish.full_url.startswith("urn:"))
+    issues = []
+    for place, intent in work.intents:
+        values = [value for _, value in pairs(intent.criteria or "")]
+        if any(text in urns for value in values for text in _URN.findall(value)):
             path = f"Bundle.entry[{place}].request"
-            raise BadRequest(Issue(BadRequest.code, told, (path,), id="criteria-urn"))
+            told = "criteria cannot name another entry of the transaction"
+            issues.append(Issue(BadRequest.code, told, (path,), id="criteria-urn"))
+    if issues:
+        raise BadRequest(*issues)
+
+
+_URN: Final = re.compile(r"urn:[^,|$\\]+")
 
 
 async def _done(context: Context, work: _Work) -> tuple[list[Written], list[Stored]]:

@@ -211,7 +211,7 @@ async def _gone(receive: Receive) -> bool:
 async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """Return the whole body. Raises ``TooLarge`` as soon as it passes the limit, before it is read."""
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
+    if length.isascii() and length.isdigit() and int(length) > limit:
         raise too_large(int(length), limit)
     chunks: list[bytes] = []
     size = 0

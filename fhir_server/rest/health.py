@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from fhir_server.storage.protocol import Store, StoreError
+
+_LOG: Final = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -22,6 +27,7 @@ async def ready(request: Request) -> JSONResponse:
     store: Store = request.app.state.store
     try:
         warnings = await store.healthy()
-    except StoreError:
+    except StoreError as error:
+        _LOG.warning("not ready: %s", error)
         return JSONResponse({"status": "fail"}, status_code=503, headers={"Retry-After": "1"})
     return JSONResponse({"status": "warn" if warnings else "pass", "warnings": list(warnings)})

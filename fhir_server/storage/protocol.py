@@ -24,6 +24,9 @@ T = TypeVar("T")
 SCHEMA: Final = 1
 """The layout of what is stored, on every engine. A program that knows less than the store refuses to write."""
 
+POSITIONS: Final = 2**20
+"""Changes that one commit can hold."""
+
 
 # --- data ------------------------------------------------------------------------------------------------------------
 
@@ -221,12 +224,22 @@ class Snapshot(Protocol):
 
     async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
         """Return the values of the Equality entries that current resources have for a parameter; those without one
-        may be left out. An include follows references by them, without parsing a body."""
+        may be left out."""
+        ...
+
+    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]:
+        """Return the same values, whosever they are: each once, in the order of their code points. An include follows
+        references by them, without parsing a body."""
         ...
 
     async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
         """Return the index entries stored for each key that ever was, in no particular order: what ``check`` and
         ``reindex`` compare with those computed anew."""
+        ...
+
+    async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
+        """Return what ``reads`` returns. It awaits nothing but the snapshot that it is given: an engine to which each
+        read is a job for a thread makes one job of all of them, which may take the time of one."""
         ...
 
 

@@ -41,3 +41,31 @@ async def test_statement_can_be_asked_for_in_part_and_keeps_its_date(http: httpx
     assert part["meta"]["tag"][0]["code"] == "SUBSETTED"
     dates = [(await http.get("metadata")).json()["date"] for _ in range(2)]
     assert dates[0] == dates[1]
+
+
+async def test_encoded_urn_in_criteria_is_refused_too(http: httpx.AsyncClient) -> None:
+    urn = "urn:uuid:5b1c0a3e-3f3a-4a9b-9c0e-000000000001"
+    role = {"resourceType": "PractitionerRole", "organization": {"reference": urn}}
+    entries = [
+        {
+            "fullUrl": urn,
+            "request": {"method": "POST", "url": "Organization"},
+            "resource": {"resourceType": "Organization", "name": "X"},
+        },
+        {
+            "request": {"method": "PUT", "url": f"PractitionerRole?organization={urn.replace(':', '%3A')}"},
+            "resource": role,
+        },
+    ]
+    answer = await http.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 400
+    assert (await http.get("PractitionerRole?_summary=count")).json()["total"] == 0
+
+
+async def test_position_beyond_a_commit_is_refused(http: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        await http.post("Practitioner", json=ALICE)
+    links = (await http.get("_history?_count=1")).json()["link"]
+    following = next(link["url"] for link in links if link["relation"] == "next")
+    head, _, _ = following.rpartition(".")
+    assert (await http.get(f"{head}.5000000")).status_code == 400
