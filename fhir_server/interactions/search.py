@@ -131,13 +131,25 @@ async def _found(context: Context, route: Route, wish: SearchRequest, cursor: st
         if count == 0:
             return replace(found, total=await snapshot.count(query))
         page = Page(count, place.after if place else None, place.before if place else None)
-        limit = context.limits.answer_bytes
-        matches = _fitting(await snapshot.search(query, page), limit, backwards=page.before is not None)
-        extra = await included(snapshot, matches.matches, wish, context.registry, context.limits.includes)
-        if size(extra) > limit:
-            raise too_long("with its _include and _revinclude", limit)
+
+        async def read(snapshot: Snapshot) -> tuple[Matches, Sequence[Stored]]:
+            return await _page(context, snapshot, wish, query, page)
+
+        matches, extra = await snapshot.together(read)
         total = await _total(context, snapshot, wish, query, matches, place)
         return replace(found, matches=matches, included=extra, total=total)
+
+
+async def _page(
+    context: Context, snapshot: Snapshot, wish: SearchRequest, query: Query, page: Page
+) -> tuple[Matches, Sequence[Stored]]:
+    """Return the matches of a page and what they include. Raises ``BadRequest`` if that is too much."""
+    limit = context.limits.answer_bytes
+    matches = _fitting(await snapshot.search(query, page), limit, backwards=page.before is not None)
+    extra = await included(snapshot, matches.matches, wish, context.registry, context.limits.includes)
+    if size(extra) > limit:
+        raise too_long("with its _include and _revinclude", limit)
+    return matches, extra
 
 
 def _fitting(matches: Matches, limit: int, *, backwards: bool) -> Matches:
@@ -177,7 +189,12 @@ async def _total(
 
 
 def _entries(context: Context, wish: SearchRequest, found: Found) -> list[Entry]:
-    entries = [_entry(context, wish, match.stored, "match") for match in found.matches.matches]
+    is_part = bool(wish.elements) or wish.summary not in {None, "false"}
+    base = context.base
+    entries = [
+        Entry(f"{base}/{key.type}/{key.id}", _part(context, wish, body) if is_part else body, "match")
+        for (key, _, _, _, body, _, _), _ in found.matches.matches
+    ]
     entries.extend(Entry(context.url(stored.key), stored.body, "include") for stored in found.included)
     if wish.ignored:
         told = [replace(issue, severity=Severity.WARNING) for issue in wish.ignored]
@@ -185,11 +202,8 @@ def _entries(context: Context, wish: SearchRequest, found: Found) -> list[Entry]
     return entries
 
 
-def _entry(context: Context, wish: SearchRequest, stored: Stored, mode: str) -> Entry:
-    body = stored.body or b""
-    if wish.elements or wish.summary not in {None, "false"}:
-        body = serialize(subset(parse(body), context.registry, wish.summary, wish.elements))
-    return Entry(context.url(stored.key), body, mode)
+def _part(context: Context, wish: SearchRequest, body: bytes | None) -> bytes:
+    return serialize(subset(parse(body or b""), context.registry, wish.summary, wish.elements))
 
 
 def _links(context: Context, route: Route, wish: SearchRequest, found: Found) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ Spec: https://hl7.org/fhir/R4/bundle.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from json.encoder import encode_basestring as _quoted
 from typing import Any, NamedTuple
 
 from fhir_server.model.formats import serialize
@@ -47,25 +48,20 @@ def bundle(
     if links:
         head["link"] = [{"relation": relation, "url": url} for relation, url in links]
     pieces = [serialize(head)[:-1]]
-    opening = b',"entry":['
-    for entry in entries:
-        pieces.append(opening)
-        pieces.extend(_pieces(entry))
-        opening = b","
-    pieces.append(b"]}" if opening == b"," else b"}")
+    before = ',"entry":['
+    for full_url, resource, search, request, response in entries:
+        before += "{"
+        if full_url is not None:
+            before += f'"fullUrl":{_quoted(full_url)},'
+        if resource is not None:
+            pieces += (f'{before}"resource":'.encode(), resource)
+            before = ","
+        if search is not None:
+            before += f'"search":{{"mode":"{search}"}},'
+        if request is not None:
+            before += f'"request":{serialize(request).decode()},'
+        if response is not None:
+            before += f'"response":{serialize(response).decode()},'
+        before = before.removesuffix(",") + "},"
+    pieces.append(b"}" if len(pieces) == 1 and before[-1] == "[" else f"{before[:-1]}]}}".encode())
     return tuple(pieces)
-
-
-def _pieces(entry: Entry) -> list[bytes]:
-    pieces: list[bytes] = []
-    if entry.full_url is not None:
-        pieces.append(b'"fullUrl":' + serialize(entry.full_url))
-    if entry.resource is not None:
-        pieces.append(b'"resource":' + entry.resource)
-    if entry.search is not None:
-        pieces.append(b'"search":{"mode":"' + entry.search.encode() + b'"}')
-    if entry.request is not None:
-        pieces.append(b'"request":' + serialize(entry.request))
-    if entry.response is not None:
-        pieces.append(b'"response":' + serialize(entry.response))
-    return [b"{", b",".join(pieces), b"}"]

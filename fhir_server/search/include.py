@@ -60,7 +60,7 @@ class Reads(Protocol[F_co]):
 
     async def search(self, query: Query, page: Page) -> Hits[F_co]: ...
 
-    async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]: ...
+    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]: ...
 
 
 async def included(
@@ -133,15 +133,13 @@ class _Follow(Generic[F]):
         return (parameter for parameter in parameters if parameter.type is Kind.REFERENCE)
 
     async def _targets(self, keys: Sequence[Key], code: str, target: str | None) -> list[Key]:
-        values = await self.snapshot.references(keys, code)
         found: dict[Key, None] = {}
-        for key in keys:
-            for value in values.get(key, ()):
-                reference = local(value)
-                if reference is None or reference.key in self.seen:
-                    continue
-                if reference.key.type in self.registry.types and target in (None, reference.key.type):
-                    found[reference.key] = None
+        for value in await self.snapshot.targets(keys, code):
+            reference = local(value)
+            if reference is None or reference.key in self.seen:
+                continue
+            if reference.key.type in self.registry.types and target in (None, reference.key.type):
+                found[reference.key] = None
         return list(found)
 
     async def _add_referring(self, frontier: Sequence[Key], include: Include) -> None:

@@ -63,16 +63,15 @@ class MemoryEngine:
         self.asked.append("read")
         return {key: self.records[key] for key in keys if key in self.records}
 
-    async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
-        self.asked.append(f"references {parameter}")
-        return {
-            key: tuple(
-                entry.value
-                for entry in self.records[key].entries
-                if isinstance(entry, Equality) and entry.parameter == parameter
-            )
+    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]:
+        self.asked.append(f"targets {parameter}")
+        found = {
+            entry.value
             for key in keys
+            for entry in self.records[key].entries
+            if isinstance(entry, Equality) and entry.parameter == parameter
         }
+        return tuple(sorted(found))
 
     async def search(self, query: Query, page: Page) -> FoundPage:
         self.asked.append(f"search {','.join(query.types)}")

@@ -59,8 +59,8 @@ ROWS = [
     ("deleted targets stay out", "Slot", "_id=t3&_include=Slot:schedule&_include:iterate=Schedule:actor", "s2 r1"),
     ("foreign targets stay out", "Slot", "_id=t4&_include=Slot:schedule", ""),
     ("not without iterate", "Slot", "_id=t1&_include=Slot:schedule&_include=Schedule:actor", "s1"),
-    ("iterate", "Slot", "_id=t1&_include=Slot:schedule&_include:iterate=Schedule:actor", "s1 p1 l1"),
-    ("recurse is iterate", "Slot", "_id=t1&_include=Slot:schedule&_include:recurse=Schedule:actor", "s1 p1 l1"),
+    ("iterate", "Slot", "_id=t1&_include=Slot:schedule&_include:iterate=Schedule:actor", "s1 l1 p1"),
+    ("recurse is iterate", "Slot", "_id=t1&_include=Slot:schedule&_include:recurse=Schedule:actor", "s1 l1 p1"),
     ("target type", "Slot", "_id=t1&_include=Slot:schedule&_include:iterate=Schedule:actor:Location", "s1 l1"),
     (
         "three steps",
@@ -123,9 +123,9 @@ async def test_a_page_of_slots_is_one_question_for_references_and_one_for_schedu
     engine: MemoryEngine, ask: Ask
 ) -> None:
     await _ids(engine, ask, "Slot", "_include=Slot:schedule")
-    assert engine.asked == ["references schedule", "read"]
+    assert engine.asked == ["targets schedule", "read"]
 
 
 async def test_same_include_twice_is_asked_once(engine: MemoryEngine, ask: Ask) -> None:
     await _ids(engine, ask, "Slot", "_include=Slot:schedule&_include:iterate=Slot:schedule&_include=Slot:schedule")
-    assert engine.asked == ["references schedule", "read"]
+    assert engine.asked == ["targets schedule", "read"]

@@ -1,8 +1,9 @@
 """From a query to statements: where candidates come from, what is checked of each, in which order they are read.
 
-Candidates come from the conjunct whose index range is smallest, which is *measured*, by counting up to a bound, where
-there is more than one: SQLite is never left to guess. A chain or ``_has`` is resolved from its selective end into plain values where that end is
-small, else checked from each candidate on. Where no conjunct is selective, an index is walked in the order wanted.
+Candidates come from the conjunct whose index range is smallest. That is *measured*, by counting up to a bound, where
+there is more than one: SQLite is never left to guess. A chain or ``_has`` is resolved from its selective end into plain
+values where that end is small, else checked from each candidate on. Where no conjunct is selective, an index is walked
+in the order wanted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
+from fhir_server.model.reference import Key
 from fhir_server.search.query import (
     RECORD_SEPARATOR,
     And,
@@ -96,8 +98,10 @@ class _Plan(NamedTuple):
 
 
 class Planner:
-    """Plans and runs queries on one connection, inside the caller's transaction. It keeps what it has learnt of a query,
-    for the count that follows a search: forget that when the transaction ends."""
+    """Plans and runs queries on one connection, inside the caller's transaction.
+
+    It keeps what it has learnt of a query, for the count that follows a search: forget that when the transaction ends.
+    """
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -105,6 +109,8 @@ class Planner:
         self._names = reading.names
         self._drivers = Drivers(reading)
         self._effort = EFFORT
+        self.ordinals: dict[Key, int] = {}
+        """Those of the resources found."""
         self._plans: dict[tuple[str, Node], _Plan] = {}
         self._totals: dict[tuple[str, Node], int] = {}
         self._ends: dict[References, tuple[str, ...] | None] = {}
@@ -113,6 +119,7 @@ class Planner:
         self._plans.clear()
         self._totals.clear()
         self._ends.clear()
+        self.ordinals.clear()
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 
@@ -129,6 +136,7 @@ class Planner:
         if backward:
             chosen.reverse()
         found = self._reading.by_ordinal([int(cursor[-1]) for cursor in chosen])  # type: ignore[arg-type]
+        self.ordinals.update((stored.key, ordinal) for ordinal, stored in found.items())
         return Matches(tuple(Match(found[cursor[-1]], cursor) for cursor in chosen), more)  # type: ignore[index]
 
     def count(self, query: Query) -> int:

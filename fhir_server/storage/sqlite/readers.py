@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -29,7 +29,7 @@ from fhir_server.storage.sqlite.identity import Identity
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.stored_entries import stored_entries
-from fhir_server.storage.sqlite.view import read_all, references
+from fhir_server.storage.sqlite.view import SqliteReads, finished, read_all, references, targets
 
 T = TypeVar("T")
 INLINE: Final = 16
@@ -218,5 +218,13 @@ class SqliteSnapshot:
     async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
         return await self._run(lambda reader: references(reader.reading, keys, parameter))
 
+    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]:
+        return await self._run(lambda it: targets(it.reading, keys, parameter, it.planner.ordinals))
+
     async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
         return await self._run(lambda reader: stored_entries(reader.reading, keys))
+
+    async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
+        """One job for all: each hand-over to a thread and back waits for both to have their turn."""
+        head = self.head
+        return await self._run(lambda it: finished(reads(SqliteReads(it.reading, it.planner, head))))

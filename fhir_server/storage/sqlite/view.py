@@ -1,13 +1,17 @@
-"""What a plan sees, on the writer's own connection: whatever it asks is answered at once, never by waiting."""
+"""What is read where the connection is: whatever is asked is answered at once, never by waiting.
+
+So a plan sees the head of the log on the writer's own connection, and several reads of a snapshot are one job.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality, IndexEntry, Node, Page, Query
-from fhir_server.storage.protocol import Head, HistoryPage, Matches, Scope, Stored, Versions
+from fhir_server.storage.protocol import Head, HistoryPage, Matches, Scope, Snapshot, Stored, Versions
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sql import among, bind, build
@@ -17,26 +21,20 @@ SINGLY: Final = 4
 """So many reads by key cost less one by one."""
 
 
-class SqliteView:
-    """The head of the log as the plans before this one left it. Its methods are coroutines that never suspend."""
+T = TypeVar("T")
 
-    def __init__(self, reading: Reading, head: Head, instant: int) -> None:
+
+class SqliteReads:
+    """One state of the log. Its methods are coroutines that never suspend."""
+
+    def __init__(self, reading: Reading, planner: Planner, head: Head) -> None:
         self._reading = reading
-        self._planner = Planner(reading)
+        self._planner = planner
         self._head = head
-        self._instant = instant
 
     @property
     def head(self) -> Head:
         return self._head
-
-    @property
-    def instant(self) -> int:
-        return self._instant
-
-    @property
-    def number(self) -> int:
-        return self._head.number + 1
 
     async def read(self, keys: Iterable[Key]) -> Mapping[Key, Stored]:
         return read_all(self._reading, keys)
@@ -56,8 +54,30 @@ class SqliteView:
     async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
         return references(self._reading, keys, parameter)
 
+    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]:
+        return targets(self._reading, keys, parameter, self._planner.ordinals)
+
     async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
         return stored_entries(self._reading, keys)
+
+    async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
+        return await reads(self)
+
+
+class SqliteView(SqliteReads):
+    """The head of the log as the plans before this one left it."""
+
+    def __init__(self, reading: Reading, head: Head, instant: int) -> None:
+        super().__init__(reading, Planner(reading), head)
+        self._instant = instant
+
+    @property
+    def instant(self) -> int:
+        return self._instant
+
+    @property
+    def number(self) -> int:
+        return self._head.number + 1
 
     async def holders(self, lookups: Sequence[tuple[str, Equality]]) -> Sequence[tuple[Key, ...]]:
         return [holders(self._reading, name, entry) for name, entry in lookups]
@@ -101,6 +121,50 @@ def references(reading: Reading, keys: Sequence[Key], parameter: str) -> dict[Ke
             key = Key(name, id_)
             found[key] = (*found.get(key, ()), value)
     return found
+
+
+def targets(reading: Reading, keys: Iterable[Key], parameter: str, ordinals: Mapping[Key, int]) -> tuple[str, ...]:
+    """Return the values of the equality entries of current resources, each once; some ordinals may be known."""
+    known: dict[str, list[int]] = {}
+    others: dict[str, list[str]] = {}
+    for key in keys:
+        ordinal = ordinals.get(key)
+        if ordinal is None:
+            others.setdefault(key.type, []).append(key.id)
+        else:
+            known.setdefault(key.type, []).append(ordinal)
+    found: set[str] = set()
+    for statement, listed in ((_TARGETS_KNOWN, known), (_TARGETS, others)):
+        for name, values in listed.items():
+            number = reading.names.type(name)
+            field = None if number is None else reading.names.field(number, parameter, "equality")
+            if field is not None:
+                wanted = {"listed": json.dumps(values), "field": field, "type": number}
+                found.update(value for (value,) in reading.connection.execute(statement, wanted).fetchall())
+    return tuple(sorted(found))
+
+
+_TARGETS_KNOWN: Final = """
+    SELECT DISTINCT e.value FROM json_each(:listed) AS wanted
+    CROSS JOIN equality e ON e.ordinal = wanted.value AND e.field = :field
+"""
+_TARGETS: Final = """
+    SELECT DISTINCT e.value FROM json_each(:listed) AS wanted
+    CROSS JOIN resource r INDEXED BY resource_key ON r.type = :type AND r.id = wanted.value
+    CROSS JOIN equality e ON e.ordinal = r.ordinal AND e.field = :field
+"""
+
+
+def finished(reads: Awaitable[T]) -> T:
+    """Run reads to their end without an event loop; fail if they await anything but their snapshot."""
+    steps = reads.__await__()
+    try:
+        next(steps)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    steps.close()
+    raise RuntimeError("reads together await nothing but the snapshot that they are given")
 
 
 def holders(reading: Reading, type: str, entry: Equality) -> tuple[Key, ...]:

@@ -23,6 +23,7 @@ from fhir_server.search.query import (
 from fhir_server.storage.protocol import (
     Address,
     HistoryPage,
+    Planned,
     QueryTimeout,
     Scope,
     Snapshot,
@@ -30,6 +31,7 @@ from fhir_server.storage.protocol import (
     Stored,
     StoreLimits,
     StoreUnavailable,
+    View,
 )
 from tests.storage.conftest import OpenStore
 from tests.storage.writing import SLOT, START, FixedClock, delete, put, put_all
@@ -107,11 +109,82 @@ async def test_references_are_told_without_bodies(store: Store) -> None:
     await store.commit(put(SLOT, [Equality("actor", "A/1"), Equality("actor", "A/2"), Equality("other", "A/3")]))
     await store.commit(put(Key("Schedule", "s"), [Equality("actor", "A/4")]))
     async with store.snapshot() as snapshot:
-        found = await snapshot.references([SLOT, Key("Schedule", "s"), Key("Slot", "none")], "actor")
+        asked = [SLOT, Key("Schedule", "s"), Key("Slot", "none")]
+        found = await snapshot.references(asked, "actor")
         assert {key: sorted(values) for key, values in found.items() if values} == {
             SLOT: ["A/1", "A/2"],
             Key("Schedule", "s"): ["A/4"],
         }
+        assert await snapshot.targets(asked, "actor") == ("A/1", "A/2", "A/4")
+        assert await snapshot.targets(asked[:1], "actor") == ("A/1", "A/2")
+        assert await snapshot.targets(asked, "none") == ()
+        assert await snapshot.targets([], "actor") == ()
+
+
+async def test_targets_of_what_was_just_found_are_each_told_once(store: Store) -> None:
+    agendas = {Key("Slot", f"s{n:02}"): (Equality("schedule", f"Schedule/{n % 3}"),) for n in range(60)}
+    await put_all(store, agendas)
+    await store.commit(delete(Key("Slot", "s02")))
+    await store.commit(put(Key("Slot", "s05"), [Equality("schedule", "Schedule/other")]))
+    async with store.snapshot() as snapshot:
+        found = await snapshot.search(Query(("Slot",), Equal("schedule", ("Schedule/2", "Schedule/other"))), Page(50))
+        keys = [match.stored.key for match in found.matches]
+        assert len(keys) == 19
+        assert await snapshot.targets(keys, "schedule") == ("Schedule/2", "Schedule/other")
+        assert await snapshot.targets([*keys, Key("Slot", "s00"), Key("Slot", "s02")], "schedule") == (
+            "Schedule/0",
+            "Schedule/2",
+            "Schedule/other",
+        )
+
+
+async def test_reads_together_agree_with_reads_one_by_one(store: Store) -> None:
+    await put_all(store, {Key("Slot", str(n)): (Equality("p", "v"),) for n in range(30)})
+    query = Query(("Slot",), Equal("p", ("v",)))
+
+    async def reads(snapshot: Snapshot) -> tuple[object, ...]:
+        keys = [match.stored.key for match in (await snapshot.search(query, Page(100))).matches]
+        assert len(keys) == 30
+        return (
+            snapshot.head,
+            await snapshot.read(keys),
+            await snapshot.vread(keys[0], 1),
+            await snapshot.history(Scope("Slot"), HistoryPage(5)),
+            await snapshot.count(query),
+            await snapshot.references(keys, "p"),
+            await snapshot.targets(keys, "p"),
+            await snapshot.entries(keys),
+            await snapshot.together(one_more),
+        )
+
+    async def one_more(snapshot: Snapshot) -> int:
+        return await snapshot.count(query)
+
+    async with store.snapshot() as snapshot:
+        before = await reads(snapshot)
+        await store.commit(put(Key("Slot", "new"), [Equality("p", "v")]))
+        assert await snapshot.together(reads) == before
+
+    async def plan(view: View) -> Planned[object]:
+        return Planned([], await view.together(one_more))
+
+    assert (await store.commit(plan)).answer == 31
+
+
+async def test_what_reads_together_raise_is_the_callers(store: Store) -> None:
+    async def fails(snapshot: Snapshot) -> None:
+        await snapshot.read([SLOT])
+        raise KeyError("mine")
+
+    async def waits(snapshot: Snapshot) -> None:
+        await asyncio.sleep(0)
+
+    async with store.snapshot() as snapshot:
+        with pytest.raises(KeyError, match="mine"):
+            await snapshot.together(fails)
+        with pytest.raises(RuntimeError, match="nothing but the snapshot"):
+            await snapshot.together(waits)
+        assert await snapshot.count(Query(("Slot",))) == 0
 
 
 # --- histories -------------------------------------------------------------------------------------------------------
