@@ -6,18 +6,16 @@ Spec: https://hl7.org/fhir/R4/http.html#ccreate and https://hl7.org/fhir/R4/http
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from fhir_server.interactions.context import Context
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, PreconditionFailed
 from fhir_server.search.criteria import LIMITS, RESULT_PARAMETERS
 from fhir_server.search.plan import plan as plan_search
-from fhir_server.search.query import UNIT_SEPARATOR as US
-from fhir_server.search.query import Equal, Equality, Node, Page, Query, StartsWith
+from fhir_server.search.query import Equal, Equality, Node, Page, Query
 from fhir_server.search.request import parse_search
 from fhir_server.storage.protocol import Snapshot, Stored, View
 
@@ -25,7 +23,7 @@ LISTED: Final = 10
 """How many matches the text of a 412 names."""
 
 _TOGETHER: Final = 200
-"""So many questions are asked by one search."""
+"""So many questions are one job of the store's."""
 
 _QUERY: Final = 1_000_000
 """Characters of a query string, still encoded."""
@@ -109,63 +107,15 @@ async def ask(snapshot: Snapshot, wish: Wish) -> Question:
 
 
 async def ask_all(snapshot: Snapshot, wishes: Sequence[Wish]) -> list[Question]:
-    """Return the questions with a snapshot's answers; many of one form cost one search."""
-    groups: dict[_Form, dict[str, list[int]]] = defaultdict(dict)
-    answers: dict[int, Question] = {}
-    for place, wish in enumerate(wishes):
-        form_, value = _form(wish.type, wish.where)
-        if form_ is None:
-            answers[place] = await ask(snapshot, wish)
-        else:
-            groups[form_].setdefault(value, []).append(place)
-    for form_, places in groups.items():
-        values = list(places)
-        for start in range(0, len(values), _TOGETHER):
-            part = {value: [wishes[place] for place in places[value]] for value in values[start : start + _TOGETHER]}
-            found = await _ask_together(snapshot, form_, part)
-            for value in part:
-                for place in places[value]:
-                    wish = wishes[place]
-                    keys = None if found is None else found.get(value, [])
-                    answers[place] = (
-                        await ask(snapshot, wish) if keys is None else Question(*wish, frozenset(keys[: wish.limit]))
-                    )
-    return [answers[place] for place in range(len(wishes))]
+    """Return the questions with a snapshot's answers."""
+    found: list[Question] = []
+    for start in range(0, len(wishes), _TOGETHER):
+        part = wishes[start : start + _TOGETHER]
 
+        async def reads(within: Snapshot, part: Sequence[Wish] = part) -> list[Question]:
+            return [await ask(within, wish) for wish in part]
 
-_Form: TypeAlias = tuple[str, type[Equal] | type[StartsWith], str]
-"""Type, kind of node, parameter."""
-
-
-def _form(type_: str, where: Node) -> tuple[_Form | None, str]:
-    """Return what questions that can be asked together have in common, and the value that each asks for."""
-    match where:
-        case Equal(parameter, (str() as value,)):
-            return (type_, Equal, parameter), value
-        case StartsWith(parameter, (str() as value,)) if value.find(US) == len(value) - 1:
-            return (type_, StartsWith, parameter), value
-    return None, ""
-
-
-async def _ask_together(
-    snapshot: Snapshot, form_: _Form, wishes: Mapping[str, Sequence[Wish]]
-) -> Mapping[str, list[Key]] | None:
-    """Return which keys hold each value, in order of creation; None if they are too many to be sure."""
-    type_, kind, parameter = form_
-    if len(wishes) == 1:
-        return None
-    page = Page(sum(wish.limit for same in wishes.values() for wish in same))
-    matches = await snapshot.search(Query((type_,), kind(parameter, tuple(wishes))), page)
-    if matches.more:
-        return None
-    keys = [match.stored.key for match in matches.matches]
-    held = await snapshot.entries(keys) if keys else {}
-    found: dict[str, list[Key]] = defaultdict(list)
-    for key in keys:
-        entries = held.get(key, ())
-        values = [one.value for one in entries if isinstance(one, Equality) and one.parameter == parameter]
-        for value in dict.fromkeys(values if kind is Equal else (f"{one.partition(US)[0]}{US}" for one in values)):
-            found[value].append(key)
+        found += await snapshot.together(reads)
     return found
 
 
@@ -198,10 +148,11 @@ async def confirm(view: View, questions: Sequence[Question], versions: Mapping[K
         answers = await view.holders([lookup for _, lookup in lookups])
         if any(question.keys != frozenset(keys) for (question, _), keys in zip(lookups, answers, strict=True)):
             raise Moved
-    others = [question for question in questions if _lookup(question) is None]
-    again = await ask_all(view, [Wish(question.type, question.where, question.limit) for question in others])
-    if any(now.keys != question.keys for now, question in zip(again, others, strict=True)):
-        raise Moved
+    for question in questions:
+        if _lookup(question) is None:
+            found = await view.matching(question.type, question.where, question.limit)
+            if question.keys != frozenset(stored.key for stored in found):
+                raise Moved
 
 
 def _version(stored: Stored | None) -> int | None:
