@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache
 from typing import Final
 
 ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -101,9 +102,15 @@ def _next_day(year: int, month: int, day: int) -> tuple[int, int, int]:
 
 
 def _offset(text: str | None) -> tzinfo | None:
-    if text is None:
-        return None
-    return UTC if text == "Z" else datetime.strptime(text, "%z").tzinfo
+    return None if text is None else _zone(text)
+
+
+@cache  # of some 1,700
+def _zone(text: str) -> tzinfo:
+    if text == "Z":
+        return UTC
+    minutes = int(text[1:3]) * 60 + int(text[4:])
+    return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
 def _micros(moment: datetime) -> int:

@@ -8,6 +8,7 @@ from the parameters' own entries.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 
@@ -34,6 +35,7 @@ COMPOUNDS: Final = (
 """At most one part of a compound can have several values in one resource: entries do not multiply."""
 
 
+@cache
 def compounds_of(type_: str) -> tuple[Compound, ...]:
     """Return the compounds of a type, those with most parts first."""
     found = (compound for compound in COMPOUNDS if compound.type == type_)

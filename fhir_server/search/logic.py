@@ -12,6 +12,8 @@ def all_of(nodes: Iterable[Node]) -> Node:
     flat: list[Node] = []
     for node in nodes:
         flat.extend(node.nodes if isinstance(node, And) else (node,))
+    if len(flat) == 1:
+        return flat[0]
     flat = list(dict.fromkeys(flat))
     if NOTHING in flat:
         return NOTHING
@@ -23,6 +25,8 @@ def one_of(nodes: Iterable[Node]) -> Node:
     flat: list[Node] = []
     for node in nodes:
         flat.extend(node.nodes if isinstance(node, Or) else (node,))
+    if len(flat) == 1:
+        return flat[0]
     flat = list(dict.fromkeys(flat))
     if EVERYTHING in flat:
         return EVERYTHING

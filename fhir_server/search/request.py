@@ -225,14 +225,12 @@ class _Reader:
         if code == "*":
             kept.append(Include(type_, None, target or None, is_iterate))
             return
-        references = {
-            known: parameter
-            for known, parameter in self.registry.parameters(type_).items()
-            if parameter.type is Kind.REFERENCE
-        }
-        if code not in references:
+        parameters = self.registry.parameters(type_)
+        parameter = parameters.get(code)
+        if parameter is None or parameter.type is not Kind.REFERENCE:
+            references = [known for known, one in parameters.items() if one.type is Kind.REFERENCE]
             raise no_such(name, f"reference parameter of {type_}", code, references, is_unknown=True)
-        targets = references[code].targets
+        targets = parameter.targets
         if target and targets and target not in targets:
             raise no_such(name, f"target of {type_}:{code}", target, targets, is_unknown=False)
         kept.append(Include(type_, code, target or None, is_iterate))

@@ -35,9 +35,10 @@ from fhir_server.search.query import (
 from fhir_server.storage.protocol import Match, Matches
 from fhir_server.storage.sqlite.checks import Checks
 from fhir_server.storage.sqlite.connection import Impatient
+from fhir_server.storage.sqlite.counting import Counts, count_all
 from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
-from fhir_server.storage.sqlite.pruning import pruned
-from fhir_server.storage.sqlite.reading import Reading
+from fhir_server.storage.sqlite.pruning import is_everything, pruned
+from fhir_server.storage.sqlite.reading import Reading, make
 from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
 from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, narrowed, walk_ordinals
@@ -100,11 +101,14 @@ class _Plan(NamedTuple):
 class Planner:
     """Plans and runs queries on one connection, inside the caller's transaction.
 
-    It keeps what it has learnt of a query, for the count that follows a search: forget that when the transaction ends.
+    It keeps what it has learnt of a query, for the count that follows a search.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, counts: Counts | None = None) -> None:
+        """``counts`` are those that a snapshot knows; a writer's state has no change number yet, and knows none."""
         self._reading = reading
+        self._counts = counts
+        self._number = 0
         self._connection = reading.connection
         self._names = reading.names
         self._drivers = Drivers(reading)
@@ -115,7 +119,9 @@ class Planner:
         self._totals: dict[tuple[str, Node], int] = {}
         self._ends: dict[References, tuple[str, ...] | None] = {}
 
-    def forget(self) -> None:
+    def begin(self, number: int) -> None:
+        """Forget what was so in another transaction; the head that this one sees has the change number."""
+        self._number = number
         self._plans.clear()
         self._totals.clear()
         self._ends.clear()
@@ -137,7 +143,7 @@ class Planner:
             chosen.reverse()
         found = self._reading.by_ordinal([int(cursor[-1]) for cursor in chosen])  # type: ignore[arg-type]
         self.ordinals.update((stored.key, ordinal) for ordinal, stored in found.items())
-        return Matches(tuple(Match(found[cursor[-1]], cursor) for cursor in chosen), more)  # type: ignore[index]
+        return Matches(tuple([make(Match, (found[cursor[-1]], cursor)) for cursor in chosen]), more)  # type: ignore[index]
 
     def count(self, query: Query) -> int:
         total = 0
@@ -145,11 +151,18 @@ class Planner:
             known = self._totals.get((name, query.where))
             plan = self._plan(name, query.where) if known is None else None
             if plan is not None:
-                candidates = self._candidates(plan.type, plan.choice)
-                statement = build("SELECT count(DISTINCT ordinal) FROM ({})", candidates)
-                known = self._totals[name, query.where] = int(self._connection.execute(*statement).fetchone()[0])
+                known = self._totals[name, query.where] = self._count(plan)
             total += known or 0
         return total
+
+    def _count(self, plan: _Plan) -> int:
+        if is_everything(plan.where):
+            if self._counts is None:
+                return count_all(self._reading, plan.type)
+            return self._counts.count(self._reading, plan.type, self._number)
+        candidates = self._candidates(plan.type, plan.choice)
+        statement = build("SELECT count(DISTINCT ordinal) FROM ({})", candidates)
+        return int(self._connection.execute(*statement).fetchone()[0])
 
     def _plan(self, name: str, where: Node) -> _Plan | None:
         """Return how a query is answered for one type, or None if no resource of it was ever stored."""

@@ -25,6 +25,7 @@ from fhir_server.storage.protocol import (
     Versions,
 )
 from fhir_server.storage.sqlite.connection import connect, unreadable
+from fhir_server.storage.sqlite.counting import Counts
 from fhir_server.storage.sqlite.identity import Identity
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
@@ -43,19 +44,20 @@ INTERRUPT_SECONDS: Final = 0.05
 class Reader:
     """One connection of the pool."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, counts: Counts | None = None) -> None:
         self.connection = connect(path)
         self.reading = Reading(self.connection)
-        self.planner = Planner(self.reading)
+        self.planner = Planner(self.reading, counts)
 
     def begin(self) -> Head:
         """Begin a read transaction; the head is what it sees."""
-        self.planner.forget()
         try:
             self.connection.execute("BEGIN")
-            return self.reading.head()
+            head = self.reading.head()
         except sqlite3.Error as error:
             raise unreadable(error) from error
+        self.planner.begin(head.number)
+        return head
 
     def end(self) -> None:
         if self.connection.in_transaction:
@@ -81,6 +83,7 @@ class Readers:
         self._path = path
         self._identity = identity
         self._seconds = seconds
+        self._counts = Counts()
         self._places = asyncio.Semaphore(count)
         self._free: list[Reader] = []
         self._all: set[Reader] = set()
@@ -113,7 +116,7 @@ class Readers:
             raise StoreUnavailable("the store is closed")
         self._identity.check()
         try:
-            reader = Reader(self._path)
+            reader = Reader(self._path, self._counts)
         except sqlite3.Error as error:
             raise unreadable(error) from error
         self._all.add(reader)

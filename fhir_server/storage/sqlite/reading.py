@@ -83,7 +83,7 @@ class Reading:
             number = self.names.type(name)
             if number is not None:
                 for row in self.connection.execute(_MANY, (json.dumps(ids), number)).fetchall():
-                    key = _make(Key, (name, row[0]))
+                    key = make(Key, (name, row[0]))
                     found[key] = stored(key, row[1:])
         return found
 
@@ -196,15 +196,20 @@ class Reading:
             return {}
         rows = self.connection.execute(_BY_ORDINAL, (json.dumps(ordinals),)).fetchall()
         names = {number: self.names.type_name(number) for number in {row[1] for row in rows}}
-        return {row[0]: stored(_make(Key, (names[row[1]], row[2])), row[3:]) for row in rows}
+        found: dict[int, Stored] = {}
+        for ordinal, type_, id_, version, instant, interaction, body, place, generation in rows:
+            key, where = make(Key, (names[type_], id_)), make(Address, (place >> POSITIONS, place & MASK))
+            row = (key, version, instant, INTERACTIONS[interaction], body, where, generation)
+            found[ordinal] = make(Stored, row)
+        return found
 
 
-_make = tuple.__new__
-"""A named tuple without its own ``__new__``: a page of a search has a thousand of them."""
+make: Final = tuple.__new__
+"""Makes a named tuple without its own ``__new__``: a page of a search has a thousand of them."""
 
 
 def stored(key: Key, row: Sequence[Any]) -> Stored:
     """Make a version of (version, instant, interaction, body, address, generation)."""
     version, instant, interaction, body, place, generation = row
-    where = _make(Address, (place >> POSITIONS, place & MASK))
-    return _make(Stored, (key, version, instant, INTERACTIONS[interaction], body, where, generation))
+    where = make(Address, (place >> POSITIONS, place & MASK))
+    return make(Stored, (key, version, instant, INTERACTIONS[interaction], body, where, generation))

@@ -229,7 +229,7 @@ def test_count_that_follows_a_search_reads_nothing_again(recorder: Recorder) -> 
     recorder.reader.connection.set_trace_callback(recorder.statements.append)
     assert planner_.count(Query(("Slot",), SAS, BY_START)) == 36
     assert recorder.statements == []
-    planner_.forget()
+    planner_.begin(1)
     assert planner_.count(Query(("Slot",), SAS)) == 36
     assert recorder.statements
     recorder.reader.connection.set_trace_callback(None)
@@ -243,7 +243,7 @@ def test_pages_of_few_matches_are_those_of_many(
 
     def pages() -> list[list[str]]:
         planner_ = recorder.reader.planner
-        planner_.forget()
+        planner_.begin(1)
         found = planner_.search(query, Page(10))
         read = [[match.stored.key.id for match in found.matches]]
         while found.more:
