@@ -37,7 +37,7 @@ from fhir_server.storage.sqlite.checks import Checks
 from fhir_server.storage.sqlite.connection import Impatient
 from fhir_server.storage.sqlite.counting import Counts, count_all
 from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
-from fhir_server.storage.sqlite.pruning import is_everything, pruned
+from fhir_server.storage.sqlite.pruning import Pruning, is_everything
 from fhir_server.storage.sqlite.reading import Reading, make
 from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
@@ -169,7 +169,7 @@ class Planner:
         plan = self._plans.get((name, where))
         number = self._names.type(name)
         if plan is None and number is not None:
-            kept = pruned(where, number, self._names)
+            kept = Pruning(self._names, self._finds_any).pruned(where, number)
             plan = self._plans[name, where] = _Plan(number, kept, self.choose(number, kept))
         return plan
 
@@ -349,6 +349,11 @@ class Planner:
             return 0
         statement = build("SELECT count(*) FROM ({} LIMIT {})", driver.rows, bind(bound))
         return int(self._connection.execute(*statement).fetchone()[0])
+
+    def _finds_any(self, type: int, node: Node) -> bool:
+        """Tell whether an index range of a node holds anything, or that it is not known."""
+        drivers = self._drivers.drivers(self._resolved(type, node), type)
+        return not drivers or self._size(drivers[0], 1) > 0
 
     def _ways(self, type: int, node: Node) -> list[Driver]:
         if isinstance(node, Or):

@@ -42,7 +42,7 @@ from fhir_server.search.query import (
 )
 from fhir_server.storage.protocol import Planned, View
 from fhir_server.storage.sqlite import SqliteStore, planner
-from fhir_server.storage.sqlite.pruning import pruned
+from fhir_server.storage.sqlite.pruning import Pruning
 from fhir_server.storage.sqlite.readers import Reader
 from tests.storage.writing import START, FixedClock, body, following, put_all
 
@@ -181,7 +181,16 @@ def test_what_nothing_has_is_not_asked_for(recorder: Recorder) -> None:
     names = recorder.reader.reading.names
     slots = names.type("Slot")
     assert slots is not None
-    assert pruned(beside_contained("none"), slots, names) == SAS
+    probed: list[Node] = []
+
+    def probe(_type: int, node: Node) -> bool:
+        probed.append(node)
+        return True
+
+    def pruned(node: Node) -> Node:
+        return Pruning(names, probe).pruned(node, slots)
+
+    assert pruned(beside_contained("none")) == SAS
     absent: tuple[Node, ...] = (
         Equal("none", ("x",)),
         Equal("schedule", References("None", EVERYTHING)),
@@ -197,11 +206,25 @@ def test_what_nothing_has_is_not_asked_for(recorder: Recorder) -> None:
         Not(Or((WINDOW, Not(Equal("none", ("x",)))))),
     )
     for node in absent:
-        assert pruned(node, slots, names) == NOTHING, node
-        assert pruned(Not(node), slots, names) == EVERYTHING, node
-        assert pruned(Or((node, WINDOW)), slots, names) == WINDOW
+        assert pruned(node) == NOTHING, node
+        assert pruned(Not(node)) == EVERYTHING, node
+        assert pruned(Or((node, WINDOW))) == WINDOW
     for node in (WINDOW, SAS, Ids(("a",)), Updated(()), Not(Present("start"))):
-        assert pruned(node, slots, names) == node
+        assert pruned(node) == node
+    assert probed == []
+    contained = Equal("schedule:Schedule.actor:Practitioner.identifier", WHO)
+    assert pruned(contained) == contained
+    assert probed == [contained]
+
+
+def test_what_is_contained_elsewhere_costs_one_look(recorder: Recorder) -> None:
+    """Some slot contains its agenda, but not the agenda of one of those who are asked for."""
+    others = tuple(f"{n}\x1frpps" for n in range(10, 12))
+    where = Or((SAS, And((Equal("schedule:Schedule.actor:Practitioner.identifier", others), WINDOW))))
+    assert recorder.search(Query(("Slot",), where), Page(100)) == 36
+    looks = [statement for statement in recorder.statements if "count(" in statement]
+    assert len(looks) == 1
+    assert "LIMIT 1" in looks[0]
 
 
 def test_compound_whose_keys_are_too_many_gives_way_to_what_it_stands_for(
