@@ -1,0 +1,32 @@
+import de.bwaldvogel.mongo.MongoServer;
+import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
+import java.io.IOException;
+import java.util.List;
+
+/** Serves MongoDB's wire protocol from memory on a free loopback port; says the port, ends when its input does. */
+public final class Main {
+    /** What drivers of today accept; the server's own table of versions stops before it. */
+    private static final class Version implements MongoVersion {
+        @Override
+        public List<Integer> getVersionArray() {
+            return List.of(5, 0, 0);
+        }
+
+        @Override
+        public int getWireVersion() {
+            return 13;
+        }
+    }
+
+    public static void main(String[] arguments) throws IOException {
+        MongoServer server = new MongoServer(new MemoryBackend().version(new Version()));
+        System.out.println(server.bind().getPort());
+        System.out.flush();
+        while (System.in.read() >= 0) {
+            // nothing is said to it: it waits for the end of whoever started it
+        }
+        server.shutdownNow();
+        System.exit(0);
+    }
+}
