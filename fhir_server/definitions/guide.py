@@ -6,13 +6,12 @@ Spec: https://hl7.org/fhir/R4/implementationguide.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
-from fhir_server.model.formats import Resource, parse
+from fhir_server.definitions.parameters import SearchParameter, search_parameters
+from fhir_server.model.formats import parse
 
 _PACKAGE: Final = Path(__file__).parent.parent
 
@@ -47,19 +46,3 @@ def load(name: str, folder: Path = PROFILES) -> Guide:
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{file.name} is not a SearchParameter that can be used: {error!r}") from error
     return Guide(name, tuple(parameters))
-
-
-def search_parameters(resource: Resource) -> Iterator[SearchParameter]:
-    """Yield the parameter that a SearchParameter resource defines, once for each of its bases.
-
-    Raises ``KeyError`` or ``ValueError`` where an element is missing or has another value than R4 allows.
-    """
-    for base in resource["base"]:
-        yield SearchParameter(
-            code=resource["code"],
-            type=SearchParameterType(resource["type"]),
-            base=base,
-            expression=resource["expression"],
-            url=resource["url"],
-            targets=frozenset(resource.get("target", ())),
-        )

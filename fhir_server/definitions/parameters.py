@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/searchparameter.html, https://hl7.org/fhir/R4/sear
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 
 from fhir_server.definitions.canonical import HL7, OURS
 from fhir_server.definitions.tables import ADDED, R4, read_blocks
+from fhir_server.model.formats import Resource
 
 
 class SearchParameterType(StrEnum):
@@ -42,7 +43,8 @@ class SearchParameter:
 
     ``base`` is that type, or ``Resource`` and ``DomainResource`` for the common ones. ``expression`` is FHIRPath
     on it, empty if R4 gives none (``_text``). ``targets`` are the types a reference may point to, empty if any;
-    always empty for other types of parameter. ``components`` of a composite are (definition id, expression).
+    always empty for other types of parameter. ``components`` of a composite are (definition id, expression). ``id`` is
+    that of the stored SearchParameter that defines it, empty where none does.
     """
 
     code: str
@@ -52,6 +54,7 @@ class SearchParameter:
     url: str
     targets: frozenset[str] = frozenset()
     components: tuple[tuple[str, str], ...] = ()
+    id: str = ""
 
     @property
     def comparators(self) -> tuple[str, ...]:
@@ -62,6 +65,22 @@ class SearchParameter:
     def is_ours(self) -> bool:
         """Whether this project added it to R4."""
         return self.url.startswith(OURS)
+
+
+def search_parameters(resource: Resource) -> Iterator[SearchParameter]:
+    """Yield the parameter that a SearchParameter resource defines, once for each of its bases.
+
+    Raises ``KeyError`` or ``ValueError`` where an element is missing or has another value than R4 allows.
+    """
+    for base in resource["base"]:
+        yield SearchParameter(
+            code=resource["code"],
+            type=SearchParameterType(resource["type"]),
+            base=base,
+            expression=resource["expression"],
+            url=resource["url"],
+            targets=frozenset(resource.get("target", ())),
+        )
 
 
 class SearchParameters:

@@ -5,11 +5,13 @@ Spec: https://hl7.org/fhir/R4/conformance-module.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Final
 
 from fhir_server.definitions.compartments import read_compartments
+from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.parameters import SearchParameter, SearchParameters
 from fhir_server.definitions.structures import Structures
 
@@ -22,7 +24,7 @@ CONFORMANCE_TYPES: Final = frozenset(
         "SearchParameter StructureDefinition ValueSet"
     ).split()
 )
-"""The types whose resources are definitions: a commit that touches one starts a new generation."""
+"""The types whose resources are definitions."""
 
 DEFAULT_TYPES: Final = (
     CORE_TYPES
@@ -38,27 +40,30 @@ DEFAULT_TYPES: Final = (
 """The resource types served unless a setting says otherwise."""
 
 
+DEFINITION_TYPES: Final = frozenset(("SearchParameter",))
+"""The conformance types that the registry follows: a commit that touches one starts a new generation."""
+
+
 class Registry:
-    """What is installed now. Never changes: a new definition makes a new registry, of a later generation."""
+    """What is installed now. Never changes: a new definition makes a new registry, of a later generation.
 
-    def __init__(
-        self,
-        structures: Structures,
-        types: Iterable[str] = DEFAULT_TYPES,
-        generation: int = 0,
-        installed: Mapping[str, Mapping[str, SearchParameter]] | None = None,
-    ) -> None:
-        """Take the served ``types`` and the parameters ``installed`` beside R4's and ours: base → code → it.
+    Of one base and code the later of these counts: a guide's parameter, a stored SearchParameter. Neither replaces a
+    parameter that R4 or this project has. ``oldest`` tells where the index is behind: type → the generation that the
+    oldest index entries of its resources were computed with, for types that await a reindex.
+    """
 
-        Raises ``ValueError`` for a served type that R4 does not have.
-        """
+    def __init__(self, structures: Structures, types: Iterable[str] = DEFAULT_TYPES, generation: int = 0) -> None:
+        """Take the served ``types``. Raises ``ValueError`` for one that R4 does not have."""
         self.structures = structures
         self.types = frozenset(types)
         self.generation = generation
+        self.installed = Installed()
+        self.oldest: Mapping[str, int] = {}
         unknown = self.types - structures.resource_types
         if unknown:
             raise ValueError(f"not a resource type of R4: {', '.join(sorted(unknown))}")
-        self._installed: Mapping[str, Mapping[str, SearchParameter]] = installed or {}
+        self._of_guides: Mapping[str, Mapping[str, SearchParameter]] = {}
+        self._of_store: Mapping[str, Mapping[str, SearchParameter]] = {}
         self._parameters: dict[str, Mapping[str, SearchParameter]] = {}
         self._tables = (SearchParameters.of_r4(), SearchParameters.of_ours())
         self._compartments = read_compartments()
@@ -68,12 +73,30 @@ class Registry:
         """Return the registry of R4 and this project's own definitions, of generation 0."""
         return cls(Structures.load(), types)
 
+    # --- other registries --------------------------------------------------------------------------------------------
+
     def with_parameters(self, parameters: Iterable[SearchParameter], generation: int) -> Registry:
-        """Return a registry that has these parameters too; one of the same base and code is replaced."""
-        installed = {base: dict(by_code) for base, by_code in self._installed.items()}
-        for parameter in parameters:
-            installed.setdefault(parameter.base, {})[parameter.code] = parameter
-        return Registry(self.structures, self.types, generation, installed)
+        """Return a registry that has a guide's parameters too; one of the same base and code is replaced."""
+        other = self._copied(generation)
+        other._of_guides = _by_base((*_each(self._of_guides), *parameters))
+        return other
+
+    def with_installed(self, installed: Installed, oldest: Mapping[str, int] = MappingProxyType({})) -> Registry:
+        """Return a registry of other stored definitions, and of how far they are indexed."""
+        other = self._copied(installed.generation)
+        if installed.parameters == self.installed.parameters:
+            other._parameters = self._parameters
+        other.installed, other.oldest = installed, oldest
+        other._of_store = _by_base(reversed(installed.parameters))
+        return other
+
+    def _copied(self, generation: int) -> Registry:
+        other = copy(self)
+        other.generation = generation
+        other._parameters = {}
+        return other
+
+    # --- search parameters -------------------------------------------------------------------------------------------
 
     def parameters(self, type: str) -> Mapping[str, SearchParameter]:
         """Return the search parameters of a type by code, its own and the common ones.
@@ -87,6 +110,46 @@ class Registry:
             self._parameters[type] = found
         return found
 
+    def builtin(self, type: str, code: str) -> SearchParameter | None:
+        """Return the parameter that R4 or this project has for a type, its own or a common one; None if there is
+        none."""
+        for base in self.bases(type):
+            for table in self._tables:
+                found = table.of_type(base).get(code)
+                if found is not None:
+                    return found
+        return None
+
+    def bases(self, type: str) -> Iterator[str]:
+        """Yield a type and what it is derived from: Slot, DomainResource, Resource."""
+        base: str | None = type
+        while base:
+            yield base
+            base = self.structures.base(base)
+
+    # --- what is indexed ---------------------------------------------------------------------------------------------
+
+    @property
+    def changed(self) -> int:
+        """The generation that last changed what any resource is indexed by; entries of an earlier one may be wrong."""
+        return max(self.installed.changed.values(), default=0)
+
+    def changed_for(self, type: str) -> int:
+        """Return the generation that last changed the parameters of a type."""
+        bases = set(self.bases(type))
+        return max((number for (base, _), number in self.installed.changed.items() if base in bases), default=0)
+
+    def is_waiting(self, types: Iterable[str], code: str) -> bool:
+        """Tell whether a parameter of the last of some types has changed, and resources of any of them are not yet
+        indexed by it. The types before the last are those that may contain such a resource, on the way of a chain."""
+        if not self.oldest:
+            return False
+        types = tuple(types)
+        since = max(self.installed.changed.get((base, code), 0) for base in self.bases(types[-1]))
+        return any(self.oldest.get(type_, since) < since for type_ in types)
+
+    # --- compartments ------------------------------------------------------------------------------------------------
+
     def compartment(self, name: str) -> Mapping[str, tuple[str, ...]] | None:
         """Return type → search parameter codes of a compartment (``Patient``), None if there is no such one."""
         return self._compartments.get(name)
@@ -98,7 +161,21 @@ class Registry:
 
     def _collect_parameters(self, type_: str) -> dict[str, SearchParameter]:
         base = self.structures.base(type_)
-        found = self._collect_parameters(base) if base else {}
-        for source in (*(table.of_type(type_) for table in self._tables), self._installed.get(type_, {})):
+        found = dict(self.parameters(base)) if base else {}
+        added = (self._of_guides.get(type_, {}), self._of_store.get(type_, {}))
+        for source in (*(table.of_type(type_) for table in self._tables), *added):
             found.update({code: parameter for code, parameter in source.items() if parameter.expression})
         return found
+
+
+def _by_base(parameters: Iterable[SearchParameter]) -> Mapping[str, Mapping[str, SearchParameter]]:
+    """Return base → code → parameter; of several the last."""
+    found: dict[str, dict[str, SearchParameter]] = {}
+    for parameter in parameters:
+        found.setdefault(parameter.base, {})[parameter.code] = parameter
+    return found
+
+
+def _each(by_base: Mapping[str, Mapping[str, SearchParameter]]) -> Iterator[SearchParameter]:
+    for by_code in by_base.values():
+        yield from by_code.values()
