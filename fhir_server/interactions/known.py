@@ -19,6 +19,7 @@ from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.tools import Tools
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key, references
+from fhir_server.outcome import FhirError
 from fhir_server.search.query import RECORD_SEPARATOR as RS
 from fhir_server.search.query import UNIT_SEPARATOR as US
 from fhir_server.search.query import Equal, Equality, Ids, IndexEntry, Keys, Node, Span, Spans, StartsWith
@@ -50,15 +51,34 @@ class Known:
 
 
 @dataclass(slots=True)
-class KnownResources:
-    """Resources by type and by what they are found by.
+class Names:
+    """What the texts of references lead to, as far as it is known."""
 
-    ``leads`` tells of a text, as references have it, what it leads to (or the text itself, if it is no name of anything
-    here), and whether that is final.
-    """
+    found: dict[str, Key] = field(default_factory=dict)
+    """What each fullUrl has become."""
+    expected: dict[str, str] = field(default_factory=dict)
+    """fullUrl → type, of entries that are not resolved yet."""
+    answers: dict[str, Key | FhirError] = field(default_factory=dict)
+    """What conditional references have become."""
+
+    def lead(self, text: str, known: Known) -> tuple[str, bool]:
+        """Return what a reference of a resource leads to (the text itself, if it names nothing here), and whether that
+        is final."""
+        if known.root is not None and RELATIVE.fullmatch(text):
+            absolute = f"{known.root}{text}"
+            text = absolute if absolute in self.found or absolute in self.expected else text
+        answer = self.found.get(text) or self.answers.get(text)
+        if isinstance(answer, Key):
+            return str(answer), True
+        return text, text not in self.expected and (text not in known.conditional or text in self.answers)
+
+
+@dataclass(slots=True)
+class KnownResources:
+    """Resources by type and by what they are found by."""
 
     tools: Tools
-    leads: Callable[[str, Known], tuple[str, bool]]
+    names: Names
     all: dict[Key, Known] = field(default_factory=dict)
     by_type: defaultdict[str, list[Known]] = field(default_factory=lambda: defaultdict(list))
     waiting: defaultdict[str, dict[Key, None]] = field(default_factory=lambda: defaultdict(dict))
@@ -162,7 +182,7 @@ class KnownResources:
         return entry
 
     def _text(self, text: str, known: Known) -> str:
-        found, is_final = self.leads(text, known)
+        found, is_final = self.names.lead(text, known)
         if not is_final:
             self.waiting[found][known.key] = None
         return found

@@ -42,7 +42,7 @@ class TransactionLinks:
         found: list[tuple[int, Resource, _Links]] = []
         for place, step in enumerate(prepared.steps):
             if step.resource is not None:
-                links = _links(step.resource, own.names, root_of(step.intent.full_url))
+                links = _links(step.resource, own.names.found, root_of(step.intent.full_url))
                 found.append((place, step.resource, links))
                 errors.extend(_dangling(step) for _ in range(links.is_dangling))
                 await pace.keep()
@@ -52,7 +52,7 @@ class TransactionLinks:
         for place, resource, links in found:
             if links.conditional or links.is_touched:
                 step = prepared.steps[place]
-                target = _targets(own.names, asked, root_of(step.intent.full_url))
+                target = _targets(own.names.found, asked, root_of(step.intent.full_url))
                 linked = rewritten(resource, target, context.registry.structures)
                 prepared.steps[place] = replace(step, intent=replace(step.intent, resource=linked))
                 await pace.keep()

@@ -32,10 +32,10 @@ from fhir_server.interactions.conditional import Question, Wish, ask, ask_all, c
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.known import (
     CONDITIONAL,
-    RELATIVE,
     Bucket,
     Known,
     KnownResources,
+    Names,
     equalities,
     names_resources,
     root_of,
@@ -66,13 +66,8 @@ class OwnEntries:
     questions: list[Question]
     versions: dict[Key, int | None]
     deleted: set[Key] = field(default_factory=set)
-    names: dict[str, Key] = field(default_factory=dict)
-    """What each fullUrl has become."""
-    _expected: dict[str, str] = field(default_factory=dict)
-    """fullUrl → type, of entries that are not resolved yet."""
+    names: Names = field(default_factory=Names)
     _expected_types: Counter[str] = field(default_factory=Counter)
-    _answers: dict[str, Key | FhirError] = field(default_factory=dict)
-    """What conditional references have become."""
     _asking: set[str] = field(default_factory=set)
     _reached: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """How far what is known was looked through: for type, reference, and type referred to."""
@@ -81,7 +76,7 @@ class OwnEntries:
     _known: KnownResources = field(init=False)
 
     def __post_init__(self) -> None:
-        self._known = KnownResources(self.context.tools, self._leads)
+        self._known = KnownResources(self.context.tools, self.names)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
@@ -89,7 +84,7 @@ class OwnEntries:
         """Tell of an entry that may write a resource of a type; ``add`` or ``found`` says which, later."""
         self._expected_types[type_] += 1
         if full_url:
-            self._expected[full_url] = type_
+            self.names.expected[full_url] = type_
 
     def add(self, key: Key, resource: Resource, full_url: str | None = None, *, is_new: bool = False) -> None:
         """Take in a resource that is written. ``is_new``: nothing stored can refer to it."""
@@ -100,8 +95,8 @@ class OwnEntries:
         """Take in what an entry turned out to be."""
         self._expected_types[key.type] -= 1
         if full_url:
-            self._expected.pop(full_url, None)
-            self.names[full_url] = key
+            self.names.expected.pop(full_url, None)
+            self.names.found[full_url] = key
             self._known.settle(full_url)
 
     def __contains__(self, key: Key) -> bool:
@@ -136,24 +131,24 @@ class OwnEntries:
         """Return what conditional references become, or why they are refused."""
         wishes: dict[str, Wish] = {}
         for text in texts:
-            if text not in self._answers and text not in self._asking:
+            if text not in self.names.answers and text not in self._asking:
                 try:
                     wishes[text] = self._wish(text)
                 except FhirError as error:
-                    self._answers[text] = error
+                    self.names.answers[text] = error
         plain = [text for text, wish in wishes.items() if not depth(wish.where)]
         asked = dict(zip(plain, await ask_all(self.snapshot, [wishes[text] for text in plain]), strict=True))
         self._asking.update(wishes)
         pace = Pace()
         for text, wish in sorted(wishes.items(), key=lambda item: (depth(item[1].where), item[0])):
             try:
-                self._answers[text] = await self._reference(wish, asked.get(text))
+                self.names.answers[text] = await self._reference(wish, asked.get(text))
             except FhirError as error:
-                self._answers[text] = error
+                self.names.answers[text] = error
             self._asking.discard(text)
             self._known.settle(text)
             await pace.keep()
-        return {text: self._answers[text] for text in texts if text in self._answers}
+        return {text: self.names.answers[text] for text in texts if text in self.names.answers}
 
     def _wish(self, text: str) -> Wish:
         match = CONDITIONAL.fullmatch(text)
@@ -290,7 +285,7 @@ class OwnEntries:
     def _follows(self, text: str, far: References) -> bool:
         """Tell whether what a reference leads to matches; ``text`` is what the index says of the reference."""
         if text in self._known.waiting:
-            type_ = self._expected.get(text) or text.partition("?")[0]
+            type_ = self.names.expected.get(text) or text.partition("?")[0]
             if type_ == far.type:
                 raise unmatchable("chains through what is found by criteria that are resolved later")
             return False
@@ -299,15 +294,6 @@ class OwnEntries:
         return known is not None and matches(far.where, known.key, self._known.entries(known), self._follows)
 
     # --- references --------------------------------------------------------------------------------------------------
-
-    def _leads(self, text: str, known: Known) -> tuple[str, bool]:
-        if known.root is not None and RELATIVE.fullmatch(text):
-            absolute = f"{known.root}{text}"
-            text = absolute if absolute in self.names or absolute in self._expected else text
-        answer = self.names.get(text) or self._answers.get(text)
-        if isinstance(answer, Key):
-            return str(answer), True
-        return text, text not in self._expected and (text not in known.conditional or text in self._answers)
 
     async def _reach(self, type_: str, code: str, far: References) -> None:
         """Have the entries of all that a reference of a type's known resources leads to."""

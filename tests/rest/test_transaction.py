@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import httpx
 import pytest
@@ -244,3 +245,19 @@ async def test_five_thousand_slots_are_one_transaction_and_let_others_read(http:
 async def test_absolute_urls_below_our_base_are_ours(http: httpx.AsyncClient) -> None:
     answers = await done(http, "transaction", entry("PUT", f"{BASE}/Practitioner/p", practitioner(id="p")))
     assert place(answers[0]) == "Practitioner/p"
+
+
+async def test_what_a_transaction_held_is_free_once_it_is_answered(http: httpx.AsyncClient) -> None:
+    """A cycle would keep thousands of resources until a collection, which stops every thread for half a second."""
+    entries = [entry("POST", "Practitioner", practitioner("A"), urn(1)), entry("POST", "PractitionerRole", role(urn(1)))]
+    await done(http, "transaction", *entries)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await done(http, "transaction", *entries)
+        gc.collect()
+        held = {type(one).__name__ for one in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not held & {"OwnEntries", "KnownResources", "Known", "Draft", "Key"}
