@@ -115,7 +115,11 @@ class Indexer:
         for code, path, _, is_reference in plan.parameters:
             if not is_reference:
                 continue
-            for value, _type, _extras in path(item, environment):
+            try:
+                values = path(item, environment)
+            except EvaluationError:
+                continue
+            for value, _type, _extras in values:
                 text = value.get("reference") if isinstance(value, dict) else value
                 if not isinstance(text, str) or text[:1] != "#" or text[1:] not in by_id:
                     continue

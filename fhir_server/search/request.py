@@ -29,6 +29,7 @@ from fhir_server.search.criteria import (
     Sort,
 )
 from fhir_server.search.problems import Problem, bad_value, no_such, refused, too_many
+from fhir_server.search.waiting import waiting
 
 _ONCE: Final = ("_count", "_total", "_summary", "_format", "_pretty", "_type")
 
@@ -67,7 +68,10 @@ def parse_search(
     errors = [problem.issue for problem in problems if strict or not problem.is_unknown]
     if errors:
         raise BadRequest(*errors)
-    return reader.request((*ignored, *dict.fromkeys(reader.conditions.warnings)))
+    request = reader.request((*ignored, *dict.fromkeys(reader.conditions.warnings)))
+    if waits := waiting(request, registry):
+        raise BadRequest(*waits)
+    return request
 
 
 class _Reader:

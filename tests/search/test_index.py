@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.definitions.registry import Registry
 from fhir_server.model.formats import parse
 from fhir_server.search.index import Indexer
@@ -95,3 +97,15 @@ def test_membership_of_compartments(indexer: Indexer) -> None:
     ]
     itself = indexer.entries({"resourceType": "Patient", "id": "1"})
     assert ("compartment:Patient", "Patient/1") in itself
+
+
+def test_an_expression_that_cannot_be_evaluated_on_a_resource_finds_nothing_there(registry: Registry) -> None:
+    """Whoever adds a parameter must not be able to stop the writes of its type."""
+    expression = "Schedule.actor.where(%resource.actor.reference.startsWith('#'))"
+    added = SearchParameter("strange", SearchParameterType.REFERENCE, "Schedule", expression, "https://example.org/a")
+    indexer = Indexer(registry.with_parameters([added], 0), ZoneInfo("Europe/Paris"), (BASE,))
+    actors = [{"reference": "#a"}, {"reference": "Location/b"}]
+    schedule = {"resourceType": "Schedule", "contained": [{"resourceType": "Patient", "id": "a"}], "actor": actors}
+    entries = indexer.entries(schedule)
+    assert not [entry for entry in entries if entry.parameter == "strange"]
+    assert [entry for entry in entries if entry.parameter == "actor"]
