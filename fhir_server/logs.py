@@ -7,15 +7,19 @@ body; an exception by its class and its trace, without its text unless that text
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sqlite3
 import traceback
+from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from time import gmtime, strftime
-from typing import Any, Final
+from json.encoder import encode_basestring_ascii
+from time import gmtime, strftime, time
+from typing import Any, Final, TextIO
 
 FIELDS: Final = ("request_id", "method", "type", "interaction", "status", "ms")
 """What a line may hold beside time, level, logger, message and exception: the ``extra`` of the logging call."""
@@ -24,7 +28,7 @@ QUOTED: Final = (OSError, sqlite3.Error, ImportError, AttributeError, NameError,
 """Exceptions whose text names code, files or columns, never the content of a resource."""
 
 _ENCODE: Final = json.JSONEncoder(default=str, check_circular=False).encode
-"""Made once: ``json.dumps`` with options makes an encoder for each line."""
+"""Made once: ``json.dumps`` with options makes an encoder for each value."""
 
 _ECHO: Final = "Application startup failed. Exiting."
 """What uvicorn adds when the reason was already told."""
@@ -37,6 +41,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
     """
     others = "DEBUG" if level == "debug" else "WARNING"
     formatter = "fhir_server.logs.JsonLines" if form == "json" else "fhir_server.logs.TextLines"
+    handler = "fhir_server.logs.JsonStream" if form == "json" else "logging.StreamHandler"
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -44,7 +49,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
         "formatters": {"lines": {"()": formatter, "quotes": level == "debug"}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
+                "class": handler,
                 "formatter": "lines",
                 "filters": ["news"],
                 "stream": "ext://sys.stderr",
@@ -55,24 +60,64 @@ def configuration(level: str, form: str) -> dict[str, Any]:
     }
 
 
-# No line shows them, and each costs a call for every record.
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+def collect_less() -> None:
+    """Let records be made without their thread and process: no line shows them, and each costs a call."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def tell(logger: logging.Logger, message: str, fields: Mapping[str, Any]) -> None:
-    """Write a line of level info with ``FIELDS``: what ``Logger.info`` does, without looking for its caller.
+    """Write a line of level info with ``FIELDS``, as ``Logger.info`` does; to be called on the event loop.
 
-    One is written for each request; looking for the caller would be a quarter of its cost.
+    One is written for each request. By way of a record, and each by a call of the system, they would be a third of what
+    a read costs; so neither is done where nobody listens but ``JsonStream``.
     """
+    listening = logging.root.handlers
+    if len(listening) == 1 and isinstance(stream := listening[0], JsonStream):
+        stream.tell(logger.name, message, fields)
+        return
     record = logging.LogRecord(logger.name, logging.INFO, "", 0, message, None, None)
     record.__dict__.update(fields)
     logger.handle(record)
+
+
+class JsonStream(logging.StreamHandler[TextIO]):
+    """Writes records as lines of JSON, and without records what happens in one turn of the event loop together."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._waiting: deque[tuple[float, str, str, Mapping[str, Any]]] = deque()
+
+    def tell(self, logger: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Have a line of level info written once the loop has done what is ready."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append((time(), logger, message, fields))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, after the lines that came before it."""
+        self.flush()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write the lines that wait; where the stream fails there is nobody left to be told."""
+        self.acquire()
+        try:
+            lines = []
+            while self._waiting:
+                at, logger, message, fields = self._waiting.popleft()
+                lines.append(f"{_json_line(at, 'info', logger, message, fields)}{self.terminator}")
+            with suppress(OSError):
+                self.stream.write("".join(lines))
+                super().flush()
+        finally:
+            self.release()
 
 
 class News(logging.Filter):
     """Keeps what was not told before."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is news."""
         return record.msg != _ECHO
 
 
@@ -85,16 +130,23 @@ class JsonLines(logging.Formatter):
         self.quotes = quotes
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": f"{_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_fields(record),
-        }
+        """Return the line, in ASCII: time in UTC, level, logger, message, ``FIELDS`` and the trace of an exception."""
+        fields = _fields(record)
         if error := _error(record):
-            line["exception"] = "\n".join(_tell(error, self.quotes))
-        return _ENCODE(line)
+            fields["exception"] = "\n".join(_tell(error, self.quotes))
+        return _json_line(record.created, record.levelname.lower(), record.name, record.getMessage(), fields)
+
+
+def _json_line(created: float, level: str, logger: str, message: str, fields: Mapping[str, Any]) -> str:
+    head = f'"time": "{_second(int(created))}.{int(created % 1 * 1000):03d}Z", "level": "{level}"'
+    rest = [f', "{name}": {_json(value)}' for name, value in fields.items() if value not in (None, "")]
+    return f'{{{head}, "logger": {_json(logger)}, "message": {_json(message)}{"".join(rest)}}}'
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return repr(value) if type(value) in {int, float} else _ENCODE(value)
 
 
 @lru_cache(maxsize=4)
@@ -111,6 +163,7 @@ class TextLines(logging.Formatter):
         self.quotes = quotes
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with local time, and below it the trace of an exception."""
         fields = _fields(record)
         request = fields.pop("request_id", "")
         if "ms" in fields:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
 from typing import Any
 
 import pytest
 
-from fhir_server.logs import FIELDS, JsonLines, TextLines, configuration
+from fhir_server.logs import FIELDS, JsonLines, JsonStream, TextLines, configuration, tell
 
 NAME = "Jeanne DUPONT"
 
@@ -90,3 +92,54 @@ def test_other_packages_speak_from_warnings_on(form: str) -> None:
     assert made["root"]["level"] == "WARNING"
     assert made["loggers"]["fhir_server"]["level"] == "INFO"
     assert configuration("debug", form)["root"]["level"] == "DEBUG"
+
+
+async def test_lines_of_a_turn_are_written_together_and_before_a_later_record() -> None:
+    stream = Writes()
+    handler, logger = listening(stream)
+    try:
+        for status in (200, 404):
+            tell(logger, "request", {"status": status, "type": ""})
+        assert stream.written == []
+        logger.warning("later")
+        tell(logger, "request", {"status": 410})
+        await asyncio.sleep(0)
+    finally:
+        logging.root.handlers = handler
+    first, second, third = ([json.loads(line) for line in text.splitlines()] for text in stream.written if text)
+    assert [line.get("status") for line in first] == [200, 404] and "type" not in first[0]
+    assert [line["message"] for line in second] == ["later"]
+    assert [line["status"] for line in third] == [410] and third[0]["level"] == "info"
+
+
+async def test_line_for_a_stream_that_fails_stops_nobody() -> None:
+    handler, logger = listening(Writes(error=OSError(28, "No space left on device")))
+    try:
+        tell(logger, "request", {"status": 200})
+        await asyncio.sleep(0)
+    finally:
+        logging.root.handlers = handler
+
+
+class Writes(io.StringIO):
+    """Keeps what each call wrote."""
+
+    def __init__(self, error: OSError | None = None) -> None:
+        super().__init__()
+        self.written: list[str] = []
+        self._error = error
+
+    def write(self, text: str) -> int:
+        if self._error:
+            raise self._error
+        self.written.append(text)
+        return len(text)
+
+
+def listening(stream: Writes) -> tuple[list[logging.Handler], logging.Logger]:
+    """Have a stream listen alone; return who listened before, and a logger."""
+    handler = JsonStream(stream)
+    handler.setFormatter(JsonLines())
+    before, logging.root.handlers = logging.root.handlers, [handler]
+    logger = logging.getLogger("fhir_server.test")
+    return before, logger
