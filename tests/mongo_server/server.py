@@ -15,7 +15,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
+
+from pymongo import MongoClient
 
 URI: Final = "FHIR_TEST_MONGODB_URI"
 SOURCES: Final = Path(__file__).parent
@@ -83,3 +86,28 @@ def _build(sources: list[Path], place: Path) -> None:
     compile_ = ["javac", "--release", "17", "-cp", f"{making / 'lib'}/*", "-d", str(making), "Main.java"]
     subprocess.run(compile_, cwd=making, check=True, timeout=START_SECONDS)
     making.rename(place)
+
+
+def database_uri(uri: str, name: str) -> str:
+    """Return the URI of one database of the server."""
+    address, mark, options = uri.partition("?")
+    return f"{address.rstrip('/')}/{name}{mark}{options}"
+
+
+def named(uri: str, name: str) -> str:
+    """Return the URI of a database beside the one of a URI: dropped with it."""
+    address, mark, options = uri.partition("?")
+    return f"{address}_{name}{mark}{options}"
+
+
+@contextmanager
+def database(uri: str) -> Iterator[str]:
+    """Give the URI of a database of its own, and drop it, and all whose names begin like its own, after use."""
+    name = f"fhir_test_{token_hex(6)}"
+    try:
+        yield database_uri(uri, name)
+    finally:
+        with MongoClient[dict[str, object]](uri) as client:
+            for other in client.list_database_names():
+                if other.startswith(name):
+                    client.drop_database(other)

@@ -1,0 +1,335 @@
+"""The one committer of a process: it takes waiting plans together and appends what they change as one document.
+
+Nothing but the insertion at a number that is still free makes a commit. If somebody else was first, the plans run
+again; if the outcome is unknown, *the same document* is inserted again until it is certain, or the plans are answered
+503 and never run again. An answer leaves when its commit is certain, projected and marked; an answer without changes
+when the number after the head it was true at is certainly free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from secrets import token_hex
+from typing import Any, Final, TypeAlias
+
+import bson
+from pymongo.errors import OperationFailure, PyMongoError
+
+from fhir_server.storage.mongo.asking import AskingView, Leads, driven
+from fhir_server.storage.mongo.connection import Document, unavailable
+from fhir_server.storage.mongo.documents import Written, commit_document, resource_document, written_of
+from fhir_server.storage.mongo.log import Log
+from fhir_server.storage.mongo.projecting import project
+from fhir_server.storage.mongo.reading import Reading
+from fhir_server.storage.mongo.searching import Searching
+from fhir_server.storage.mongo.turns import IDLE_SECONDS, Turns
+from fhir_server.storage.mongo.view import Group, MongoView
+from fhir_server.storage.protocol import (
+    SCHEMA,
+    Clock,
+    Committed,
+    CommitTooLarge,
+    Head,
+    Plan,
+    Planned,
+    SchemaTooNew,
+    StoreError,
+    StoreLimits,
+    StoreUnavailable,
+)
+from fhir_server.storage.sizes import size
+
+LOG: Final = logging.getLogger(__name__)
+MILLISECOND: Final = 1000
+DEADLINE_SECONDS: Final = 15.0
+"""So long plans run again, and a commit of unknown outcome is settled."""
+AGAIN_SECONDS: Final = 0.1
+"""Between two tries of what did not answer."""
+HELP_SECONDS: Final = 0.2
+"""So long others are given to apply their own commit."""
+DOCUMENT_BYTES: Final = 16_000_000
+"""The largest document, a little under MongoDB's own bound."""
+CHANGE_BYTES: Final = 300
+"""What a change takes in a commit besides its body, its entries and its key."""
+LARGE_BYTES: Final = 2_000_000
+"""Index values of this size may take several times as much in a document, so it is measured."""
+
+_WAITED: Final = "a plan awaits nothing but its view: this one waited for something else"
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A plan, and who waits for its answer."""
+
+    plan: Plan[Any]
+    future: asyncio.Future[Any]
+
+
+Answers: TypeAlias = list[tuple[Job, object]]
+
+
+class Committer:
+    def __init__(
+        self, log: Log, reading: Reading, searching: Searching, clock: Clock, limits: StoreLimits, types: frozenset[str]
+    ) -> None:
+        self._log = log
+        self._reading = reading
+        self._searching = searching
+        self._clock = clock
+        self._limits = limits
+        self._definition_types = types
+        self._turns = Turns(log)
+        self._head: Head | None = None
+        """The head as we know it: a guess that the insertion proves."""
+        self._waiting: deque[Job] = deque()
+        self._arrival = asyncio.Event()
+        self._closing = False
+        self._busy = False
+        self._task: asyncio.Task[None] | None = None
+        self.failure: str | None = None
+        """Why the last commit failed, until one succeeds."""
+
+    # --- for the store -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    def submit(self, plan: Plan[Any]) -> asyncio.Future[Any]:
+        """Queue a plan; the future is the caller's to cancel. Raises ``StoreUnavailable``."""
+        if self._closing or self._task is None or self._task.done():
+            raise StoreUnavailable("the store is closed")
+        if len(self._waiting) >= self._limits.queue_plans:
+            raise StoreUnavailable(f"{self._limits.queue_plans} writes are waiting already")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Job(plan, future))
+        self._arrival.set()
+        return future
+
+    async def finish(self) -> None:
+        """Write what is queued, then end."""
+        self._closing = True
+        self._arrival.set()
+        if self._task is not None:
+            await self._task
+
+    @property
+    def is_alive(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def tick(self) -> None:
+        """Apply what a process that died has left."""
+        if not self._busy:
+            await self.heal()
+
+    # --- the work ----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while await self._arrived():
+            self._busy = True
+            jobs = list(islice(self._waiting, self._limits.group_plans))
+            answers = await self._group(jobs)
+            for job, answer in answers:
+                self._waiting.popleft()
+                _settle(job.future, answer)
+            self._busy = False
+        await self._turns.leave()
+
+    async def _arrived(self) -> bool:
+        """Wait for plans; false: there will be none."""
+        while not self._waiting:
+            if self._closing:
+                return False
+            self._turns.pause()
+            self._arrival.clear()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._arrival.wait()
+            except TimeoutError:
+                await self._turns.leave()
+                if not self._waiting:
+                    await self._arrival.wait()
+        return True
+
+    async def _group(self, jobs: Sequence[Job]) -> Answers:
+        """Answer the first of the jobs, one at least."""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while True:
+                    answers = await self._attempt(jobs)
+                    if answers is not None:
+                        self.failure = None
+                        return answers
+                    self._head = None
+        except TimeoutError:
+            return self._failed(
+                jobs, StoreUnavailable("the outcome of the write is not certain: MongoDB took too long")
+            )
+        except PyMongoError as error:
+            return self._failed(jobs, unavailable(error))
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                LOG.exception("a group of writes failed")
+            return self._failed(jobs, error)
+
+    def _failed(self, jobs: Sequence[Job], error: Exception) -> Answers:
+        """All that might have been in the commit are told the same; none of them runs again."""
+        self._head = None
+        self.failure = str(error) if isinstance(error, StoreError) else type(error).__name__
+        return [(job, error) for job in jobs]
+
+    async def _attempt(self, jobs: Sequence[Job]) -> Answers | None:
+        """Run plans at the head and append what they change; None: somebody else was first."""
+        head = await self._known_head()
+        if head.schema > SCHEMA:
+            raise SchemaTooNew(f"the log has schema {head.schema}; this program knows schemas up to {SCHEMA}")
+        now = self._clock() // MILLISECOND * MILLISECOND
+        group = Group(head, max(now, head.instant), head.generation)
+        answers = await self._plan(jobs, group)
+        if not group.changes:
+            return answers if await self._log.is_free(group.number) else None
+        token = token_hex(8)
+        if not await self._append(commit_document(group.commit(), group.changes, token), token):
+            return None
+        await self.apply(group.changes, Head(head.log_id, group.number, group.instant, group.generation, SCHEMA))
+        return answers
+
+    async def _known_head(self) -> Head:
+        """Return the head at which to try: applied, and the last one as far as we know."""
+        found = await self._turns.take()
+        if found is not None:
+            self._head = found.head
+        elif self._head is None:
+            self._head = await self.heal()
+        return self._head
+
+    # --- plans -------------------------------------------------------------------------------------------------------
+
+    async def _plan(self, jobs: Sequence[Job], group: Group) -> Answers:
+        """Run plans one after the other, as many as one commit holds."""
+        view = MongoView(self._reading, self._searching, group)
+        answers: Answers = []
+        total = 0
+        weight = 0
+        for job in jobs:
+            try:
+                planned = await self._planned(job, view)
+                changes = await view.written(planned.changes)
+                own, own_weight = self._weigh(changes, planned)
+            except Leads:
+                break
+            except Exception as error:
+                answers.append((job, error))
+                continue
+            except asyncio.CancelledError as error:
+                if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    raise
+                answers.append((job, error))
+                continue
+            if group.changes and (total + own > self._limits.commit_bytes or weight + own_weight > DOCUMENT_BYTES):
+                break
+            first = len(group.changes)
+            group.add(changes, defines=any(change.stored.key.type in self._definition_types for change in changes))
+            wrote = bool(changes)
+            answers.append((job, Committed(planned.answer, group.number if wrote else None, first if wrote else None)))
+            total, weight = total + own, weight + own_weight
+            if total >= self._limits.group_bytes:
+                break
+        return answers
+
+    async def _planned(self, job: Job, view: MongoView) -> Planned[Any]:
+        planned = await driven(job.plan(AskingView(view)), _WAITED)
+        if not isinstance(planned, Planned):
+            raise TypeError(f"a plan returns Planned, not {type(planned).__name__}")
+        return planned
+
+    def _weigh(self, changes: Sequence[Written], planned: Planned[Any]) -> tuple[int, int]:
+        """Return what changes count for, and about what they take in a commit. Raises ``CommitTooLarge``."""
+        sizes = [size(change) for change in planned.changes]
+        total = sum(sizes)
+        if total > self._limits.commit_bytes:
+            raise CommitTooLarge(total, self._limits.commit_bytes)
+        weight = 0
+        for change, own in zip(changes, sizes, strict=True):
+            weight += own + CHANGE_BYTES + 12 * len(change.entries)
+            if own > LARGE_BYTES:
+                taken = len(bson.encode(resource_document(change)))
+                weight = weight - own + taken
+                if taken > DOCUMENT_BYTES:
+                    raise CommitTooLarge(taken, DOCUMENT_BYTES)
+        if weight > DOCUMENT_BYTES:
+            raise CommitTooLarge(weight, DOCUMENT_BYTES)
+        return total, weight
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    async def _append(self, document: Document, token: str) -> bool:
+        """Insert a commit until its outcome is certain; return whether the number is ours."""
+        while True:
+            try:
+                if await self._log.insert(document):
+                    return True
+                return await self._log.token(document["_id"]) == token
+            except OperationFailure as error:
+                if error.timeout or error.code is None or error.has_error_label("RetryableWriteError"):
+                    await self._wait(error)
+                else:
+                    raise
+            except (PyMongoError, StoreUnavailable) as error:
+                await self._wait(error)
+
+    async def apply(self, changes: Sequence[Written], head: Head) -> None:
+        """Project a commit and mark it, until that is certain."""
+        while True:
+            try:
+                await project(self._log, changes)
+                await self._marked(head)
+            except (PyMongoError, StoreUnavailable) as error:
+                await self._wait(error)
+            else:
+                return
+
+    async def _marked(self, head: Head) -> None:
+        state = await self._log.mark(head)
+        self._head = head
+        if state is None or not self._turns.is_alone(state):
+            await self._turns.leave()
+
+    async def _wait(self, error: Exception) -> None:
+        LOG.warning("MongoDB did not confirm a write, which is tried again: %s", type(error).__name__)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+    async def heal(self) -> Head:
+        """Return the head of the log, applied; finish what another process has not finished in time."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        while True:
+            head = (await self._log.state()).head
+            last = await self._log.last()
+            if last is None or last["_id"] <= head.number:
+                return head
+            if last.get("closed"):
+                raise StoreUnavailable("this log was closed: it goes on in another store")
+            if loop.time() - since < HELP_SECONDS:
+                await asyncio.sleep(HELP_SECONDS / 20)
+                continue
+            document = await self._log.find(last["_id"])
+            if document is not None:
+                LOG.info("commit %d was left unapplied by its writer, and is applied now", last["_id"])
+                values = (document[name] for name in ("_id", "instant", "generation", "schema"))
+                await self.apply(written_of(document), Head(self._log.identity, *values))
+
+
+def _settle(future: asyncio.Future[Any], answer: object) -> None:
+    if future.done():
+        return
+    if isinstance(answer, asyncio.CancelledError):
+        future.cancel()
+    elif isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,0 +1,86 @@
+"""Commits appended verbatim, from a backup or another store, into a log that no plan has written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from secrets import token_hex
+from typing import Final, TypeAlias
+
+from fhir_server.model.reference import Key
+from fhir_server.search.query import IndexEntry
+from fhir_server.storage.mongo.committing import Committer
+from fhir_server.storage.mongo.connection import told
+from fhir_server.storage.mongo.documents import Written, commit_document
+from fhir_server.storage.mongo.log import Log
+from fhir_server.storage.mongo.opening import become
+from fhir_server.storage.mongo.reading import Reading
+from fhir_server.storage.protocol import POSITIONS, SCHEMA, Commit, Head, StoreError
+
+Copied: TypeAlias = tuple[Commit, Sequence[tuple[IndexEntry, ...]]]
+
+_WRITTEN: Final = "commits are appended verbatim only to a store that has never been written otherwise"
+
+
+async def copy(log: Log, committer: Committer, commits: Iterable[Copied], log_id: str) -> Iterator[Copied] | None:
+    """Append commits. An empty store takes the identity of the first ones' log: then it must be opened again, and the
+    commits are returned unwritten."""
+    rest = iter(commits)
+    first = next(rest, None)
+    if first is None:
+        return None
+    head = await committer.heal()
+    last = await log.last()
+    if last is not None and not last.get("copied"):
+        raise StoreError(_WRITTEN)
+    if log_id != log.identity:
+        if head.number:
+            raise StoreError(f"this store holds the log {log.identity}, not {log_id}")
+        _check(first[0], head)
+        await _leave(log, log_id)
+        return chain([first], rest)
+    for commit, entries in chain([first], rest):
+        _check(commit, head)
+        head = await _append(log, committer, commit, entries)
+    return None
+
+
+async def _leave(log: Log, log_id: str) -> None:
+    """Close the empty log, so that no other process ever writes to it, and let the database hold the other."""
+    closed = {"_id": 1, "token": token_hex(8), "instant": 0, "generation": 0, "schema": SCHEMA, "closed": True}
+    with told():
+        if not await log.insert({**closed, "changes": [], "bodies": {}}):
+            raise StoreError(_WRITTEN)
+        await become(log.database, log.identity, log_id)
+
+
+def _check(commit: Commit, head: Head) -> None:
+    if commit.number != head.number + 1:
+        raise StoreError(f"commit {commit.number} cannot follow commit {head.number}")
+    if commit.schema > SCHEMA:
+        raise StoreError(f"commit {commit.number} has schema {commit.schema}; this program knows {SCHEMA}")
+
+
+async def _append(log: Log, committer: Committer, commit: Commit, entries: Sequence[tuple[IndexEntry, ...]]) -> Head:
+    changes = await _written(log, commit, entries)
+    with told():
+        if not await log.insert(commit_document(commit, changes, token_hex(8), copied=True)):
+            raise StoreError(_WRITTEN)
+    head = Head(log.identity, commit.number, commit.instant, commit.generation, commit.schema)
+    await committer.apply(changes, head)
+    return head
+
+
+async def _written(log: Log, commit: Commit, entries: Sequence[tuple[IndexEntry, ...]]) -> list[Written]:
+    """Return the changes with their places in the order of creation."""
+    current = await Reading(log).current([change.key for change in commit.changes])
+    known: dict[Key, tuple[int, int]] = {key: (stored.version, place) for key, (stored, place) in current.items()}
+    found = []
+    for change, own in zip(commit.changes, entries, strict=True):
+        place = change.address.number * POSITIONS + change.address.position
+        before, ordinal = known.get(change.key, (0, place))
+        if change.version != before + 1:
+            raise StoreError(f"{change.key}: version {change.version} cannot follow version {before}")
+        known[change.key] = change.version, ordinal
+        found.append(Written(change, ordinal, () if change.is_deleted else own))
+    return found

@@ -1,0 +1,50 @@
+"""The indexes of each collection: few and compound, at most one array in each, ending in the order of creation.
+
+The compounds of ``search.compounds`` are spans as any others: ``schedule+status+start`` is one range of one index.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pymongo import ASCENDING, IndexModel
+
+from fhir_server.storage.mongo.connection import Collection, Document, told
+
+
+class Index(NamedTuple):
+    """``only``: the index holds only the documents of which this is true."""
+
+    fields: tuple[str, ...]
+    unique: bool = False
+    only: Document | None = None
+
+    def model(self) -> IndexModel:
+        options: Document = {"unique": True} if self.unique else {}
+        if self.only is not None:
+            options["partialFilterExpression"] = self.only
+        return IndexModel([(field, ASCENDING) for field in self.fields], **options)
+
+
+LIVE: Final[Document] = {"live": True}
+
+COMMITS: Final = (Index(("instant", "_id")),)
+VERSIONS: Final = (Index(("type", "id", "version"), unique=True), Index(("type", "_id")))
+RESOURCES: Final = (
+    Index(("ordinal",), only=LIVE),
+    Index(("updated", "ordinal"), only=LIVE),
+    Index(("generation", "ordinal"), only=LIVE),
+    Index(("equal", "ordinal")),
+    Index(("text", "ordinal")),
+    Index(("span.of", "span.low", "span.high", "ordinal")),
+    Index(("span.of", "span.high", "ordinal")),
+    Index(("point.of", "point.latitude", "ordinal"), only={"point.of": {"$exists": True}}),
+)
+ARRAYS: Final = frozenset({"equal", "text", "span", "point"})
+"""Fields of a resource that are arrays: an index may hold one of them."""
+
+
+async def create(collection: Collection, indexes: tuple[Index, ...]) -> None:
+    """Create what is missing; what is there already costs one command."""
+    with told():
+        await collection.create_indexes([index.model() for index in indexes])

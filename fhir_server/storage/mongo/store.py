@@ -1,0 +1,210 @@
+"""The engine on MongoDB: one log in one database, written by any number of processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pymongo import UpdateOne
+from pymongo.errors import PyMongoError
+
+from fhir_server.model.reference import Key
+from fhir_server.search.query import IndexEntry
+from fhir_server.storage.mongo.committing import Committer
+from fhir_server.storage.mongo.connection import Document, connect, database, told
+from fhir_server.storage.mongo.copying import copy
+from fhir_server.storage.mongo.indexes import LIVE
+from fhir_server.storage.mongo.leases import Leases
+from fhir_server.storage.mongo.log import Log
+from fhir_server.storage.mongo.opening import is_linearizable, log_identity
+from fhir_server.storage.mongo.reading import Reading
+from fhir_server.storage.mongo.searching import Searching
+from fhir_server.storage.mongo.snapshot import MongoSnapshot
+from fhir_server.storage.mongo.values import FIELDS, index_values
+from fhir_server.storage.protocol import (
+    Clock,
+    Commit,
+    Committed,
+    CursorGone,
+    Head,
+    Plan,
+    Reindexed,
+    Snapshot,
+    Stored,
+    StoreError,
+    StoreLimits,
+    StoreUnavailable,
+)
+
+T = TypeVar("T")
+LOG: Final = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+AHEAD_MICROSECONDS: Final = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a store has while it is open."""
+
+    log: Log
+    reading: Reading
+    searching: Searching
+    committer: Committer
+    leases: Leases
+    closing: AsyncExitStack
+
+
+class MongoStore:
+    """See ``fhir_server.storage.protocol.Store``. ``uri`` names the database; ``definition_types`` the types whose
+    changes begin a generation; ``listeners`` hear every command (tests)."""
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        clock: Clock,
+        limits: StoreLimits = StoreLimits(),  # noqa: B008 - frozen
+        definition_types: frozenset[str] = frozenset(),
+        listeners: Sequence[Any] = (),
+    ) -> None:
+        self._uri = uri
+        self._clock = clock
+        self._limits = limits
+        self._definition_types = definition_types
+        self._listeners = tuple(listeners)
+        self._opened: Parts | None = None
+
+    async def open(self) -> None:
+        """Connect, make the log if there is none, finish what was left unfinished. Raises ``StoreUnavailable``."""
+        async with AsyncExitStack() as closing:
+            with told():
+                client = connect(self._uri, self._listeners)
+                closing.callback(client.close)
+                base = database(client)
+                linearizable = await is_linearizable(client)
+                log = Log(base, await log_identity(base), linearizable=linearizable)
+            await log.create()
+            self._opened = await self._parts(log, closing)
+
+    async def _parts(self, log: Log, closing: AsyncExitStack) -> Parts:
+        reading, searching = Reading(log), Searching(log, self._limits.query_seconds)
+        committer = Committer(log, reading, searching, self._clock, self._limits, self._definition_types)
+        await committer.heal()
+        committer.start()
+        ticking = asyncio.create_task(_tick(committer))
+        closing.push_async_callback(_stop, ticking)
+        closing.push_async_callback(committer.finish)
+        return Parts(log, reading, searching, committer, Leases(log), closing.pop_all())
+
+    async def close(self) -> None:
+        """Write what is queued, then disconnect. A store that is not open stays so."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.closing.aclose()
+
+    @property
+    def parts(self) -> Parts:
+        """What an open store has. Raises ``StoreUnavailable`` if it is not open."""
+        if self._opened is None:
+            raise StoreUnavailable("the store is closed")
+        return self._opened
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Return what the log says now, a context manager. Raises ``StoreUnavailable``."""
+        parts = self.parts
+        return MongoSnapshot(parts.log, parts.reading, parts.searching)
+
+    async def read(self, key: Key) -> Stored | None:
+        return await self.parts.reading.read(key)
+
+    async def head(self) -> Head:
+        """Return the last commit known applied."""
+        return (await self.parts.log.state()).head
+
+    async def log(self, after: int) -> AsyncIterator[Commit]:
+        log = self.parts.log
+        head = await self.head()
+        if after > head.number or after < 0:
+            raise CursorGone(f"the log ends at {head.number}; {after} is not a place in it")
+        async for commit in log.between(after, head.number):
+            yield commit
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def commit(self, plan: Plan[T]) -> Committed[T]:
+        answer: Committed[T] = await self.parts.committer.submit(plan)
+        return answer
+
+    async def append(self, commits: Iterable[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
+        parts = self.parts
+        other = await copy(parts.log, parts.committer, commits, log_id)
+        if other is not None:
+            await self.close()
+            await self.open()
+            parts = self.parts
+            await copy(parts.log, parts.committer, other, log_id)
+
+    async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
+        """Replace the index values of what is still current and was indexed under an older generation."""
+        writes: dict[str, list[UpdateOne]] = {}
+        for key, version, generation, own in entries:
+            where = {"_id": key.id, "version": version, "generation": {"$lt": generation + again}, **LIVE}
+            change = {"$set": {"generation": generation}} if own is None else _replaced(own, generation)
+            writes.setdefault(key.type, []).append(UpdateOne(where, change))
+        written = 0
+        for type_, own_writes in writes.items():
+            with told():
+                result = await self.parts.log.resources(type_).bulk_write(own_writes, ordered=False)
+            written += result.matched_count
+        return written
+
+    def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
+        """Enter with True for one at a time of all who enter with a task's name; the others with False."""
+        return self.parts.leases.alone(task)
+
+    # --- health ------------------------------------------------------------------------------------------------------
+
+    async def healthy(self) -> Sequence[str]:
+        """Return warnings; raise ``StoreUnavailable`` if MongoDB does not answer, or nothing more will be written."""
+        parts = self.parts
+        if not parts.committer.is_alive:
+            raise StoreUnavailable("the store is closed")
+        head = (await parts.log.state()).head
+        warnings = []
+        if parts.committer.failure is not None:
+            warnings.append(f"the last write failed: {parts.committer.failure}")
+        ahead = head.instant - self._clock()
+        if ahead > AHEAD_MICROSECONDS:
+            warnings.append(f"the last commit is {ahead / 1e6:.1f} s ahead of this machine's clock")
+        return warnings
+
+
+def _replaced(entries: Sequence[IndexEntry], generation: int) -> Document:
+    """Return the update that writes index values anew."""
+    values = index_values(entries)
+    gone = {name: "" for name in FIELDS if name not in values}
+    change: Document = {"$set": {**values, "generation": generation}}
+    return {**change, "$unset": gone} if gone else change
+
+
+async def _tick(committer: Committer) -> None:
+    """Finish, once a second, what a process that died has left unfinished."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        try:
+            await committer.tick()
+        except (StoreError, PyMongoError) as error:
+            LOG.warning("the log could not be looked after: %s", error)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,24 @@
+"""The order of matches, the same on every engine: sort values, then the ordinal; what is missing comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cmp_to_key
+
+from fhir_server.search.query import Cursor, SortBy
+
+
+def ranking(sort: Sequence[SortBy]) -> Callable[[Cursor], object]:
+    """Return the key that orders cursors, to merge what several types gave."""
+
+    def compare(one: Cursor, other: Cursor) -> int:
+        for by, mine, theirs in zip(sort, one, other, strict=False):
+            if mine == theirs:
+                continue
+            if mine is None or theirs is None:
+                return 1 if mine is None else -1
+            less = mine < theirs  # type: ignore[operator]
+            return -1 if less != by.descending else 1
+        return -1 if one[-1] < other[-1] else int(one[-1] != other[-1])  # type: ignore[operator]
+
+    return cmp_to_key(compare)
