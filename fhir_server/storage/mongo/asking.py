@@ -37,7 +37,8 @@ class Question(Generic[T]):
 
 async def asked(ask: Callable[[], Awaitable[T]]) -> T:
     """Return the answer that whoever drives gives."""
-    return await Question(ask)
+    question: Question[T] = Question(ask)
+    return await question
 
 
 async def driven(awaitable: Awaitable[T], refusal: str) -> T:

@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import Any, Final, TypeAlias
 
 import bson
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError, WriteConcernError
 
 from fhir_server.storage.mongo.asking import AskingView, Leads, driven
 from fhir_server.storage.mongo.connection import Document, unavailable
@@ -273,13 +273,14 @@ class Committer:
             try:
                 if await self._log.insert(document):
                     return True
-                return await self._log.token(document["_id"]) == token
-            except OperationFailure as error:
-                if error.timeout or error.code is None or error.has_error_label("RetryableWriteError"):
-                    await self._wait(error)
-                else:
-                    raise
-            except (PyMongoError, StoreUnavailable) as error:
+                there = await self._log.token(document["_id"])
+                if there is not None:
+                    return there == token
+            except (WriteConcernError, StoreUnavailable) as error:
+                await self._wait(error)
+            except OperationFailure:  # refused, and nothing written
+                raise
+            except PyMongoError as error:
                 await self._wait(error)
 
     async def apply(self, changes: Sequence[Written], head: Head) -> None:

@@ -31,7 +31,6 @@ SELECT_MILLISECONDS: Final = 5_000
 """So long a command waits for a primary."""
 GRACE_SECONDS: Final = 2.0
 """The server stops a query itself; so much later nobody waits for it any more."""
-IDLE_SECONDS: Final = 0.001
 
 WRITES: Final = WriteConcern(w="majority", j=True, wtimeout=WRITE_MILLISECONDS)
 READS: Final = ReadConcern("majority")
@@ -42,10 +41,11 @@ _COSTLY: Final = frozenset({292, 16819, 16820, 16945, 51091})
 _REFUSED: Final = {13: "the user may not do this", 18: "the user or the password is wrong"}
 
 
-def connect(uri: str, listeners: tuple[Any, ...] = ()) -> Client:
+def connect(uri: str, seconds: float, listeners: tuple[Any, ...] = ()) -> Client:
     """Return a client for the running event loop; nothing is connected yet. Raises ``PyMongoError`` for a wrong URI.
 
-    Writes are never repeated by the driver: the committer does that, with the same document.
+    No command takes longer than a query of ``seconds`` and a while. Writes are never repeated by the driver: the
+    committer does that, with the same document.
     """
     return AsyncIOMotorClient(
         uri,
@@ -54,8 +54,8 @@ def connect(uri: str, listeners: tuple[Any, ...] = ()) -> Client:
         retryWrites=False,
         connectTimeoutMS=CONNECT_MILLISECONDS,
         serverSelectionTimeoutMS=SELECT_MILLISECONDS,
+        socketTimeoutMS=int(max(seconds * 1000, WRITE_MILLISECONDS)) + CONNECT_MILLISECONDS,
         event_listeners=list(listeners),
-        tz_aware=True,
     )
 
 

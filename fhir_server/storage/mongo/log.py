@@ -12,7 +12,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from fhir_server.storage.mongo.connection import READS, Collection, Database, Document, told
+from fhir_server.storage.mongo.connection import READS, WRITE_MILLISECONDS, Collection, Database, Document, told
 from fhir_server.storage.mongo.documents import commit_of
 from fhir_server.storage.mongo.indexes import COMMITS, RESOURCES, VERSIONS, create
 from fhir_server.storage.protocol import SCHEMA, Commit, Head, StoreUnavailable
@@ -97,12 +97,12 @@ class Log:
     async def is_free(self, number: int) -> bool:
         """Tell for certain whether no commit has this number."""
         with told():
-            return await self._certain.find_one({"_id": number}, {"_id": 1}) is None
+            return await self._certain.find_one({"_id": number}, {"_id": 1}, max_time_ms=WRITE_MILLISECONDS) is None
 
     async def token(self, number: int) -> str | None:
         """Tell for certain whose commit has this number."""
         with told():
-            document = await self._certain.find_one({"_id": number}, {"token": 1})
+            document = await self._certain.find_one({"_id": number}, {"token": 1}, max_time_ms=WRITE_MILLISECONDS)
         return None if document is None else str(document["token"])
 
     async def insert(self, document: Document) -> bool:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import Final
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from fhir_server.storage.mongo.connection import Client, Database, Document
 from fhir_server.storage.protocol import SchemaTooNew, StoreUnavailable
@@ -14,7 +23,42 @@ from fhir_server.storage.protocol import SchemaTooNew, StoreUnavailable
 META: Final = "meta"
 LAYOUT: Final = 1
 """Of the collections and their documents; ``protocol.SCHEMA`` is that of what they say."""
+OLDEST: Final = "MongoDB 4.4"
+_UNAUTHENTICATED: Final = frozenset({11, 18})
+_UNAUTHORIZED: Final = frozenset({13})
 _LOG: Final[Document] = {"_id": "log"}
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Raise ``StoreUnavailable`` that says what to do where a store cannot be opened. No text quotes the URI."""
+    try:
+        yield
+    except InvalidURI as error:
+        raise StoreUnavailable(
+            "the URI of MongoDB cannot be read: is every / : @ in its password written as %XX?"
+        ) from error
+    except (ConfigurationError, OperationFailure, ServerSelectionTimeoutError, ConnectionFailure) as error:
+        raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_advice(error)}") from error
+
+
+def _hosts(uri: str) -> str:
+    """Return the addresses of a URI, and nothing else of it."""
+    return uri.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
+def _advice(error: PyMongoError) -> str:
+    if isinstance(error, OperationFailure):
+        if error.code in _UNAUTHENTICATED:
+            return "does not know this user with this password: look at both, and at authSource in the URI"
+        if error.code in _UNAUTHORIZED:
+            return "does not let this user work: grant it the role readWrite on the database of the store"
+        return f"refuses to work: {(error.details or {}).get('codeName') or 'an error'} ({error.code})"
+    if isinstance(error, ConfigurationError):
+        if "wire version" in str(error):
+            return f"is too old: {OLDEST} or newer is needed"
+        return "cannot be used as the URI says: are its options right, and does it name a database, as in mongodb://HOST/NAME?"
+    return "does not answer, or has no primary: is it running, and may this machine reach it?"
 
 
 async def is_linearizable(client: Client) -> bool:

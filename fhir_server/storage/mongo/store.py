@@ -20,7 +20,7 @@ from fhir_server.storage.mongo.copying import copy
 from fhir_server.storage.mongo.indexes import LIVE
 from fhir_server.storage.mongo.leases import Leases
 from fhir_server.storage.mongo.log import Log
-from fhir_server.storage.mongo.opening import is_linearizable, log_identity
+from fhir_server.storage.mongo.opening import explained, is_linearizable, log_identity
 from fhir_server.storage.mongo.reading import Reading
 from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.snapshot import MongoSnapshot
@@ -82,13 +82,13 @@ class MongoStore:
     async def open(self) -> None:
         """Connect, make the log if there is none, finish what was left unfinished. Raises ``StoreUnavailable``."""
         async with AsyncExitStack() as closing:
-            with told():
-                client = connect(self._uri, self._listeners)
+            with explained(self._uri):
+                client = connect(self._uri, self._limits.query_seconds, self._listeners)
                 closing.callback(client.close)
                 base = database(client)
                 linearizable = await is_linearizable(client)
                 log = Log(base, await log_identity(base), linearizable=linearizable)
-            await log.create()
+                await log.create()
             self._opened = await self._parts(log, closing)
 
     async def _parts(self, log: Log, closing: AsyncExitStack) -> Parts:
