@@ -1,0 +1,54 @@
+"""A store that cannot be opened says in one sentence what to do, and never who the user is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+
+from fhir_server.storage.mongo import connection
+from fhir_server.storage.mongo.opening import explained
+from fhir_server.storage.protocol import StoreUnavailable
+from tests.storage.mongo.conftest import OpenMongo
+
+URI = "mongodb://reader:se%3Fcret@db1.example.org:27017,db2.example.org/cpts?authSource=admin"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ServerSelectionTimeoutError("x"), "does not answer, or has no primary"),
+        (OperationFailure("Authentication failed.", 18), "does not know this user with this password"),
+        (OperationFailure("not authorized", 13), "grant it the role readWrite"),
+        (OperationFailure("x", 4711, {"codeName": "Odd"}), "refuses to work: Odd (4711)"),
+        (ConfigurationError("Server at x reports wire version 8, but ..."), "is too old: MongoDB 4.4 or newer"),
+        (ConfigurationError("no default database"), "does it name a database"),
+        (InvalidURI("Username and password must be escaped"), "written as %XX"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_each_obstacle_has_its_sentence(error: PyMongoError, sentence: str) -> None:
+    with (
+        pytest.raises(StoreUnavailable, match=sentence.replace("(", r"\(").replace(")", r"\)")) as told,
+        explained(URI),
+    ):
+        raise error
+    assert "secret" not in str(told.value)
+    assert "reader" not in str(told.value)
+    if not isinstance(error, InvalidURI):
+        assert "db1.example.org:27017,db2.example.org " in str(told.value)
+
+
+async def test_a_server_that_is_not_there_is_told_soon(make_mongo: OpenMongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SELECT_MILLISECONDS", 200)
+    store = make_mongo(at="mongodb://reader:secret@127.0.0.1:9/cpts")
+    with pytest.raises(StoreUnavailable, match=re.escape("MongoDB at 127.0.0.1:9 does not answer")):
+        await store.open()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.healthy()
+
+
+async def test_a_uri_without_a_database_is_refused(make_mongo: OpenMongo, mongo_uri: str) -> None:
+    with pytest.raises(StoreUnavailable, match="does it name a database"):
+        await make_mongo(at=mongo_uri).open()
