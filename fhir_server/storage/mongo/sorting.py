@@ -38,12 +38,12 @@ def flags(sort: Sequence[SortBy]) -> Document:
 
 
 def order(sort: Sequence[SortBy], *, backward: bool) -> Document:
-    """Return the fields to sort by, in their order."""
+    """Return the fields to sort by, in their order; by the same one twice is by the first."""
     found: Document = {}
     for place, by in enumerate(sort):
         if by.kind not in _OWN:
             found[f"missing{place}"] = -1 if backward else 1
-        found[path(by)] = -1 if by.descending != backward else 1
+        found.setdefault(path(by), -1 if by.descending != backward else 1)
     found["ordinal"] = -1 if backward else 1
     return found
 
