@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry, Page, Query
 from fhir_server.storage.protocol import Snapshot, Store
-from tests.storage.conftest import store_at
+from tests.storage.conftest import NewPlace, store_at
 from tests.storage.contract import oracle
 from tests.storage.contract.generated import queries, resources
 from tests.storage.writing import FixedClock, delete, ordinal, put, put_all
@@ -91,6 +90,6 @@ async def agree(place: str, wanted: Resources, asked: list[Query], count: int) -
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4))
-def test_search_agrees_with_the_oracle(engine: str, wanted: Resources, asked: list[Query], count: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(agree(f"{engine}:{folder}", wanted, asked, count))
+def test_search_agrees_with_the_oracle(new_place: NewPlace, wanted: Resources, asked: list[Query], count: int) -> None:
+    with new_place() as place:
+        asyncio.run(agree(place, wanted, asked, count))
