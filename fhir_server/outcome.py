@@ -7,6 +7,7 @@
     ├── NotFound              404  not-found
     ├── MethodNotAllowed      405  not-supported
     ├── NotAcceptable         406  not-supported
+    ├── RequestTimeout        408  timeout
     ├── Conflict              409  conflict
     ├── Gone                  410  deleted
     ├── PreconditionFailed    412  conflict
@@ -67,7 +68,6 @@ class IssueType(StrEnum):
     TRANSIENT = "transient"
     NO_STORE = "no-store"
     TIMEOUT = "timeout"
-    THROTTLED = "throttled"
     EXCEPTION = "exception"
     INFORMATIONAL = "informational"
 
@@ -148,6 +148,12 @@ class NotAcceptable(FhirError):
     """No format that the client accepts can be written."""
 
     status, code = 406, IssueType.NOT_SUPPORTED
+
+
+class RequestTimeout(FhirError):
+    """The request did not come in time."""
+
+    status, code = 408, IssueType.TIMEOUT
 
 
 class Conflict(FhirError):

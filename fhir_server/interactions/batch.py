@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
-from fhir_server.interactions.bundles import Posted, answered, posted, refused, routed
+from fhir_server.interactions.bundles import Perform, Posted, alone, answered, posted, routed
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.paths import at_entry
 from fhir_server.interactions.sizes import too_long
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.reference import references
-from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, Severity
-
-Perform = Callable[[Request], Awaitable[Response]]
-"""Answers a request, or raises ``FhirError``."""
-
-_log = logging.getLogger("fhir_server.request")
+from fhir_server.outcome import BadRequest, Issue, IssueType
 
 TOGETHER: Final = 64
 """How many entries of one method run at the same time; they share a commit."""
@@ -38,7 +31,11 @@ async def batch(context: Context, request: Request, envelope: Envelope, perform:
     budget = _Budget(context.limits.answer_bytes)
     for run in _runs(list(enumerate(envelope.entries))):
         tasks = (
-            _one(context, request, entry, index, envelope.faults.get(index, ()), created, perform, budget)
+            alone(
+                _one(context, request, entry, index, envelope.faults.get(index, ()), created, perform, budget),
+                f"Bundle.entry[{index}]",
+                request.id,
+            )
             for index, entry in run
         )
         answers.extend(await asyncio.gather(*tasks))
@@ -81,24 +78,16 @@ async def _one(
     perform: Perform,
     budget: _Budget,
 ) -> Entry:
-    """Answer one entry; whatever goes wrong is its own."""
-    at = f"Bundle.entry[{index}]"
-    try:
-        if faults:
-            raise BadRequest(*faults)
-        wish = posted(context, outer, entry, index)
-        routed(context, wish)
-        _refuse_dependent(wish, created)
-        is_read = wish.request.method == "GET"
-        if is_read:
-            budget.demand()
-        return answered(context, budget.take(await perform(wish.request), is_read=is_read))
-    except FhirError as error:
-        return refused(at_entry(error, at))
-    except Exception:
-        _log.exception("unexpected", extra={"request_id": outer.id})
-        told = f"the server failed; tell its operator the request id {outer.id}"
-        return refused(FhirError(Issue(IssueType.EXCEPTION, told, (at,), Severity.FATAL, "server-failed")))
+    """Answer one entry, or raise what it is refused for."""
+    if faults:
+        raise BadRequest(*faults)
+    wish = posted(context, outer, entry, index)
+    routed(context, wish)
+    _refuse_dependent(wish, created)
+    is_read = wish.request.method == "GET"
+    if is_read:
+        budget.demand()
+    return answered(budget.take(await perform(wish.request), is_read=is_read))
 
 
 def _created(entries: Sequence[Any]) -> frozenset[str]:

@@ -6,28 +6,32 @@ Spec: https://hl7.org/fhir/R4/http.html#transaction
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
 from typing import Any, Final
 
-from fhir_server.interactions.conditional import pairs
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.failure import failure
 from fhir_server.interactions.headers import http_date
-from fhir_server.interactions.paths import REQUEST_HEADERS
+from fhir_server.interactions.paths import REQUEST_HEADERS, at_entry
 from fhir_server.interactions.preparing import weight
+from fhir_server.interactions.query_string import pairs
 from fhir_server.interactions.routes import Route, route
 from fhir_server.interactions.single import resource_too_large
 from fhir_server.model.bundle import Entry
 from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
+from fhir_server.model.media_types import FHIR_JSON
 from fhir_server.model.primitives import instant, interval
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, NotAcceptable, operation_outcome
 
+Perform = Callable[[Request], Awaitable[Response]]
+"""Answers a request, or raises ``FhirError``."""
+
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-_JSON: Final = "application/fhir+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def posted(context: Context, outer: Request, entry: Mapping[str, Any], index: in
     resource = entry.get("resource")
     _refuse_large(context, outer, resource, at)
     headers = _headers(outer, wish, at)
-    request = Request(method, path, query, headers, b"", _JSON, resource, outer.caller, outer.id)
+    request = Request(method, path, query, headers, b"", FHIR_JSON, resource, outer.caller, outer.id)
     return Posted(request, full_url, at)
 
 
@@ -76,7 +80,17 @@ def routed(context: Context, entry: Posted) -> Route:
     return found
 
 
-def answered(context: Context, response: Response) -> Entry:
+async def alone(answering: Awaitable[Entry], at: str, request_id: str) -> Entry:
+    """Return the answer of an entry; whatever goes wrong is its own, and told in its place."""
+    try:
+        return await answering
+    except FhirError as error:
+        return refused(at_entry(error, at))
+    except Exception:
+        return refused(at_entry(failure(request_id), at))
+
+
+def answered(response: Response) -> Entry:
     """Return the response entry of one answer."""
     body = b"".join(response.body)
     described: dict[str, Any] = {"status": _status(response.status)}

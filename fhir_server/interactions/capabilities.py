@@ -14,9 +14,10 @@ from fhir_server.interactions.parameters import SHAPING, known, shaped, shaping
 from fhir_server.interactions.routes import Route
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
+from fhir_server.model.media_types import FHIR_JSON, JSON_PATCH
 from fhir_server.outcome import BadRequest, Issue, IssueType
 
-FORMATS: Final = ("application/fhir+json", "json")
+FORMATS: Final = (FHIR_JSON, "json")
 MODES: Final = ("full", "normative", "terminology")
 
 _TYPE_LEVEL: Final = (
@@ -50,7 +51,7 @@ async def capabilities(context: Context, request: Request, route: Route) -> Resp
         told = "this server has no TerminologyCapabilities yet"
         raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.mode",), id="parameter-value"))
     wish = shaping(context, "CapabilityStatement", given)
-    return Response(200, {}, (shaped(context, wish, serialize(statement(context))),))
+    return Response(200, {}, (await shaped(context, wish, serialize(statement(context))),))
 
 
 def statement(context: Context) -> Resource:
@@ -69,7 +70,7 @@ def statement(context: Context) -> Resource:
         "implementation": {"description": "FHIR R4 server for the French CPTS", "url": context.base},
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
-        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
+        "patchFormat": [JSON_PATCH, FHIR_JSON],
         "rest": [_rest(context)],
     }
 

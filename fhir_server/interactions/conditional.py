@@ -5,15 +5,15 @@ Spec: https://hl7.org/fhir/R4/http.html#ccreate and https://hl7.org/fhir/R4/http
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.query_string import pairs
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, PreconditionFailed
-from fhir_server.search.criteria import LIMITS, RESULT_PARAMETERS
+from fhir_server.search.criteria import RESULT_PARAMETERS
 from fhir_server.search.plan import plan as plan_search
 from fhir_server.search.query import Equal, Equality, Node, Page, Query
 from fhir_server.search.request import parse_search
@@ -25,12 +25,6 @@ LISTED: Final = 10
 _TOGETHER: Final = 200
 """So many questions are one job of the store's."""
 
-_QUERY: Final = 1_000_000
-"""Characters of a query string, still encoded."""
-
-_BROKEN: Final = re.compile("%(?![0-9A-Fa-f]{2})")
-_ENCODED: Final = re.compile("(?:%[0-9A-Fa-f]{2})+")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NO_CRITERIA: Final = frozenset({"_format", "_pretty"})
 """Understood everywhere; they say nothing of the resource."""
 
@@ -47,34 +41,6 @@ class Question:
     where: Node
     limit: int
     keys: frozenset[Key]
-
-
-def form(body: bytes) -> list[tuple[str, str]]:
-    """Return the pairs of a body that is ``application/x-www-form-urlencoded``. Raises ``BadRequest``."""
-    try:
-        return pairs(body.decode())
-    except UnicodeDecodeError:
-        raise _not_utf8("the form") from None
-
-
-def pairs(query: str) -> list[tuple[str, str]]:
-    """Return the decoded (name, value) pairs of a query string, in order.
-
-    Raises ``BadRequest`` on broken encoding, on control characters, which no value of a search has, and on more than
-    any search takes, before it is decoded.
-    """
-    if len(query) > _QUERY:
-        raise _too_many("characters", len(query), _QUERY)
-    parts = [part for part in query.split("&") if part]
-    if len(parts) > 2 * LIMITS.parameters:  # all that are not criteria are among them
-        raise _too_many("parameters", len(parts), LIMITS.parameters)
-    split = (part.partition("=") for part in parts)
-    return [(_decoded(name), _decoded(value)) for name, _, value in split]
-
-
-def _too_many(what: str, count: int, limit: int) -> BadRequest:
-    text = f"the search has {count} {what}; the limit is {limit}"
-    return BadRequest(Issue(IssueType.TOO_COSTLY, text, ("http",), id="search-bound"))
 
 
 def criteria(context: Context, type_: str, query: str, what: str) -> Node:
@@ -165,27 +131,3 @@ def _lookup(question: Question) -> tuple[str, Equality] | None:
         case Equal(parameter, (str() as value,)) if len(question.keys) < question.limit:
             return question.type, Equality(parameter, value)
     return None
-
-
-def _decoded(text: str) -> str:
-    if _BROKEN.search(text):
-        told = "a % in the parameters is not followed by two hexadecimal digits; a % itself is written %25"
-        raise BadRequest(Issue(IssueType.VALUE, told, ("http",), id="query-encoding"))
-    try:
-        decoded = _ENCODED.sub(_bytes, text.replace("+", " "))
-    except UnicodeDecodeError:
-        raise _not_utf8("the query string's percent-encoding") from None
-    if _CONTROL.search(decoded):
-        raise BadRequest(
-            Issue(IssueType.VALUE, "the parameters hold a control character", ("http",), id="query-encoding")
-        )
-    return decoded
-
-
-def _bytes(run: re.Match[str]) -> str:
-    """Return what a run of encoded bytes says: a long one costs no more than a short one, unlike with ``unquote``."""
-    return bytes.fromhex(run[0].replace("%", " ")).decode()
-
-
-def _not_utf8(what: str) -> BadRequest:
-    return BadRequest(Issue(IssueType.VALUE, f"{what} is not UTF-8", ("http",), id="query-encoding"))

@@ -7,14 +7,13 @@ Spec: https://hl7.org/fhir/R4/bundle.html and https://hl7.org/fhir/R4/http.html#
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request
-from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.pace import Pace, aside
 from fhir_server.model.formats import Json, parse
 from fhir_server.outcome import BadRequest, Issue, IssueType, TooLarge
 
@@ -23,9 +22,6 @@ _TYPES: Final = ("batch", TRANSACTION)
 
 _TOGETHER: Final = 50
 """Entries checked at once; only where one of them is wrong, each of them alone."""
-
-_THREAD_FROM: Final = 100_000
-"""Bytes; larger bodies are parsed beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +63,7 @@ async def _body(request: Request) -> Json:
         raise BadRequest(
             Issue(IssueType.REQUIRED, "there is no body; expected is a Bundle", ("Bundle",), id="body-empty")
         )
-    if len(request.body) < _THREAD_FROM:
-        return parse(request.body)
-    return await asyncio.to_thread(parse, request.body)
+    return await aside(len(request.body), parse, request.body)
 
 
 def _as_a_whole(context: Context, bundle: dict[str, Any]) -> list[Issue]:

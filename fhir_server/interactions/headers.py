@@ -17,6 +17,9 @@ from fhir_server.model.primitives import micros
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.storage.protocol import Stored
 
+SECOND: Final = 1_000_000
+"""In microseconds: a date of HTTP has whole seconds."""
+
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"|([A-Za-z0-9\-.]{1,64})')
 """An entity tag, weak or strong; or a bare version, which some clients send."""
 
@@ -46,7 +49,7 @@ def etag(version: int) -> str:
 
 def http_date(instant: int) -> str:
     """Return microseconds since the epoch as RFC 7231 writes a date: ``Tue, 15 Nov 1994 08:12:31 GMT``."""
-    return _http_date(instant // 1_000_000)
+    return _http_date(instant // SECOND)
 
 
 @lru_cache(maxsize=1024)
@@ -91,6 +94,20 @@ def if_modified_since(headers: Mapping[str, str]) -> int | None:
         return micros(parsedate_to_datetime(text))
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def if_unmodified_since(headers: Mapping[str, str]) -> int | None:
+    """Return the instant of ``If-Unmodified-Since`` (microseconds), or None. Raises ``BadRequest``.
+
+    A date that cannot be read is refused: what is meant to keep others' changes must not be ignored.
+    """
+    text = headers.get("if-unmodified-since")
+    if text is None:
+        return None
+    try:
+        return micros(parsedate_to_datetime(text))
+    except (ValueError, TypeError, OverflowError):
+        raise _bad("If-Unmodified-Since", "a date such as Tue, 15 Nov 1994 08:12:31 GMT") from None
 
 
 def preferences(headers: Mapping[str, str]) -> Preferences:

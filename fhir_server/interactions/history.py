@@ -10,7 +10,7 @@ Spec: https://hl7.org/fhir/R4/http.html#history
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -20,6 +20,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.current import current_at
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import etag
+from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.parameters import general, known
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.sizes import within
@@ -89,19 +90,20 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         else:
             found = await snapshot.history(scope, page)
             last = found.versions[-1].address if found.versions else None
-    fitting = within(found.versions, context.limits.answer_bytes)
-    if len(fitting) < len(found.versions):
-        found, last = Versions(tuple(fitting), more=True), fitting[-1].address
+        fitting = within(found.versions, context.limits.answer_bytes)
+        if len(fitting) < len(found.versions):
+            found, last = Versions(tuple(fitting), more=True), fitting[-1].address
+        again = await _created_again(snapshot, found.versions)
     given = {**wish.given, **dict(general(request))}
     steps = _steps(wish, found, last, log, head.number)
     base = f"{context.base}/{request.path.strip('/')}"
     links = [(relation, _url(base, {**given, **step})) for relation, step in (("self", {}), *steps)]
-    entries = [_entry(context, stored) for stored in found.versions]
+    entries = await _entries(context, found.versions, again)
     pieces = bundle("history", entries, id_=context.new_id(), micros=head.instant, total=total, links=links)
     return Response(200, {}, pieces)
 
 
-def check_history(context: Context, request: Request, route: Route) -> None:
+def check_history(context: Context, request: Request) -> None:
     """Raise what a history would be refused for, whatever the state of the store."""
     _wish(context, request)
 
@@ -184,10 +186,36 @@ def _url(base: str, given: dict[str, str]) -> str:
     return f"{base}?{query}" if query else base
 
 
-def _entry(context: Context, stored: Stored) -> Entry:
+async def _entries(context: Context, versions: Sequence[Stored], again: Container[tuple[Key, int]]) -> list[Entry]:
+    """Return the entries of a page: how each version was made, and with which status."""
+    pace, entries = Pace(is_read=True), []
+    for stored in versions:
+        is_new = stored.version == 1 or (stored.key, stored.version) in again
+        entries.append(_entry(context, stored, "204" if stored.body is None else "201" if is_new else "200"))
+        await pace.keep()
+    return entries
+
+
+async def _created_again(snapshot: Snapshot, versions: Sequence[Stored]) -> set[tuple[Key, int]]:
+    """Return which versions came after a deletion: only an update can make such a one."""
+    bodies = {(stored.key, stored.version): stored.body for stored in versions}
+    updates = [(one.key, one.version) for one in versions if one.interaction is Interaction.UPDATE and one.version > 1]
+
+    async def is_deletion(within: Snapshot, key: Key, version: int) -> bool:
+        if (key, version) in bodies:
+            return bodies[key, version] is None
+        stored = await within.vread(key, version)
+        return stored is not None and stored.body is None
+
+    async def reads(within: Snapshot) -> set[tuple[Key, int]]:
+        return {(key, version) for key, version in updates if await is_deletion(within, key, version - 1)}
+
+    return await snapshot.together(reads) if updates else set()
+
+
+def _entry(context: Context, stored: Stored, status: str) -> Entry:
     method = METHODS[stored.interaction]
     url = stored.key.type if method == "POST" else str(stored.key)
-    status = "204" if stored.body is None else "201" if stored.version == 1 else "200"
     return Entry(
         context.url(stored.key),
         stored.body,

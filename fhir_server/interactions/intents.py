@@ -29,7 +29,8 @@ class Intent:
     """What a client asks to be written.
 
     Either ``id`` or ``criteria`` (a query string) names the resource; a create may have criteria (If-None-Exist).
-    ``if_match`` is versions, or ``*``. ``full_url`` and ``at`` (``Bundle.entry[3]``) stand for entries of a Bundle.
+    ``if_match`` is versions, or ``*``; without it, ``unmodified_since`` (microseconds since the epoch) may be a condition.
+    ``full_url`` and ``at`` (``Bundle.entry[3]``) stand for entries of a Bundle.
     """
 
     interaction: Interaction
@@ -39,6 +40,7 @@ class Intent:
     resource: Resource | None = None
     patch: Patch | None = None
     if_match: frozenset[str] | None = None
+    unmodified_since: int | None = None
     only_if_absent: bool = False
     full_url: str | None = None
     at: str = ""

@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from fhir_server.interactions.conditional import pairs
+from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.headers import preferences
+from fhir_server.interactions.pace import aside
+from fhir_server.interactions.query_string import pairs
+from fhir_server.interactions.routes import Route
 from fhir_server.model.formats import parse, serialize
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.search.criteria import SearchRequest
@@ -51,6 +54,17 @@ def known(request: Request, names: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
+def criteria_of(request: Request, route: Route) -> str | None:
+    """Return the criteria that name a resource, as the query string has them; None where the URL has its id.
+
+    Raises ``BadRequest`` for parameters beside an id: they would be ignored.
+    """
+    if route.conditional:
+        return request.query
+    known(request)
+    return None
+
+
 def general(request: Request) -> list[tuple[str, str]]:
     """Return the general parameters that a request has, as the links of its pages keep them."""
     return [pair for pair in pairs(request.query) if pair[0] in GENERAL]
@@ -72,11 +86,15 @@ def shaping(context: Context, type_: str, given: Mapping[str, str]) -> SearchReq
     return wish
 
 
-def shaped(context: Context, wish: SearchRequest | None, body: bytes) -> bytes:
+async def shaped(context: Context, wish: SearchRequest | None, body: bytes) -> bytes:
     """Return a resource's JSON as ``_summary`` and ``_elements`` ask, or as it is."""
     if wish is None or (wish.summary in {None, "false"} and not wish.elements):
         return body
-    return serialize(subset(parse(body), context.registry, wish.summary, wish.elements))
+    return await aside(len(body), _part, context.registry, wish, body)
+
+
+def _part(registry: Registry, wish: SearchRequest, body: bytes) -> bytes:
+    return serialize(subset(parse(body), registry, wish.summary, wish.elements))
 
 
 def _issue(name: str, text: str) -> Issue:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,14 +11,15 @@ from fhir_server.interactions.answer import answer
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.fhirpath_patch import parse_fhirpath_patch
-from fhir_server.interactions.headers import if_match
+from fhir_server.interactions.headers import if_match, if_unmodified_since
 from fhir_server.interactions.json_patch import parse_json_patch
-from fhir_server.interactions.parameters import known
+from fhir_server.interactions.parameters import criteria_of
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.single import resource_too_large, with_resource
 from fhir_server.interactions.write import Intent, Patch, write
 from fhir_server.model.formats import Json, Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
+from fhir_server.model.media_types import JSON_PATCH, JSON_TYPES, PATCH_TYPES
 from fhir_server.outcome import (
     BadRequest,
     FhirError,
@@ -31,39 +30,36 @@ from fhir_server.outcome import (
     UnsupportedMediaType,
 )
 
-JSON_PATCH: Final = "application/json-patch+json"
-FHIR_JSON: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir", "text/json"})
-"""Media types of a FHIRPath Patch."""
+_KINDS: Final = " or ".join((JSON_PATCH, *sorted(JSON_TYPES)))
 
 OPERATIONS: Final = 1_000
 """Operations of one patch; who changes more sends the whole resource."""
 
 
 async def patch(context: Context, request: Request, route: Route) -> Response:
-    if not route.conditional:
-        known(request)
+    """Change parts of one resource. Raises what ``patch_intent`` and ``write`` do."""
     request = await with_resource(context, request)
     (written,) = await write(context, [patch_intent(context, request, route)])
     return answer(context, request, written)
 
 
-def patch_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
+def patch_intent(context: Context, request: Request, route: Route) -> Intent:
     """Return what a PATCH asks, by id or by criteria.
 
-    ``at`` is the entry of a Bundle that asks: its resource is a FHIRPath Patch (Parameters), or a Binary that holds a
-    JSON Patch. Raises ``BadRequest`` for a document that is not a patch, ``UnsupportedMediaType`` for another kind.
+    An entry of a Bundle brings a FHIRPath Patch (Parameters), or a Binary that holds a JSON Patch. Raises ``BadRequest``
+    for a document that is not a patch, ``UnsupportedMediaType`` for another kind.
     """
+    criteria = criteria_of(request, route)
     type_ = route.type or ""
-    with _located(at):
-        found = _patch(context, request, type_)
+    found = _patch(context, request, type_)
     return Intent(
         Interaction.PATCH,
         type_,
         id=route.id,
-        criteria=request.query if route.conditional else None,
-        patch=_Bounded(found, context.limits.resource_bytes, at),
+        criteria=criteria,
+        patch=_Bounded(found, context.limits.resource_bytes),
         if_match=if_match(request.headers),
-        at=at,
+        unmodified_since=if_unmodified_since(request.headers),
     )
 
 
@@ -73,21 +69,19 @@ class _Bounded:
 
     patch: Patch
     limit: int
-    at: str
 
     def apply(self, resource: Resource) -> Resource:
-        with _located(self.at):
-            changed = self.patch.apply(resource)
-            for name in ("resourceType", "id"):
-                if changed.get(name) != resource.get(name):
-                    raise _identity_changed(str(resource.get("resourceType")), name)
-            for name in ("versionId", "lastUpdated"):
-                if _meta(changed).get(name) not in (None, _meta(resource).get(name)):
-                    raise _identity_changed(str(resource.get("resourceType")), f"meta.{name}")
-            size = len(serialize(changed))
-            if size > self.limit:
-                raise resource_too_large(size, self.limit)
-            return changed
+        changed = self.patch.apply(resource)
+        for name in ("resourceType", "id"):
+            if changed.get(name) != resource.get(name):
+                raise _identity_changed(str(resource.get("resourceType")), name)
+        for name in ("versionId", "lastUpdated"):
+            if _meta(changed).get(name) not in (None, _meta(resource).get(name)):
+                raise _identity_changed(str(resource.get("resourceType")), f"meta.{name}")
+        size = len(serialize(changed))
+        if size > self.limit:
+            raise resource_too_large(size, self.limit)
+        return changed
 
 
 def _patch(context: Context, request: Request, type_: str) -> Patch:
@@ -105,9 +99,9 @@ def _document(request: Request) -> tuple[Json, str]:
     if isinstance(entry, dict) and entry.get("resourceType") == "Binary" and not request.body:
         return _in_binary(entry), JSON_PATCH
     if not request.content_type:
-        told = f"a PATCH needs a Content-Type that tells its kind: {' or '.join((JSON_PATCH, *sorted(FHIR_JSON)))}"
+        told = f"a PATCH needs a Content-Type that tells its kind: {_KINDS}"
         raise UnsupportedMediaType(Issue(IssueType.NOT_SUPPORTED, told, ("http.Content-Type",), id="content-type"))
-    if request.content_type not in FHIR_JSON | {JSON_PATCH}:
+    if request.content_type not in PATCH_TYPES:
         raise _unsupported(request.content_type, "http.Content-Type")
     if entry is not None:
         return entry, request.content_type
@@ -120,7 +114,7 @@ def _in_binary(binary: Resource) -> Json:
     """Return the JSON Patch that a Binary carries. https://hl7.org/fhir/R4/http.html#transaction"""
     media, data = binary.get("contentType"), binary.get("data")
     if not isinstance(media, str) or media.partition(";")[0].strip().lower() != JSON_PATCH:
-        raise _unsupported(media if isinstance(media, str) else "missing", "Binary.contentType", (JSON_PATCH,))
+        raise _unsupported(media if isinstance(media, str) else "missing", "Binary.contentType", JSON_PATCH)
     try:
         content = b64decode("".join(data.split()), validate=True) if isinstance(data, str) else None
     except (binascii.Error, ValueError):
@@ -138,8 +132,8 @@ def _refuse_many(operations: Json) -> None:
         raise TooLarge(Issue(IssueType.TOO_LONG, text, id="patch-limit"))
 
 
-def _unsupported(media: str, where: str, valid: tuple[str, ...] = (JSON_PATCH, *sorted(FHIR_JSON))) -> FhirError:
-    text = f'"{media[:64]}" is not a kind of patch that is read here; expected is {" or ".join(valid)}'
+def _unsupported(media: str, where: str, expected: str = _KINDS) -> FhirError:
+    text = f'"{media[:64]}" is not a kind of patch that is read here; expected is {expected}'
     return UnsupportedMediaType(Issue(IssueType.NOT_SUPPORTED, text, (where,), id="content-type"))
 
 
@@ -151,19 +145,3 @@ def _meta(resource: Resource) -> Resource:
 def _identity_changed(type_: str, name: str) -> FhirError:
     path = name if name == "resourceType" else f"{type_}.{name}"
     return Unprocessable(Issue(IssueType.BUSINESS_RULE, f"a patch cannot change {name}", (path,), id="patch-identity"))
-
-
-@contextmanager
-def _located(at: str) -> Iterator[None]:
-    """Let the paths of errors lead into the entry of a Bundle."""
-    try:
-        yield
-    except FhirError as error:
-        if not at:
-            raise
-        raise type(error)(*(_inside(issue, at) for issue in error.issues), headers=error.headers) from None
-
-
-def _inside(issue: Issue, at: str) -> Issue:
-    paths = tuple(f"{at}.resource.{path.partition('.')[2]}" for path in issue.expression if "." in path)
-    return Issue(issue.code, issue.diagnostics, paths or (f"{at}.resource",), issue.severity, issue.id)

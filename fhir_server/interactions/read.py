@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.headers import etag, if_modified_since, if_none_match, of_version
+from fhir_server.interactions.headers import SECOND, etag, if_modified_since, if_none_match, of_version
 from fhir_server.interactions.parameters import shaped, subsetting
 from fhir_server.interactions.routes import Route
 from fhir_server.model.reference import Key
@@ -17,7 +17,7 @@ async def read(context: Context, request: Request, route: Route) -> Response:
     """Return the current version. Raises ``NotFound``, or ``Gone`` with the ETag of the deletion."""
     wish = subsetting(context, request, route.type or "")
     key = Key(route.type or "", route.id or "")
-    return respond(context, request, wish, present(key, await context.store.read(key)))
+    return await respond(context, request, wish, present(key, await context.store.read(key)))
 
 
 async def vread(context: Context, request: Request, route: Route) -> Response:
@@ -26,7 +26,7 @@ async def vread(context: Context, request: Request, route: Route) -> Response:
     key, version = Key(route.type or "", route.id or ""), version_number(route)
     async with context.store.snapshot() as snapshot:
         stored = await snapshot.vread(key, version)
-    return respond(context, request, wish, present(key, stored, version))
+    return await respond(context, request, wish, present(key, stored, version))
 
 
 def version_number(route: Route) -> int:
@@ -53,12 +53,12 @@ def present(key: Key, stored: Stored | None, version: int | None = None) -> Stor
     return stored
 
 
-def respond(context: Context, request: Request, wish: SearchRequest | None, stored: Stored) -> Response:
+async def respond(context: Context, request: Request, wish: SearchRequest | None, stored: Stored) -> Response:
     """Return one version, or 304 if the client has it. https://hl7.org/fhir/R4/http.html#cread"""
     headers = of_version(stored)
     if request.headers and _known(request, stored):
         return Response(304, headers, modified=stored.instant)
-    return Response(200, headers, (shaped(context, wish, stored.body or b""),), stored.instant)
+    return Response(200, headers, (await shaped(context, wish, stored.body or b""),), stored.instant)
 
 
 def _known(request: Request, stored: Stored) -> bool:
@@ -67,4 +67,4 @@ def _known(request: Request, stored: Stored) -> bool:
     if versions is not None:
         return "*" in versions or str(stored.version) in versions
     since = if_modified_since(request.headers)
-    return since is not None and stored.instant // 1_000_000 <= since // 1_000_000
+    return since is not None and stored.instant // SECOND <= since // SECOND

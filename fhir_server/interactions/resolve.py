@@ -10,17 +10,15 @@ Spec: https://hl7.org/fhir/R4/http.html#trules
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from fhir_server.interactions.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.headers import etag
+from fhir_server.interactions.headers import SECOND, etag
 from fhir_server.interactions.intents import Intent, Patch, Prepared, Step
 from fhir_server.interactions.own import OwnEntries, names
-from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.pace import Pace, aside
 from fhir_server.interactions.paths import at_entry
 from fhir_server.interactions.read import present
 from fhir_server.model.formats import Resource, parse
@@ -38,9 +36,6 @@ from fhir_server.outcome import (
 from fhir_server.search.match import depth
 from fhir_server.search.query import Node
 from fhir_server.storage.protocol import Snapshot, Stored
-
-PATCHED_HERE: Final = 200_000
-"""Bytes of a resource that is patched on the event loop; a larger one is patched in a thread."""
 
 
 async def resolve(context: Context, intents: Sequence[Intent], snapshot: Snapshot, prepared: Prepared) -> None:
@@ -60,8 +55,15 @@ def no_client_ids(reason: str) -> MethodNotAllowed:
 
 
 def check_version(intent: Intent, stored: Stored | None) -> None:
-    """Raise ``PreconditionFailed`` unless the current version is the one that ``If-Match`` names."""
+    """Raise ``PreconditionFailed`` unless the current version is the one that ``If-Match`` names.
+
+    Without it, the version must be no later than ``If-Unmodified-Since``, which has whole seconds.
+    Spec: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.4
+    """
     if intent.if_match is None:
+        since = intent.unmodified_since
+        if since is not None and stored is not None and stored.body and stored.instant // SECOND > since // SECOND:
+            raise precondition("the resource was modified since", "If-Unmodified-Since", stored)
         return
     if stored is None or stored.body is None:
         raise precondition("If-Match names a version of a resource that is not there", "If-Match", stored)
@@ -127,8 +129,7 @@ class _Resolving:
             try:
                 await method(self, place)
             except FhirError as error:
-                at = self.intents[place].at
-                self.errors[place] = at_entry(error, at) if at else error
+                self.errors[place] = at_entry(error, self.intents[place].at)
             await pace.keep()
 
     def _raise(self) -> None:
@@ -221,10 +222,7 @@ class _Resolving:
         stored = present(key, (await self.snapshot.read([key])).get(key))
         check_version(intent, stored)
         assert stored.body is not None and intent.patch is not None  # noqa: S101 - told by present and by the route
-        if len(stored.body) > PATCHED_HERE:
-            resource = await asyncio.to_thread(_apply, intent.patch, stored.body)
-        else:
-            resource = _apply(intent.patch, stored.body)
+        resource = await aside(len(stored.body), _apply, intent.patch, stored.body)
         return Step(replace(intent, resource=resource, id=key.id), (key,), version=stored.version)
 
     def _refuse_overlap(self) -> None:
@@ -234,8 +232,7 @@ class _Resolving:
             step = self.steps[place]
             for key in step.keys:
                 if key in seen:
-                    overlap = _overlap(f"two entries of the transaction write {key}")
-                    raise at_entry(overlap, step.intent.at) if step.intent.at else overlap
+                    raise at_entry(_overlap(f"two entries of the transaction write {key}"), step.intent.at)
                 seen.add(key)
 
     async def _alone(self, place: int) -> None:

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from fhir_server.interactions.conditional import form, pairs
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import preferences
+from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.parameters import shaped
+from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.sizes import size, too_long, within
 from fhir_server.model.bundle import Entry, bundle
-from fhir_server.model.formats import parse, serialize
+from fhir_server.model.formats import serialize
 from fhir_server.outcome import BadRequest, Issue, IssueType, Severity, operation_outcome
 from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.cursor import Place, seal, unseal
@@ -26,7 +28,6 @@ from fhir_server.search.include import included
 from fhir_server.search.plan import compartment_query, compartment_types, plan
 from fhir_server.search.query import Cursor, Page, Query
 from fhir_server.search.request import parse_search
-from fhir_server.search.shape import subset
 from fhir_server.storage.protocol import Matches, QueryTimeout, Snapshot, Stored
 
 CURSOR: Final = "_cursor"
@@ -63,7 +64,7 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     links = _links(context, route, wish, found)
     pieces = bundle(
         "searchset",
-        _entries(context, wish, found),
+        await _entries(context, wish, found),
         id_=context.new_id(),
         micros=found.instant,
         total=found.total,
@@ -188,13 +189,13 @@ async def _total(
         return None
 
 
-def _entries(context: Context, wish: SearchRequest, found: Found) -> list[Entry]:
-    is_part = bool(wish.elements) or wish.summary not in {None, "false"}
+async def _entries(context: Context, wish: SearchRequest, found: Found) -> list[Entry]:
     base = context.base
     entries = [
-        Entry(f"{base}/{key.type}/{key.id}", _part(context, wish, body) if is_part else body, "match")
-        for (key, _, _, _, body, _, _), _ in found.matches.matches
+        Entry(f"{base}/{key.type}/{key.id}", body, "match") for (key, _, _, _, body, _, _), _ in found.matches.matches
     ]
+    if wish.elements or wish.summary not in {None, "false"}:
+        entries = await _in_part(context, wish, entries)
     entries.extend(Entry(context.url(stored.key), stored.body, "include") for stored in found.included)
     if wish.ignored:
         told = [replace(issue, severity=Severity.WARNING) for issue in wish.ignored]
@@ -202,8 +203,12 @@ def _entries(context: Context, wish: SearchRequest, found: Found) -> list[Entry]
     return entries
 
 
-def _part(context: Context, wish: SearchRequest, body: bytes | None) -> bytes:
-    return serialize(subset(parse(body or b""), context.registry, wish.summary, wish.elements))
+async def _in_part(context: Context, wish: SearchRequest, entries: Sequence[Entry]) -> list[Entry]:
+    pace, parts = Pace(is_read=True), []
+    for entry in entries:
+        parts.append(entry._replace(resource=await shaped(context, wish, entry.resource or b"")))
+        await pace.keep()
+    return parts
 
 
 def _links(context: Context, route: Route, wish: SearchRequest, found: Found) -> list[tuple[str, str]]:

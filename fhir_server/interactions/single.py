@@ -5,15 +5,14 @@ Spec: https://hl7.org/fhir/R4/http.html#create, #update, #delete
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from typing import Final
 
 from fhir_server.interactions.answer import answer
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.headers import if_match, if_none_match
-from fhir_server.interactions.parameters import known
+from fhir_server.interactions.headers import if_match, if_none_match, if_unmodified_since
+from fhir_server.interactions.pace import THREAD_FROM, aside
+from fhir_server.interactions.parameters import criteria_of, known
 from fhir_server.interactions.routes import Route, shown
 from fhir_server.interactions.write import Intent, write
 from fhir_server.model.formats import Resource, parse
@@ -21,27 +20,22 @@ from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import ID
 from fhir_server.outcome import BadRequest, Issue, IssueType, TooLarge
 
-_THREAD_FROM: Final = 50_000
-"""Bytes; larger bodies are parsed beside the event loop."""
-
 
 async def create(context: Context, request: Request, route: Route) -> Response:
-    known(request)
+    """Store a new resource. Raises what ``create_intent`` and ``write`` do."""
     request = await with_resource(context, request)
     return await _write(context, request, create_intent(context, request, route))
 
 
 async def update(context: Context, request: Request, route: Route) -> Response:
-    if not route.conditional:
-        known(request)
+    """Store a resource under an id, or under that of the match. Raises what ``update_intent`` and ``write`` do."""
     request = await with_resource(context, request)
-    return await _write(context, request, update_intent(context, request, route))
+    return await _write(context, request, update_intent(request, route))
 
 
 async def delete(context: Context, request: Request, route: Route) -> Response:
-    if not route.conditional:
-        known(request)
-    return await _write(context, request, delete_intent(context, request, route))
+    """Delete one resource, or those that match. Raises what ``delete_intent`` and ``write`` do."""
+    return await _write(context, request, delete_intent(request, route))
 
 
 async def _write(context: Context, request: Request, intent: Intent) -> Response:
@@ -49,18 +43,23 @@ async def _write(context: Context, request: Request, intent: Intent) -> Response
     return answer(context, request, written)
 
 
-def create_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
-    """Return what a POST asks: the server chooses the id, and ``If-None-Exist`` may name criteria."""
+def create_intent(context: Context, request: Request, route: Route) -> Intent:
+    """Return what a POST asks: the server chooses the id, and ``If-None-Exist`` may name criteria.
+
+    Raises ``BadRequest``.
+    """
+    known(request)
     type_ = route.type or ""
     resource = parsed(request, type_)
     _check_id(resource, type_)
     without_id = {name: value for name, value in resource.items() if name != "id"}
     unless = if_none_exist(context, request, type_)
-    return Intent(Interaction.CREATE, type_, criteria=unless, resource=without_id, at=at)
+    return Intent(Interaction.CREATE, type_, criteria=unless, resource=without_id)
 
 
-def update_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
-    """Return what a PUT asks, by id or by criteria."""
+def update_intent(request: Request, route: Route) -> Intent:
+    """Return what a PUT asks, by id or by criteria. Raises ``BadRequest``."""
+    criteria = criteria_of(request, route)
     type_ = route.type or ""
     resource = parsed(request, type_)
     if route.id is not None and resource.get("id") != route.id:
@@ -76,23 +75,23 @@ def update_intent(context: Context, request: Request, route: Route, at: str = ""
         Interaction.UPDATE,
         type_,
         id=route.id,
-        criteria=request.query if route.conditional else None,
+        criteria=criteria,
         resource=resource,
         if_match=if_match(request.headers),
+        unmodified_since=if_unmodified_since(request.headers),
         only_if_absent=none is not None,
-        at=at,
     )
 
 
-def delete_intent(context: Context, request: Request, route: Route, at: str = "") -> Intent:
-    """Return what a DELETE asks, by id or by criteria."""
+def delete_intent(request: Request, route: Route) -> Intent:
+    """Return what a DELETE asks, by id or by criteria. Raises ``BadRequest``."""
     return Intent(
         Interaction.DELETE,
         route.type or "",
         id=route.id,
-        criteria=request.query if route.conditional else None,
+        criteria=criteria_of(request, route),
         if_match=if_match(request.headers),
-        at=at,
+        unmodified_since=if_unmodified_since(request.headers),
     )
 
 
@@ -101,12 +100,13 @@ async def with_resource(context: Context, request: Request) -> Request:
     size, limit = len(request.body), context.limits.resource_bytes
     if size > limit:
         raise resource_too_large(size, limit)
-    if size < _THREAD_FROM or request.resource is not None:
+    if size < THREAD_FROM or request.resource is not None:
         return request
-    return replace(request, resource=await asyncio.to_thread(parse, request.body))
+    return replace(request, resource=await aside(size, parse, request.body))
 
 
 def resource_too_large(size: int, limit: int, path: str = "") -> TooLarge:
+    """Return the refusal of a resource of ``size`` bytes."""
     text = f"the resource has {size} bytes; the limit of one resource is {limit}"
     return TooLarge(Issue(IssueType.TOO_LONG, text, (path,) if path else (), id="resource-limit"))
 

@@ -7,14 +7,12 @@ Searches and histories are parsed before the commit and answered after it; a fai
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fhir_server.interactions.answer import answer
-from fhir_server.interactions.batch import Perform
-from fhir_server.interactions.bundles import Posted, answered, posted, refused, routed
-from fhir_server.interactions.conditional import pairs
+from fhir_server.interactions.bundles import Perform, Posted, alone, answered, posted, routed
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
@@ -25,6 +23,7 @@ from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.parameters import SHAPING, known, subsetting
 from fhir_server.interactions.patch import patch_intent
 from fhir_server.interactions.paths import located
+from fhir_server.interactions.query_string import pairs
 from fhir_server.interactions.read import respond, version_number
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.search import check_search
@@ -59,12 +58,14 @@ async def transaction(context: Context, request: Request, envelope: Envelope, pe
     answers: dict[int, Entry] = {}
     pace = Pace()
     for (place, _), one in zip(work.intents, written, strict=True):
-        answers[place] = answered(context, answer(context, _quiet(work.wishes[place].request), one))
+        answers[place] = answered(answer(context, _quiet(work.wishes[place].request), one))
         await pace.keep()
-    for (place, _, wish), stored in zip(work.lookups, read, strict=True):
-        answers[place] = answered(context, respond(context, work.wishes[place].request, wish, stored))
+    for (place, _, shape), stored in zip(work.lookups, read, strict=True):
+        answers[place] = answered(await respond(context, work.wishes[place].request, shape, stored))
+        await pace.keep()
     for place in work.later:
-        answers[place] = await _later(context, work.wishes[place].request, perform)
+        wish = work.wishes[place]
+        answers[place] = await alone(_later(wish, perform), wish.at, request.id)
     entries = [answers[place] for place in range(len(work.wishes))]
     pieces = bundle("transaction-response", entries, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
@@ -95,8 +96,8 @@ async def _work(context: Context, request: Request, envelope: Envelope) -> _Work
 def _sort(context: Context, work: _Work, place: int, wish: Posted, asked: Route) -> None:
     """Put one entry where it belongs. Raises what its request is refused for."""
     if asked.interaction in _ORDER:
-        intent = _INTENTS[asked.interaction](context, wish.request, asked, wish.at)
-        work.intents.append((place, replace(intent, full_url=wish.full_url)))
+        intent = _INTENTS[asked.interaction](context, wish.request, asked)
+        work.intents.append((place, replace(intent, full_url=wish.full_url, at=wish.at)))
     elif asked.interaction in {Interaction.READ, Interaction.VREAD}:
         shape = subsetting(context, wish.request, asked.type or "")
         if_none_match(wish.request.headers)
@@ -108,37 +109,19 @@ def _sort(context: Context, work: _Work, place: int, wish: Posted, asked: Route)
         work.later.append(place)
 
 
-def _create(context: Context, request: Request, route: Route, at: str) -> Intent:
-    known(request)
-    return create_intent(context, request, route, at)
-
-
-def _update(context: Context, request: Request, route: Route, at: str) -> Intent:
-    if not route.conditional:
-        known(request)
-    return update_intent(context, request, route, at)
-
-
-def _delete(context: Context, request: Request, route: Route, at: str) -> Intent:
-    if not route.conditional:
-        known(request)
-    return delete_intent(context, request, route, at)
-
-
-def _patch(context: Context, request: Request, route: Route, at: str) -> Intent:
-    if not route.conditional:
-        known(request)
-    return patch_intent(context, request, route, at)
-
-
-_INTENTS: Final = {_I.CREATE: _create, _I.UPDATE: _update, _I.DELETE: _delete, _I.PATCH: _patch}
+_INTENTS: Final[dict[Interaction, Callable[[Context, Request, Route], Intent]]] = {
+    _I.CREATE: create_intent,
+    _I.UPDATE: lambda _context, request, route: update_intent(request, route),
+    _I.DELETE: lambda _context, request, route: delete_intent(request, route),
+    _I.PATCH: patch_intent,
+}
 
 _CHECKS: Final[dict[Interaction, Callable[[Context, Request, Route], object]]] = {
     _I.SEARCH_TYPE: check_search,
     _I.SEARCH_SYSTEM: check_search,
-    _I.HISTORY_INSTANCE: check_history,
-    _I.HISTORY_TYPE: check_history,
-    _I.HISTORY_SYSTEM: check_history,
+    _I.HISTORY_INSTANCE: lambda context, request, _route: check_history(context, request),
+    _I.HISTORY_TYPE: lambda context, request, _route: check_history(context, request),
+    _I.HISTORY_SYSTEM: lambda context, request, _route: check_history(context, request),
     _I.CAPABILITIES: lambda _context, request, _route: known(request, ("mode", *SHAPING)),
 }
 """What can be told of reads that are answered after the commit, before it."""
@@ -169,12 +152,9 @@ async def _done(context: Context, work: _Work) -> tuple[list[Written], list[Stor
         return [], await look_up(snapshot, lookups, {})
 
 
-async def _later(context: Context, request: Request, perform: Callable[[Request], Awaitable[Response]]) -> Entry:
+async def _later(wish: Posted, perform: Perform) -> Entry:
     """Answer a search or history of the transaction's result."""
-    try:
-        return answered(context, await perform(request))
-    except FhirError as error:
-        return refused(error)
+    return answered(await perform(wish.request))
 
 
 def _quiet(request: Request) -> Request:

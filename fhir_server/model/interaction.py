@@ -22,4 +22,3 @@ class Interaction(StrEnum):
     CAPABILITIES = "capabilities"
     TRANSACTION = "transaction"
     BATCH = "batch"
-    OPERATION = "operation"

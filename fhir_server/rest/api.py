@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from secrets import token_hex
 from time import perf_counter
 from typing import Any, Final
@@ -16,23 +17,24 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from fhir_server.interactions.conditional import form
 from fhir_server.interactions.exchange import Request, Response
+from fhir_server.interactions.failure import failure
+from fhir_server.interactions.pace import READS, aside
+from fhir_server.interactions.query_string import form
 from fhir_server.interactions.routes import methods
 from fhir_server.logs import tell
 from fhir_server.model.formats import parse, serialize
+from fhir_server.model.media_types import FHIR_JSON, FORM
 from fhir_server.outcome import (
     FhirError,
     HeadersTooLarge,
     Issue,
     IssueType,
-    Severity,
+    RequestTimeout,
     Unavailable,
     operation_outcome,
 )
 from fhir_server.rest.negotiation import (
-    FHIR_JSON,
-    FORM,
     FORM_BYTES,
     compressed,
     decoded,
@@ -41,16 +43,14 @@ from fhir_server.rest.negotiation import (
     takes_gzip,
     too_large,
 )
+from fhir_server.rest.patience import BODY_SECONDS
 from fhir_server.rest.shaping import Shape, ascii_text, shape
 from fhir_server.service import Service
 
-log = logging.getLogger("fhir_server.request")
+_LOG: Final = logging.getLogger(__name__)
 
 GZIP_FROM: Final = 1_024
 """Bytes; smaller answers are not compressed."""
-
-_THREAD_FROM: Final = 100_000
-"""Bytes; larger answers are compressed beside the event loop."""
 
 _LOOK_AFTER: Final = 0.1
 """Seconds after which a read is dropped when its client goes away."""
@@ -67,6 +67,8 @@ class ClientGone(Exception):
 
 class FhirApi:
     """Serves one service under one base path."""
+
+    body_seconds = BODY_SECONDS
 
     def __init__(self, service: Service, base_path: str, header_bytes: int) -> None:
         """``base_path`` starts with a slash and has none at its end: ``/fhir``."""
@@ -87,12 +89,12 @@ class FhirApi:
         except ClientGone:
             return
         status = await _send(send, response, headers, request_id, is_head=method == "HEAD")
-        if log.isEnabledFor(logging.INFO):
+        if _LOG.isEnabledFor(logging.INFO):
             type_ = self._logged_type(scope)
             duration = round((perf_counter() - started) * 1000, 2)
             named = method if method in _METHODS else ""
             fields = {"request_id": request_id, "method": named, "type": type_, "status": status, "ms": duration}
-            tell(log, "request", fields)
+            tell(_LOG, "request", fields)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: dict[str, str], request_id: str
@@ -118,8 +120,7 @@ class FhirApi:
         except ClientGone:
             raise
         except Exception:
-            log.exception("unexpected", extra={"request_id": request_id})
-            return _failure(request_id), media
+            return _refusal(failure(request_id), request_id), media
 
     def _check_headers(self, scope: Scope) -> None:
         url = len(scope.get("raw_path", b"")) + len(scope["query_string"])
@@ -146,14 +147,14 @@ class FhirApi:
             is_search = path.rpartition("/")[2] == "_search"
             limit = self._service.context.limits.body_bytes
             limit = min(limit, FORM_BYTES) if is_search else limit
-            body = decoded(await _body(receive, headers, limit), headers, limit)
+            body = decoded(await _body(receive, headers, limit, self.body_seconds), headers, limit)
             if body or ("content-type" in headers and not is_search):
                 content_type = request_type(headers, method=method, is_search=is_search)
         return Request(method, path, query, headers, body, content_type, id=request_id)
 
     async def _performed(self, request: Request, wish: Shape) -> Response:
         response = await self._service.perform(request)
-        return _pretty(response) if wish.is_pretty else response
+        return await _pretty(response) if wish.is_pretty else response
 
     def _logged_type(self, scope: Scope) -> str:
         """Return the resource type of a path, the only part of it that is never personal."""
@@ -185,7 +186,8 @@ async def _while_there(receive: Receive, reading: Coroutine[Any, Any, Response])
 
     timer = loop.call_later(_LOOK_AFTER, lambda: watches.append(loop.create_task(watch())))
     try:
-        return await reading
+        with READS:
+            return await reading
     except asyncio.CancelledError:
         if not is_gone:
             raise
@@ -208,7 +210,21 @@ async def _gone(receive: Receive) -> bool:
     return False
 
 
-async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+async def _body(receive: Receive, headers: Mapping[str, str], limit: int, patience: float) -> bytes:
+    """Return the whole body. Raises ``TooLarge``, or ``RequestTimeout`` after ``patience`` seconds."""
+    try:
+        async with asyncio.timeout(patience):
+            return await _whole(receive, headers, limit)
+    except TimeoutError:
+        told = f"the body was not whole after {patience:g} seconds; send less at once, or over a faster line"
+        issue = Issue(IssueType.TIMEOUT, told, id="body-timeout")
+        raise RequestTimeout(issue, headers={"Connection": "close"}) from None
+    except asyncio.CancelledError:  # the server stops, and has waited for as long as it was told
+        told = "the server stopped before the request was whole; send it again"
+        raise Unavailable(Issue(IssueType.TRANSIENT, told, id="server-stopping")) from None
+
+
+async def _whole(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """Return the whole body. Raises ``TooLarge`` as soon as it passes the limit, before it is read."""
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limit:
@@ -216,11 +232,7 @@ async def _body(receive: Receive, headers: Mapping[str, str], limit: int) -> byt
     chunks: list[bytes] = []
     size = 0
     while True:
-        try:
-            message = await receive()
-        except asyncio.CancelledError:  # the server stops, and has waited for as long as it was told
-            told = "the server stopped before the request was whole; send it again"
-            raise Unavailable(Issue(IssueType.TRANSIENT, told, id="server-stopping")) from None
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         chunk = message.get("body", b"")
@@ -244,8 +256,7 @@ async def _send(
         if len(body) >= GZIP_FROM:
             out.append((b"vary", b"Accept-Encoding"))
             if takes_gzip(headers):
-                large = len(body) >= _THREAD_FROM
-                body = await asyncio.to_thread(compressed, body) if large else compressed(body)
+                body = await aside(len(body), compressed, body)
                 out.append((b"content-encoding", b"gzip"))
     if response.status not in {204, 304}:
         out.append((b"content-length", str(len(body)).encode()))
@@ -258,27 +269,20 @@ def _refusal(error: FhirError, request_id: str) -> Response:
     return Response(error.status, error.headers, (_outcome(error.issues, request_id),))
 
 
-def _failure(request_id: str) -> Response:
-    """A bug of ours: the client gets the request id, the log has the trace."""
-    issue = Issue(
-        IssueType.EXCEPTION,
-        f"the server failed; tell its operator the request id {request_id}",
-        severity=Severity.FATAL,
-        id="server-failed",
-    )
-    return Response(500, {}, (_outcome((issue,), request_id),))
-
-
 def _outcome(issues: tuple[Issue, ...], request_id: str) -> bytes:
     """Return an OperationOutcome whose id is the request's: it is what a client quotes to the operator."""
     return serialize({"resourceType": "OperationOutcome", "id": request_id, **operation_outcome(issues)})
 
 
-def _pretty(response: Response) -> Response:
+async def _pretty(response: Response) -> Response:
     if not response.body:
         return response
-    body = serialize(parse(b"".join(response.body)), pretty=True)
-    return Response(response.status, response.headers, (body,), response.modified, response.issues)
+    body = b"".join(response.body)
+    return replace(response, body=(await aside(len(body), _with_line_breaks, body),))
+
+
+def _with_line_breaks(body: bytes) -> bytes:
+    return serialize(parse(body), pretty=True)
 
 
 def _headers(scope: Scope) -> dict[str, str]:

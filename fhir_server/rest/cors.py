@@ -22,6 +22,7 @@ REQUEST_HEADERS: Final = (
     "If-Modified-Since",
     "If-None-Exist",
     "If-None-Match",
+    "If-Unmodified-Since",
     "Prefer",
     "X-Request-Id",
 )

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from math import isfinite
 from typing import Final
 
+from fhir_server.model.media_types import FHIR_JSON, FORM, JSON, JSON_TYPES, PATCH_TYPES
 from fhir_server.outcome import BadRequest, Issue, IssueType, NotAcceptable, TooLarge, UnsupportedMediaType
 
-FHIR_JSON: Final = "application/fhir+json"
-JSON_TYPES: Final = frozenset({FHIR_JSON, "application/json", "application/json+fhir", "text/json"})
-"""What is read and written as FHIR JSON; the SAS platform sends ``application/json+fhir``."""
-
-PATCH_TYPES: Final = frozenset({"application/json-patch+json"})
-FORM: Final = "application/x-www-form-urlencoded"
 FORM_BYTES: Final = 500_000
 """The largest form: a search has 200 parameters at most."""
 
 _FORMAT_WORDS: Final = JSON_TYPES | {"json"}
 _VERSIONS: Final = frozenset({"4.0", "4.0.1"})
 _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii"})
-_ACCEPTED: Final = JSON_TYPES | PATCH_TYPES | {"*/*", "application/*", "text/*"}
+_SHORT: Final = re.compile(r"[\x20-\x7e]{0,200}")
+_ACCEPTED: Final = PATCH_TYPES | {"*/*", "application/*", "text/*"}
 
 
 def response_type(headers: Mapping[str, str], format_: str | None) -> str:
@@ -32,11 +29,11 @@ def response_type(headers: Mapping[str, str], format_: str | None) -> str:
         media, parameters = _media_and_parameters(format_)
         media = media.replace(" ", "+")  # a plus sign that nobody percent-encoded
         if media in _FORMAT_WORDS and parameters.get("fhirversion", "4.0") in _VERSIONS:
-            return "application/json" if media == "application/json" else FHIR_JSON
+            return JSON if media == JSON else FHIR_JSON
         raise NotAcceptable(
             Issue(
                 IssueType.NOT_SUPPORTED,
-                "this _format cannot be written; this server writes JSON only: json, application/fhir+json",
+                f"received {_shown(format_)}; this server writes JSON only: json, application/fhir+json",
                 ("http._format",),
                 id="format-not-supported",
             )
@@ -56,7 +53,7 @@ def _accepted(accept: str) -> str:
     raise NotAcceptable(
         Issue(
             IssueType.NOT_SUPPORTED,
-            "nothing in Accept can be written; this server writes application/fhir+json, FHIR 4.0",
+            f"received {_shown(accept)}; this server writes application/fhir+json, FHIR 4.0",
             ("http.Accept",),
             id="format-not-supported",
         )
@@ -71,14 +68,14 @@ def request_type(headers: Mapping[str, str], *, method: str, is_search: bool) ->
     if given is None:
         return FORM if is_search else FHIR_JSON
     media, parameters = _media_and_parameters(given)
-    valid = {FORM} if is_search else (JSON_TYPES | PATCH_TYPES if method == "PATCH" else JSON_TYPES)
+    valid = {FORM} if is_search else (PATCH_TYPES if method == "PATCH" else JSON_TYPES)
     is_ours = parameters.get("fhirversion", "4.0") in _VERSIONS
     if media in valid and is_ours and parameters.get("charset", "utf-8").lower() in _CHARSETS:
         return media
     raise UnsupportedMediaType(
         Issue(
             IssueType.NOT_SUPPORTED,
-            f"this Content-Type is not read here; expected is {' or '.join(sorted(valid))}, FHIR 4.0, in UTF-8",
+            f"received {_shown(given)}; expected is {' or '.join(sorted(valid))}, FHIR 4.0, in UTF-8",
             ("http.Content-Type",),
             id="content-type",
         )
@@ -91,7 +88,7 @@ def decoded(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
     if encoding in {"identity", ""}:
         return body
     if encoding not in {"gzip", "x-gzip"}:
-        raise UnsupportedMediaType(_encoding("this Content-Encoding is not read here; expected is gzip"))
+        raise UnsupportedMediaType(_encoding(f"received {_shown(encoding)}; expected is gzip"))
     unpack = zlib.decompressobj(wbits=31)
     try:
         data = unpack.decompress(body, limit + 1)
@@ -124,6 +121,11 @@ def too_large(size: int, limit: int) -> TooLarge:
     return TooLarge(Issue(IssueType.TOO_LONG, text, id="body-limit"))
 
 
+def _shown(text: str) -> str:
+    """Return a client's text as an error may repeat it: printable, and not without end."""
+    return f'"{text}"' if _SHORT.fullmatch(text) else "what cannot be shown"
+
+
 def _encoding(text: str) -> Issue:
     return Issue(IssueType.INVALID, text, ("http.Content-Encoding",), id="content-encoding")
 
@@ -132,7 +134,7 @@ def _wanted(item: str) -> Iterator[tuple[str, float]]:
     """Yield what one item of Accept lets us write, and how much it is wanted."""
     media, parameters = _media_and_parameters(item)
     if media in _ACCEPTED and parameters.get("fhirversion", "4.0") in _VERSIONS:
-        yield ("application/json" if media == "application/json" else FHIR_JSON), _quality(parameters.get("q", "1"))
+        yield (JSON if media == JSON else FHIR_JSON), _quality(parameters.get("q", "1"))
 
 
 def _quality(text: str) -> float:

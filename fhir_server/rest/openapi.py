@@ -5,7 +5,7 @@ Spec: https://spec.openapis.org/oas/v3.1.0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from fhir_server.definitions.parameters import SearchParameter
@@ -14,13 +14,11 @@ from fhir_server.interactions import capabilities, history
 from fhir_server.interactions.parameters import GENERAL, SHAPING
 from fhir_server.interactions.routes import BY_SHAPE
 from fhir_server.model.interaction import Interaction
-from fhir_server.rest.negotiation import FHIR_JSON, FORM, PATCH_TYPES
+from fhir_server.model.media_types import FHIR_JSON, FORM, JSON_PATCH
 from fhir_server.search.criteria import MODIFIERS, RESULT_PARAMETERS, SUMMARIES, TOTALS, Kind
 from fhir_server.search.plan import compartment_types
 
 Json: TypeAlias = dict[str, Any]
-Describe: TypeAlias = Callable[[Json], Json]
-"""Adds the FHIR paths to the document of the others."""
 
 R4: Final = "https://hl7.org/fhir/R4/"
 SYSTEM: Final = "system"
@@ -54,12 +52,14 @@ _HEADERS: Final[Mapping[str, str]] = {
     "If-Match": 'The version that must be current, `W/"3"`.',
     "If-None-Match": 'A version that the client has, `W/"3"`; on an update `*`: it must not exist.',
     "If-Modified-Since": "The date of what the client has.",
+    "If-Unmodified-Since": "A date: refused where the resource was modified later; `If-Match` is exact.",
     "If-None-Exist": "Search criteria: create unless something matches.",
     "Prefer": "`return=minimal`, `return=representation` or `return=OperationOutcome`; `handling=strict` or `lenient`.",
 }
 
 _READING: Final = ("If-None-Match", "If-Modified-Since", *SHAPING, *GENERAL)
 _WRITING: Final = ("Prefer", *GENERAL)
+_CONDITIONS: Final = ("If-Match", "If-Unmodified-Since")
 _HISTORY: Final = (*history.PARAMETERS, *GENERAL)
 _SEARCHING: Final = (*RESULT_PARAMETERS, "Prefer")
 
@@ -91,15 +91,15 @@ _TOLD: Final[Mapping[Interaction, _Told]] = {
     _I.UPDATE: _Told(
         "Update, or create under the id",
         "http.html#update",
-        ("If-Match", "If-None-Match", *_WRITING),
+        (*_CONDITIONS, "If-None-Match", *_WRITING),
         {"200": "Stored.", "201": "Created."},
         "[type]",
     ),
-    _I.PATCH: _Told("Change a part", "http.html#patch", ("If-Match", *_WRITING), {"200": "Stored."}, "[type]"),
+    _I.PATCH: _Told("Change a part", "http.html#patch", (*_CONDITIONS, *_WRITING), {"200": "Stored."}, "[type]"),
     _I.DELETE: _Told(
         "Delete",
         "http.html#delete",
-        ("If-Match", *_WRITING),
+        (*_CONDITIONS, *_WRITING),
         {"204": "Deleted, or not there.", "200": "The same, with `Prefer: return=OperationOutcome`."},
         "OperationOutcome",
     ),
@@ -220,8 +220,8 @@ def _body(interaction: Interaction, is_form: bool, type_: str) -> Json:
         values = {"type": "array", "items": _TEXT}
         return {FORM: {"schema": {**_OBJECT, "additionalProperties": values}}}
     if interaction is _I.PATCH:
-        content = {media: {"schema": _reference("schemas", "JsonPatch")} for media in sorted(PATCH_TYPES)}
-        return {**content, FHIR_JSON: {"schema": _reference("schemas", "Parameters")}}
+        kinds = {JSON_PATCH: "JsonPatch", FHIR_JSON: "Parameters"}
+        return {media: {"schema": _reference("schemas", kind)} for media, kind in kinds.items()}
     return {FHIR_JSON: {"schema": _reference("schemas", type_ or "Bundle")}}
 
 

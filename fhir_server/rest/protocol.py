@@ -11,18 +11,18 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from fhir_server.rest.patience import BODY_SECONDS, PATIENCE
+
 UNREAD_BYTES: Final = 131_072
 """Bytes in which nothing is finished: no headers, no piece of a body. Above what ``FHIR_HEADER_BYTES`` can be, for
 the application refuses headers with an OperationOutcome as long as they are read."""
-
-PATIENCE: Final = 30.0
-"""Seconds in which headers must be whole, and in which a body must go on."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection: closed when headers, trailers or what is around chunks grow too long, or come too slowly."""
 
     patience = PATIENCE
+    body_seconds = BODY_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -30,11 +30,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_read = False
         self._began: float | None = None
         """When the headers that are being read began; None: none are."""
+        self._body_began: float | None = None
+        """When the body that is being read began; None: none is."""
         self._came = 0.0
         """When something came last."""
         self._clock: TimerHandle | None = None
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
         self._began = self._came = self.loop.time()
         self._clock = self.loop.call_later(self.patience, self._look)
@@ -60,6 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._has_read = True
         self._began = None
+        self._body_began = self.loop.time()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -68,6 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._has_read = True
+        self._body_began = None
         super().on_message_complete()
 
     def _look(self) -> None:
@@ -75,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         if not self.transport.is_closing():
             since = self._came if self._began is None else self._began
-            if self._is_waiting() and now - since >= self.patience:
+            if (self._is_waiting() and now - since >= self.patience) or self._is_trickled_to(now):
                 self._close(408, "The request did not come in time.")
                 return
             self._clock = self.loop.call_later(self.patience, self._look)
@@ -85,6 +89,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._began is not None:
             return True
         return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+
+    def _is_trickled_to(self, now: float) -> bool:
+        """Tell whether a body that was answered before it was whole, and that nobody reads, still goes on."""
+        if self._body_began is None or not self.cycle.response_complete:
+            return False
+        return now - self._body_began >= self.body_seconds
 
     def _close(self, status: int, text: str) -> None:
         if self._began is not None and (self.cycle is None or self.cycle.response_complete):

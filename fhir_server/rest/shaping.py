@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fhir_server.interactions.conditional import pairs
+from fhir_server.interactions.query_string import pairs
 from fhir_server.outcome import BadRequest, Issue, IssueType
 
 _MAYBE: Final = re.compile("_format|_pretty|%")

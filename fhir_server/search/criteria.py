@@ -80,8 +80,6 @@ class SearchRequest:
     summary: str | None = None
     """true, text, data, count or false."""
     elements: tuple[str, ...] = ()
-    format: str | None = None
-    is_pretty: bool | None = None
     understood: tuple[tuple[str, str], ...] = ()
     """The pairs that took effect, decoded, in the order received: what the ``self`` link says."""
     ignored: tuple[Issue, ...] = ()

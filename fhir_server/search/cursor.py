@@ -16,7 +16,7 @@ from typing import Final
 
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.search.criteria import RESULT_PARAMETERS, SearchRequest
-from fhir_server.search.query import Cursor, Query
+from fhir_server.search.query import Cursor
 
 _SEAL: Final = 16
 """Bytes of the seal."""
@@ -42,14 +42,14 @@ class Place:
     now: int | None = None
 
 
-def seal(place: Place, secret: str, question: SearchRequest | Query) -> str:
+def seal(place: Place, secret: str, question: SearchRequest) -> str:
     """Return a place as a text for URLs. ``secret`` is the identity of the log; no answer ever shows it."""
     fields = [place.after, place.before, place.total, place.now]
     payload = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_sign(payload, secret, question) + payload).rstrip(b"=").decode()
 
 
-def unseal(text: str, secret: str, question: SearchRequest | Query) -> Place:
+def unseal(text: str, secret: str, question: SearchRequest) -> Place:
     """Return the place of a cursor. Raises ``BadRequest`` if it is not one of this store for this very question."""
     try:
         if len(text) > _LONGEST:
@@ -68,17 +68,14 @@ def _cursor(values: list[str | int | float | None] | None) -> Cursor | None:
     return None if values is None else tuple(values)
 
 
-def _sign(payload: bytes, secret: str, question: SearchRequest | Query) -> bytes:
+def _sign(payload: bytes, secret: str, question: SearchRequest) -> bytes:
     key = hashlib.sha256(b"fhir-server page cursor\x00" + secret.encode()).digest()
     return hmac.new(key, _digest(question) + payload, hashlib.sha256).digest()[:_SEAL]
 
 
-def _digest(question: SearchRequest | Query) -> bytes:
-    if isinstance(question, SearchRequest):
-        pairs = [pair for pair in question.understood if pair[0].partition(":")[0] not in _ANSWER_ONLY]
-        told = repr((question.types, pairs))
-    else:
-        told = repr(question)
+def _digest(question: SearchRequest) -> bytes:
+    pairs = [pair for pair in question.understood if pair[0].partition(":")[0] not in _ANSWER_ONLY]
+    told = repr((question.types, pairs))
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -143,7 +143,6 @@ class _Reader:
 
     def request(self, ignored: tuple[Issue, ...]) -> SearchRequest:
         draft, single = self.draft, self.draft.single
-        pretty = single.get("_pretty")
         return SearchRequest(
             types=self.types,
             criteria=tuple(draft.criteria),
@@ -154,8 +153,6 @@ class _Reader:
             total=single.get("_total"),
             summary=single.get("_summary"),
             elements=tuple(dict.fromkeys(draft.elements)),
-            format=single.get("_format"),
-            is_pretty=None if pretty is None else pretty == "true",
             understood=tuple(draft.understood),
             ignored=ignored,
         )

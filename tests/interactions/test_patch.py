@@ -15,14 +15,14 @@ from fhir_server.app import build
 from fhir_server.interactions.context import Context, Limits
 from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.headers import if_match
-from fhir_server.interactions.patch import JSON_PATCH, OPERATIONS, patch_intent
+from fhir_server.interactions.patch import OPERATIONS, patch_intent
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.write import Intent
 from fhir_server.model.interaction import Interaction
+from fhir_server.model.media_types import FHIR_JSON, JSON_PATCH
 from fhir_server.outcome import BadRequest, FhirError, TooLarge, Unprocessable, UnsupportedMediaType
 from fhir_server.settings import Settings
 
-FHIR_JSON = "application/fhir+json"
 RENAME = [{"op": "replace", "path": "/name/0/family", "value": "Durand"}]
 RENAME_BY_PATH = {
     "resourceType": "Parameters",
@@ -174,18 +174,21 @@ def test_resource_cannot_outgrow_its_limit(app_context: Context) -> None:
     assert "200" in caught.value.issues[0].diagnostics
 
 
-def test_errors_of_an_entry_lead_into_the_bundle(app_context: Context) -> None:
-    at = "Bundle.entry[3]"
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_errors_of_an_entry_lead_into_the_bundle(http: httpx.AsyncClient, kind: str) -> None:
+    await http.put("Practitioner/p", json={"resourceType": "Practitioner", "id": "p"})
     broken = {**RENAME_BY_PATH, "parameter": [{"name": "operation"}]}
-    with pytest.raises(BadRequest) as caught:
-        patch_intent(app_context, entry(broken), BY_ID, at)
-    assert caught.value.issues[0].expression == (f"{at}.resource.parameter[0]",)
-    with pytest.raises(Unprocessable) as refused:
-        applied(patch_intent(app_context, entry(RENAME_BY_PATH), BY_ID, at), {"resourceType": "Practitioner"})
-    assert refused.value.issues[0].expression == (f"{at}.resource.parameter[0]",)
-    with pytest.raises(Unprocessable) as refused:
-        applied(patch_intent(app_context, entry(binary(RENAME)), BY_ID, at), {"resourceType": "Practitioner"})
-    assert refused.value.issues[0].expression == (f"{at}.resource",)
+    elsewhere = {**binary(RENAME), "contentType": FHIR_JSON}
+    for resource, path in (
+        (broken, ".resource.parameter[0]"),
+        (RENAME_BY_PATH, ".resource.parameter[0]"),
+        (binary(RENAME), ""),
+        (elsewhere, ".resource.contentType"),
+    ):
+        wish = {"request": {"method": "PATCH", "url": "Practitioner/p"}, "resource": resource}
+        body = (await http.post("", json={"resourceType": "Bundle", "type": kind, "entry": [wish]})).json()
+        outcome = body["entry"][0]["response"]["outcome"] if kind == "batch" else body
+        assert outcome["issue"][0]["expression"] == [f"Bundle.entry[0]{path}"]
 
 
 async def test_patch_over_http(http: httpx.AsyncClient) -> None:

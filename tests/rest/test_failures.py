@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import cast
 
 import httpx
 import pytest
 
 from fhir_server.logs import JsonLines
+from fhir_server.model.interaction import Interaction
+from fhir_server.service import HANDLERS
 from fhir_server.storage.protocol import (
     CommitTooLarge,
     CursorGone,
@@ -19,7 +22,7 @@ from fhir_server.storage.protocol import (
     StoreFull,
     StoreUnavailable,
 )
-from tests.rest.asking import done, entry, ids, issues, post, practitioner, refused, status
+from tests.rest.asking import done, entry, expressions, ids, issues, post, practitioner, refused, status
 from tests.rest.conftest import Server
 from tests.rest.failing import FailingStore, put_failing_store
 
@@ -103,6 +106,24 @@ async def test_bug_in_one_entry_of_a_batch_is_its_own(
     assert ids(first["response"]["outcome"]) == ["server-failed"]
     assert PERSONAL not in json.dumps(first)
     assert any(record.exc_info for record in caplog.records)
+
+
+async def test_bug_after_a_transaction_is_the_entrys_own(
+    http: httpx.AsyncClient, store: FailingStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise KeyError(PERSONAL)
+
+    monkeypatch.setitem(cast("dict[Interaction, object]", HANDLERS), Interaction.SEARCH_TYPE, broken)
+    first, second = await done(
+        http, "transaction", entry("PUT", "Practitioner/p", practitioner("Neuf", id="p")), entry("GET", "Practitioner")
+    )
+    assert (status(first), status(second)) == (200, 500)
+    outcome = second["response"]["outcome"]
+    assert ids(outcome) == ["server-failed"] and expressions(outcome) == ["Bundle.entry[1]"]
+    assert PERSONAL not in json.dumps(second)
+    assert any(record.exc_info for record in caplog.records)
+    assert (await http.get("Practitioner/p")).json()["meta"]["versionId"] == "2"
 
 
 async def test_entries_of_a_batch_have_the_status_of_the_store(http: httpx.AsyncClient, store: FailingStore) -> None:

@@ -70,6 +70,26 @@ async def test_history_tells_how_each_version_came_to_be(http: httpx.AsyncClient
     assert [entry["response"]["status"] for entry in entries] == ["200", "201"]
 
 
+@pytest.mark.parametrize("level", LEVELS)
+async def test_each_version_has_the_status_of_the_request_that_made_it(http: httpx.AsyncClient, level: str) -> None:
+    url, body = "Practitioner/p", practitioner(id="p")
+    answers = [
+        await http.put(url, json=body),
+        await http.put(url, json={**body, "active": True}),
+        await http.delete(url),
+        await http.put(url, json=body),
+        await http.put(url, json={**body, "active": False}),
+    ]
+    statuses = [str(answer.status_code) for answer in answers]
+    assert statuses == ["201", "200", "204", "201", "200"]
+    for query in ("", "?_count=1", "?_since=2026"):
+        pages = await all_pages(http, f"{level}{query}")
+        assert [one["response"]["status"] for one in reversed(pages)] == statuses
+    feed = await all_pages(http, f"{level}?_after=0&_count=1")
+    assert [one["response"]["status"] for one in feed] == statuses
+    assert [one["request"]["method"] for one in feed] == ["PUT", "PUT", "DELETE", "PUT", "PUT"]
+
+
 async def test_history_of_a_type_has_no_other_type(http: httpx.AsyncClient) -> None:
     await versions(http)
     await created(http, organization())

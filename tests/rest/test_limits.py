@@ -12,6 +12,7 @@ from fhir_server.interactions.batch import batch
 from fhir_server.interactions.envelope import posted_bundle
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.preparing import InProcesses
+from fhir_server.rest.api import FhirApi
 from fhir_server.service import Service
 from tests.rest.asking import (
     bundle,
@@ -21,6 +22,7 @@ from tests.rest.asking import (
     expressions,
     found,
     ids,
+    issues,
     link,
     practitioner,
     refused,
@@ -324,3 +326,21 @@ async def test_server_that_stops_tells_those_who_are_still_sending(server: Serve
     await task
     assert sent[0]["status"] == 503
     assert b"server-stopping" in bytes(sent[1]["body"])  # type: ignore[call-overload]
+
+
+async def test_body_that_trickles_for_too_long_is_answered(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FhirApi, "body_seconds", 0.2)
+    sent = 0
+
+    async def trickle() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100:
+            sent += 1
+            yield b" "
+            await asyncio.sleep(0.02)
+
+    response = await server.http.post("Practitioner", content=trickle())
+    refused(response, 408, "body-timeout")
+    assert issues(response)[0]["code"] == "timeout" and response.headers["connection"] == "close"
+    assert sent < 50
+    assert (await server.http.post("Practitioner", json=practitioner())).status_code == 201

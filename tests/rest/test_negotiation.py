@@ -9,7 +9,7 @@ import zlib
 import httpx
 import pytest
 
-from tests.rest.asking import bundle, created, entry, expressions, found, practitioner, refused
+from tests.rest.asking import bundle, created, entry, expressions, found, issues, practitioner, refused
 from tests.rest.conftest import Serve
 
 FHIR_JSON = "application/fhir+json; charset=utf-8"
@@ -51,6 +51,7 @@ async def test_accept(http: httpx.AsyncClient, accept: str, answer: str | None) 
         if answer is None:
             refused(response, 406, "format-not-supported")
             assert expressions(response) == ["http.Accept"]
+            assert f'received "{accept}"' in issues(response)[0]["diagnostics"]
         else:
             assert response.status_code == 200
             assert response.headers["content-type"] == answer
@@ -142,6 +143,16 @@ async def test_content_type(http: httpx.AsyncClient, content_type: str, status: 
         if status == 415:
             refused(response, 415, "content-type")
             assert expressions(response) == ["http.Content-Type"]
+            told = issues(response)[0]["diagnostics"]
+            assert f'received "{content_type}"; expected is application/fhir+json' in told
+
+
+@pytest.mark.parametrize("content_type", ["é", "x" * 5_000])
+async def test_content_type_that_cannot_be_shown_is_not(http: httpx.AsyncClient, content_type: str) -> None:
+    headers = {b"Content-Type": content_type.encode()}
+    response = await http.post("Practitioner", content=b"{}", headers=headers)
+    refused(response, 415, "content-type")
+    assert "received what cannot be shown" in response.text and len(response.text) < 1_000
 
 
 async def test_search_by_post_takes_a_form_only(http: httpx.AsyncClient) -> None:

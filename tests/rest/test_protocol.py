@@ -18,10 +18,20 @@ Port = int
 
 class Hasty(BoundedProtocol):
     patience = 0.2
+    body_seconds = 0.5
+
+
+async def answer_early(scope: Any, receive: Any, send: Any) -> None:
+    """Answer before the body was read, as a body that is too large is."""
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the length of the body."""
+    if scope["path"] == "/early":
+        await answer_early(scope, receive, send)
+        return
     size, more = 0, True
     while more:
         message = await receive()
@@ -141,3 +151,23 @@ async def test_who_keeps_waiting_is_left(port: Port, data: bytes, expected: byte
 async def test_who_sends_slowly_is_not_left(port: Port) -> None:
     head = b"POST / HTTP/1.1\r\n" + LAST + b"Content-Length: 8\r\n\r\n"
     assert (await said(port, head, *[b"x"] * 8, pause=0.08)).endswith(b"8")
+
+
+@pytest.mark.parametrize("port", [Hasty], indirect=True)
+async def test_body_that_trickles_on_after_its_answer_is_cut(port: Port) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    rest = asyncio.create_task(reader.read())
+    sent = 0
+    while not rest.done() and sent < 100:
+        with suppress(ConnectionError):
+            writer.write(b"x")
+            await writer.drain()
+        sent += 1
+        await asyncio.sleep(0.05)
+    assert rest.done()
+    with suppress(ConnectionError):
+        await rest
+    assert 5 < sent < 50
+    writer.close()

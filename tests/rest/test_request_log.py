@@ -54,7 +54,7 @@ async def test_a_line_tells_method_type_status_and_time(
     http: httpx.AsyncClient, lines: pytest.LogCaptureFixture
 ) -> None:
     response = await http.get("Practitioner/none")
-    (record,) = [record for record in lines.records if record.name == "fhir_server.request"]
+    (record,) = [record for record in lines.records if record.name == "fhir_server.rest.api"]
     line = json.loads(JsonLines().format(record))
     assert (line["method"], line["type"], line["status"]) == ("GET", "Practitioner", 404)
     assert line["request_id"] == response.headers["x-request-id"]

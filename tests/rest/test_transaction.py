@@ -249,7 +249,10 @@ async def test_absolute_urls_below_our_base_are_ours(http: httpx.AsyncClient) ->
 
 async def test_what_a_transaction_held_is_free_once_it_is_answered(http: httpx.AsyncClient) -> None:
     """A cycle would keep thousands of resources until a collection, which stops every thread for half a second."""
-    entries = [entry("POST", "Practitioner", practitioner("A"), urn(1)), entry("POST", "PractitionerRole", role(urn(1)))]
+    entries = [
+        entry("POST", "Practitioner", practitioner("A"), urn(1)),
+        entry("POST", "PractitionerRole", role(urn(1))),
+    ]
     await done(http, "transaction", *entries)
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)

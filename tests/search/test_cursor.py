@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.outcome import BadRequest
+from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.cursor import Place, seal, unseal
-from fhir_server.search.query import Equal, Query
 from tests.search.asking import Ask
 
-QUERY = Query(("Slot",), Equal("status", ("free",)))
+QUERY = SearchRequest(("Slot",), understood=(("status", "free"),))
 LOG = "log-1"
 
 values = st.lists(st.one_of(st.none(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()))
@@ -44,7 +44,8 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 def test_cursor_of_another_store_or_query_is_refused() -> None:
     text = seal(Place((1,)), LOG, QUERY)
-    for secret, query in (("log-2", QUERY), (LOG, Query(("Slot",))), (LOG, Query(("Slot", "Task"), QUERY.where))):
+    others = (SearchRequest(("Slot",)), SearchRequest(("Slot", "Task"), understood=QUERY.understood))
+    for secret, query in (("log-2", QUERY), *((LOG, other) for other in others)):
         with pytest.raises(BadRequest):
             unseal(text, secret, query)
 

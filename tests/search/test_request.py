@@ -81,7 +81,6 @@ def test_result_parameters_are_read(ask: Ask) -> None:
     assert request.count == 20
     assert [(sort.parameter.code, sort.is_descending) for sort in request.sort] == [("start", True), ("_id", False)]
     assert (request.total, request.summary, request.elements) == ("accurate", "data", ("start", "end"))
-    assert (request.format, request.is_pretty) == ("json", True)
     assert request.includes == (
         Include("Slot", "schedule", None, False),
         Include("Schedule", "actor", "Practitioner", True),
