@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
@@ -19,16 +21,17 @@ from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.france import demo
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Integrity, Limits
-from fhir_server.interactions.exchange import Request
+from fhir_server.interactions import exchange
 from fhir_server.interactions.integrity import WithReferences
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
 from fhir_server.interactions.tools import Indexes, Tools
-from fhir_server.model.formats import Resource, parse
+from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.outcome import NotFound
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
+from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import Describe, described
 from fhir_server.search.index import Indexer
@@ -46,6 +49,9 @@ def system_clock() -> int:
 
 def random_id() -> str:
     return str(uuid4())
+
+
+OPENAPI: Final = "/openapi.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Application(FastAPI):
         self._fhir = fhir
         self._describe = describe
         self._document: dict[str, Any] | None = None
+        self._written: tuple[dict[str, Any], bytes] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(BASE_PATH + "/"):
@@ -79,6 +86,20 @@ class Application(FastAPI):
         if self._document is None:
             self._document = self._describe(super().openapi())
         return self._document
+
+    def setup(self) -> None:
+        """Serve the document as bytes, written once: FastAPI's own route would write it for each request."""
+        self.add_route(OPENAPI, self._openapi_bytes, include_in_schema=False)
+        super().setup()
+
+    async def _openapi_bytes(self, _request: Request) -> Response:
+        return Response(await to_thread(self._write), media_type="application/json")
+
+    def _write(self) -> bytes:
+        document = self.openapi()
+        if self._written is None or self._written[0] is not document:
+            self._written = document, serialize(document)
+        return self._written[1]
 
 
 def create() -> FastAPI:
@@ -108,6 +129,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         partial(described, registry=service.context.registry, servers=settings.base_url or (BASE_PATH,)),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
+        openapi_url=OPENAPI,
         lifespan=lifespan,
         swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1},  # hundreds of operations
         redirect_slashes=False,  # such a redirect repeats the client's Host
@@ -115,6 +137,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
     app.state.store = store
     app.state.service = service
     app.include_router(health.router)
+    app.add_exception_handler(HTTPException, pointing(BASE_PATH))
     return app
 
 
@@ -210,20 +233,20 @@ async def load_demo(settings: Settings, progress: Callable[[int, int], None], pa
         bundles = await _missing(service, [today + timedelta(days=day) for day in range(demo.AGENDA_DAYS)], settings)
         for done, bundle in enumerate(bundles):
             progress(done, len(bundles))
-            await service.perform(Request("POST", "", resource=bundle))
+            await service.perform(exchange.Request("POST", "", resource=bundle))
         progress(len(bundles), len(bundles))
 
 
 async def _missing(service: Service, days: Sequence[date], settings: Settings) -> list[Resource]:
     """Return the Bundles of the demonstration that the store does not have yet."""
     try:
-        await service.perform(Request("GET", demo.ROSTER_MARKER))
+        await service.perform(exchange.Request("GET", demo.ROSTER_MARKER))
         bundles = []
     except NotFound:
         bundles = list(demo.roster_bundles())
     for day in days:
         type_, _, criteria = demo.agenda_marker(day).partition("?")
-        found = await service.perform(Request("GET", type_, f"{criteria}&_summary=count"))
+        found = await service.perform(exchange.Request("GET", type_, f"{criteria}&_summary=count"))
         if parse(b"".join(found.body))["total"] == 0:
             bundles.extend(demo.agenda_bundles([day], settings.zone))
     return bundles

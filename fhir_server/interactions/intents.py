@@ -29,7 +29,7 @@ class Intent:
     """What a client asks to be written.
 
     Either ``id`` or ``criteria`` (a query string) names the resource; a create may have criteria (If-None-Exist).
-    ``if_match`` is versions, or ``*``; without it, ``unmodified_since`` (microseconds since the epoch) may be a condition.
+    ``if_match`` is versions, or ``*``; without it, ``unmodified_since`` (microseconds since the epoch) is a condition.
     ``full_url`` and ``at`` (``Bundle.entry[3]``) stand for entries of a Bundle.
     """
 

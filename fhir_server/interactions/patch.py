@@ -46,8 +46,8 @@ async def patch(context: Context, request: Request, route: Route) -> Response:
 def patch_intent(context: Context, request: Request, route: Route) -> Intent:
     """Return what a PATCH asks, by id or by criteria.
 
-    An entry of a Bundle brings a FHIRPath Patch (Parameters), or a Binary that holds a JSON Patch. Raises ``BadRequest``
-    for a document that is not a patch, ``UnsupportedMediaType`` for another kind.
+    An entry of a Bundle brings a FHIRPath Patch (Parameters), or a Binary that holds a JSON Patch. Raises
+    ``BadRequest`` for a document that is not a patch, ``UnsupportedMediaType`` for another kind.
     """
     criteria = criteria_of(request, route)
     type_ = route.type or ""
