@@ -18,6 +18,7 @@ from fhir_server.definitions.structures import Structures
 from fhir_server.service import Service
 from fhir_server.settings import Settings
 from fhir_server.validation.validator import Validator
+from tests.mongo_server import server as mongo_server
 from tests.rest.asking import BASE
 from tests.rest.rules import check_answer
 
@@ -44,10 +45,28 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(params=["sqlite"])
-def store_url(request: pytest.FixtureRequest, folder: Path) -> str:
+FULL = os.environ.get("FHIR_TORTURE") == "full" or mongo_server.URI in os.environ
+LONG_WITHOUT_INDEXES = ("test_hundreds_of_conditional_entries", "test_a_roster_of_hundreds")
+"""MongoDB's stand-in reads whole collections, so these take a minute on it: only ``scripts/torture`` does."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long = [item for item in items if "[mongo" in item.name and item.name.startswith(LONG_WITHOUT_INDEXES)]
+    for item in long:
+        item.add_marker(pytest.mark.torture)
+    if long and not FULL:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(params=["sqlite", "mongo"])
+def store_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """The store of one engine, empty."""
-    return f"{request.param}:{folder / 'store.db'}"
+    if request.param == "sqlite":
+        yield f"sqlite:{folder / 'store.db'}"
+    else:
+        with mongo_server.database(request.getfixturevalue("mongo_uri")) as uri:
+            yield uri
 
 
 @pytest.fixture(scope="session", autouse=True)
