@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -172,12 +173,20 @@ async def opened(settings: Settings, parts: Parts | None = None) -> AsyncIterato
 
 def is_there(settings: Settings) -> bool:
     """Tell whether the store exists: opening one that does not makes it."""
+    if settings.is_mongodb:
+        from fhir_server.storage.mongo import holds_log  # noqa: PLC0415 late: loading the driver takes a while
+
+        return asyncio.run(holds_log(settings.store))
     return settings.sqlite_path.exists()
 
 
 def open_engine(settings: Settings, clock: Clock) -> Store:
     """Return the store that the settings name, not yet open."""
     limits = StoreLimits(commit_bytes=settings.commit_bytes, query_seconds=settings.query_seconds)
+    if settings.is_mongodb:
+        from fhir_server.storage.mongo import MongoStore  # noqa: PLC0415 late: loading the driver takes a while
+
+        return MongoStore(settings.store, clock=clock, limits=limits, definition_types=CONFORMANCE_TYPES)
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=CONFORMANCE_TYPES)
 
 

@@ -32,6 +32,7 @@ NOT_SETTINGS: Final = ("FHIR_TEST_", "FHIR_TORTURE")
 """What the variables of the test suite begin with: they stop no start and change nothing."""
 
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.\-]*)://((?:[a-z0-9.\-_]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?)")
+_MONGODB: Final = ("mongodb", "mongodb+srv")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
@@ -87,8 +88,9 @@ def _read_seconds(text: str, low: float, high: float) -> float:
 def _read_store(text: str) -> str:
     """Check the kind of store; the value may hold a password, so no text quotes it."""
     scheme, colon, rest = text.partition(":")
-    if scheme in ("mongodb", "mongodb+srv"):
-        raise ValueError("MongoDB is not supported yet; give sqlite:PATH")
+    if scheme in _MONGODB:
+        _check_mongodb(rest)
+        return text
     if scheme != "sqlite" or not colon:
         raise ValueError("it begins neither with sqlite: nor with mongodb://; give sqlite:PATH")
     if not rest or rest.endswith("/") or Path(rest).is_dir():
@@ -96,6 +98,15 @@ def _read_store(text: str) -> str:
     if rest == ":memory:":
         raise ValueError("an SQLite database in memory cannot be shared by the server's connections; give a file")
     return text
+
+
+def _check_mongodb(rest: str) -> None:
+    """Check what follows the scheme: the rest of it is the driver's to read."""
+    address, slash, after = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not address.rpartition("@")[2]:
+        raise ValueError("mongodb: is not followed by //HOST/NAME")
+    if not slash or not after.partition("?")[0]:
+        raise ValueError("mongodb:// names no database; give mongodb://HOST/NAME")
 
 
 def _read_host(text: str) -> str:
@@ -245,8 +256,8 @@ class Settings:
     store: str = _row(
         "sqlite:./data/cpts.sqlite",
         _read_store,
-        "sqlite:PATH",
-        "where resources are kept: an SQLite file, made with its folder if it does not exist",
+        "sqlite:PATH|mongodb://HOST/NAME",
+        "where resources are kept: an SQLite file, made with its folder if it does not exist, or a database of MongoDB",
     )
     host: str = _row("127.0.0.1", _read_host, "ADDRESS", "the address to listen on")
     port: int = _count(8080, 0, 65535, "the TCP port to listen on; 0 takes a free one")
@@ -360,6 +371,20 @@ class Settings:
             return self.base_url
         others = (f"http://{name}:{self.port}{BASE_PATH}" for name in ("localhost", "127.0.0.1"))
         return tuple(dict.fromkeys((self.origin + BASE_PATH, *others)))
+
+    @property
+    def is_mongodb(self) -> bool:
+        """Whether resources are kept in MongoDB."""
+        return self.store.partition(":")[0] in _MONGODB
+
+    @property
+    def store_shown(self) -> str:
+        """The store as people may read it: without user, password and options."""
+        if not self.is_mongodb:
+            return self.store
+        scheme, _, rest = self.store.partition("://")
+        address, _, name = rest.partition("?")[0].partition("/")
+        return f"{scheme}://{address.rpartition('@')[2]}/{name}"
 
     @property
     def sqlite_path(self) -> Path:

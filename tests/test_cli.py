@@ -156,7 +156,7 @@ def test_no_command_is_an_error_that_shows_the_usage() -> None:
     [
         ((), {"FHIR_PROT": "1"}, "fhir-server: FHIR_PROT is not a setting of this server; did you mean FHIR_PORT?"),
         (("--port", "x"), {}, "fhir-server: --port: 'x' is not a whole number from 0 to 65535."),
-        (("--store", "mongodb://a:b@c"), {}, "fhir-server: --store: MongoDB is not supported yet; give sqlite:PATH."),
+        (("--store", "mongodb://a:b@c"), {}, "fhir-server: --store: mongodb:// names no database; give mongodb://HOST/NAME."),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_exit_code_2(

@@ -15,8 +15,10 @@ IMPOSSIBLE = [
     ("FHIR_STORE", "sqlite:", "the path of a file"),
     ("FHIR_STORE", "sqlite:data/", "the path of a file"),
     ("FHIR_STORE", "sqlite::memory:", "cannot be shared"),
-    ("FHIR_STORE", "mongodb://reader:secret@db.example.org/cpts", "MongoDB is not supported yet"),
-    ("FHIR_STORE", "mongodb+srv://reader:secret@db.example.org/cpts", "MongoDB is not supported yet"),
+    ("FHIR_STORE", "mongodb://reader:secret@db.example.org", "names no database"),
+    ("FHIR_STORE", "mongodb+srv://reader:secret@db.example.org/?w=1", "names no database"),
+    ("FHIR_STORE", "mongodb://reader:secret@/cpts", "is not followed by //HOST/NAME"),
+    ("FHIR_STORE", "mongodb:cpts", "is not followed by //HOST/NAME"),
     ("FHIR_STORE", "postgres://reader:secret@db.example.org/cpts", "neither with sqlite: nor with mongodb://"),
     ("FHIR_STORE", "data/cpts.sqlite", "neither with sqlite: nor with mongodb://"),
     ("FHIR_HOST", "http://127.0.0.1", "neither an address nor the name of a host"),
@@ -210,3 +212,19 @@ def test_settings_error_is_a_start_error() -> None:
 )
 def test_another_process_reads_the_very_same_settings(settings: Settings) -> None:
     assert Settings.from_environment(settings.to_environment()) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sqlite:/srv/cpts.sqlite", "sqlite:/srv/cpts.sqlite"),
+        ("mongodb://db.example.org/cpts", "mongodb://db.example.org/cpts"),
+        ("mongodb://reader:se%40cret@a:27017,b/cpts?authSource=x", "mongodb://a:27017,b/cpts"),
+        ("mongodb+srv://reader:secret@db.example.org/cpts", "mongodb+srv://db.example.org/cpts"),
+    ],
+)
+def test_a_store_is_shown_without_its_password(text: str, shown: str) -> None:
+    settings = Settings.from_environment({"FHIR_STORE": text})
+    assert settings.store == text
+    assert settings.store_shown == shown
+    assert settings.is_mongodb == text.startswith("mongodb")

@@ -36,7 +36,9 @@ def log_configuration(settings: Settings) -> dict[str, Any]:
 
 
 def prepare_store(settings: Settings) -> None:
-    """Make the folder of the store."""
+    """Make the folder of the store, if it has one."""
+    if settings.is_mongodb:
+        return
     folder = settings.sqlite_path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)

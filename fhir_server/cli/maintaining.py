@@ -47,7 +47,7 @@ def settings_for(options: argparse.Namespace, *, makes_store: bool = False) -> S
     if makes_store:
         prepare_store(settings)
     elif not is_there(settings):
-        raise StartError(f"There is no store at {settings.store}; give another with --store.")
+        raise StartError(f"There is no store at {settings.store_shown}; give another with --store.")
     quiet = replace(settings, log_level="error" if settings.log_level == "error" else "warning")
     logging.config.dictConfig(log_configuration(quiet))
     return settings

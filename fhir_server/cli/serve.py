@@ -223,7 +223,7 @@ def _announce(settings: Settings) -> None:
     while not _answers(settings):
         sleep(0.1)
     base = settings.bases[0]
-    lines = [f"fhir-server {__version__} answers at {base}", f"Resources are kept in {settings.store}", ""]
+    lines = [f"fhir-server {__version__} answers at {base}", f"Resources are kept in {settings.store_shown}", ""]
     lines.append("Three requests worth trying:")
     for title, url in _requests(settings, base):
         lines += ["", f"  {title}", f"  curl '{url}'"]
@@ -256,7 +256,7 @@ def _answers(settings: Settings) -> bool:
 def _warn_exposed(settings: Settings) -> None:
     text = (
         f"Unprotected: whoever reaches {settings.host}:{settings.port} can read, change and delete everything in "
-        f"{settings.store}."
+        f"{settings.store_shown}."
     )
     if not settings.base_url:
         text += f" Links say {settings.bases[0]}: set FHIR_BASE_URL to the address that clients use."
