@@ -17,7 +17,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from fhir_server.storage.mongo.connection import Client, Database, Document
+from fhir_server.storage.mongo.connection import Client, Database, Document, connect, database
 from fhir_server.storage.protocol import SchemaTooNew, StoreUnavailable
 
 META: Final = "meta"
@@ -67,27 +67,37 @@ async def is_linearizable(client: Client) -> bool:
     return bool(answer.get("setName")) or answer.get("msg") == "isdbgrid"
 
 
-async def log_identity(database: Database) -> str:
+async def holds_log(uri: str) -> bool:
+    """Tell whether the database of a URI holds a log. Raises ``StoreUnavailable``."""
+    with explained(uri):
+        client = connect(uri, 0)
+        try:
+            return await database(client)[META].find_one(_LOG) is not None
+        finally:
+            client.close()
+
+
+async def log_identity(base: Database) -> str:
     """Return the identity of the database's log, new if there is none.
 
     Raises ``StoreUnavailable`` and ``SchemaTooNew``.
     """
-    meta = database[META]
+    meta = base[META]
     document = await meta.find_one(_LOG)
     if document is None:
-        names = await database.list_collection_names()
+        names = await base.list_collection_names()
         if any(name != META and not name.startswith(("log_", "system.")) for name in names):
-            raise StoreUnavailable(f"the database {database.name} is another program's; give one of its own")
+            raise StoreUnavailable(f"the database {base.name} is another program's; give one of its own")
         with suppress(DuplicateKeyError):  # another process was first
             await meta.insert_one({**_LOG, "identity": token_hex(8), "layout": LAYOUT})
         document = await meta.find_one(_LOG)
     if document is None:
-        raise StoreUnavailable(f"the database {database.name} does not keep what is written to it")
+        raise StoreUnavailable(f"the database {base.name} does not keep what is written to it")
     if document["layout"] > LAYOUT:
         raise SchemaTooNew(f"the store has layout {document['layout']}; this program knows layouts up to {LAYOUT}")
     return str(document["identity"])
 
 
-async def become(database: Database, former: str, identity: str) -> None:
+async def become(base: Database, former: str, identity: str) -> None:
     """Let the database hold another log from now on."""
-    await database[META].update_one({**_LOG, "identity": former}, {"$set": {"identity": identity}})
+    await base[META].update_one({**_LOG, "identity": former}, {"$set": {"identity": identity}})
