@@ -15,8 +15,8 @@ from fhir_server.storage.mongo.connection import Document, told
 from fhir_server.storage.mongo.documents import HEADER, place, stored_of, version_of
 from fhir_server.storage.mongo.indexes import LIVE
 from fhir_server.storage.mongo.log import Log
-from fhir_server.storage.mongo.values import FIELDS, entries_of, values_of
-from fhir_server.storage.protocol import Address, HistoryPage, Scope, Stored, Versions
+from fhir_server.storage.mongo.values import FIELDS, UNKNOWN, entries_of, values_of
+from fhir_server.storage.protocol import Address, HistoryPage, Scope, Stored, StoreUnavailable, Versions
 
 _CURRENT: Final = dict.fromkeys(HEADER, 1)
 _SINGLY: Final = 100
@@ -87,10 +87,12 @@ class Reading:
             wanted.setdefault(type_, set()).add(_text(entry))
 
         async def of_type(type_: str, texts: set[str]) -> dict[tuple[str, str], list[tuple[Key, int]]]:
-            where = {"equal": {"$in": sorted(texts)}}
+            where = {"equal": {"$in": [*sorted(texts), UNKNOWN]}}
             cursor = self._log.resources(type_).find(where, {"equal": 1, "ordinal": 1}, batch_size=BATCH)
             held: dict[tuple[str, str], list[tuple[Key, int]]] = {}
             for document in await cursor.to_list(None):
+                if UNKNOWN in document["equal"]:
+                    raise StoreUnavailable(f"what {type_}/{document['_id']} is found by is not known: run reindex")
                 for text in texts.intersection(document["equal"]):
                     held.setdefault((type_, text), []).append((Key(type_, document["_id"]), document["ordinal"]))
             return held

@@ -22,6 +22,7 @@ from fhir_server.storage.mongo.leases import Leases
 from fhir_server.storage.mongo.log import Log
 from fhir_server.storage.mongo.opening import explained, is_linearizable, log_identity
 from fhir_server.storage.mongo.reading import Reading
+from fhir_server.storage.mongo.refused import refused
 from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.snapshot import MongoSnapshot
 from fhir_server.storage.mongo.values import FIELDS, index_values
@@ -45,6 +46,7 @@ LOG: Final = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
 AHEAD_MICROSECONDS: Final = 5_000_000
+SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,10 @@ class MongoStore:
         warnings = []
         if parts.committer.failure is not None:
             warnings.append(f"the last write failed: {parts.committer.failure}")
+        found_by_less = await refused(parts.log)
+        if found_by_less:
+            names = ", ".join(map(str, found_by_less[:SHOWN]))
+            warnings.append(f"{len(found_by_less)} resources are not found by all their values; reindex: {names}")
         ahead = head.instant - self._clock()
         if ahead > AHEAD_MICROSECONDS:
             warnings.append(f"the last commit is {ahead / 1e6:.1f} s ahead of this machine's clock")
@@ -189,9 +195,8 @@ class MongoStore:
 def _replaced(entries: Sequence[IndexEntry], generation: int) -> Document:
     """Return the update that writes index values anew."""
     values = index_values(entries)
-    gone = {name: "" for name in FIELDS if name not in values}
-    change: Document = {"$set": {**values, "generation": generation}}
-    return {**change, "$unset": gone} if gone else change
+    gone = {name: "" for name in (*FIELDS, "refused") if name not in values}
+    return {"$set": {**values, "generation": generation}, "$unset": gone}
 
 
 async def _tick(committer: Committer) -> None:

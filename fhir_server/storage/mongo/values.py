@@ -23,6 +23,8 @@ from fhir_server.storage.mongo.connection import Document
 
 NUL: Final = "\x00"
 FIELDS: Final = ("equal", "text", "span", "point", "sort")
+UNKNOWN: Final = "|"
+"""The equality value of a resource whose own were refused: of no parameter, so no other resource has it."""
 _DERIVED: Final = frozenset(":+.")
 """Marks of derived codes, by which nobody sorts."""
 
@@ -66,7 +68,8 @@ def entries_of(document: Mapping[str, Any]) -> tuple[IndexEntry, ...]:
     found: list[IndexEntry] = []
     for text in document.get("equal", ()):
         parameter, _, value = text.partition("|")
-        found.append(Equality(parameter, value))
+        if parameter:
+            found.append(Equality(parameter, value))
     for text in document.get("text", ()):
         parameter, _, both = text.partition("|")
         folded, _, exact = both.partition(NUL)
