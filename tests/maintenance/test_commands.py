@@ -135,7 +135,11 @@ def test_killed_backup_leaves_no_file_of_that_name(full: Path, tmp_path: Path) -
         (("reindex", "--store", "sqlite:x.db"), 1, "There is no store at sqlite:x.db; give another with --store."),
         (("backup", "b.gz"), 1, "There is no store at sqlite:./data/cpts.sqlite; give another with --store."),
         (("restore", "b.gz"), 1, "b.gz cannot be read: No such file or directory."),
-        (("check", "--store", "mongodb://a:b@c"), 2, "--store: mongodb:// names no database; give mongodb://HOST/NAME."),
+        (
+            ("check", "--store", "mongodb://a:b@c"),
+            2,
+            "--store: mongodb:// names no database; give mongodb://HOST/NAME.",
+        ),
     ],
 )
 def test_expected_failure_is_one_sentence_and_makes_nothing(
