@@ -2,7 +2,8 @@
 
 Each query asks for other professionals on other days, and each answer is counted: 375 slots, 75 includes. *All* gives
 ``_count=1000``, as the platform's examples do, and has them all on one page; *first page* is the query without it, as
-long as this server gives 50 to a page then.
+long as this server gives 50 to a page then. *Just started* are the first queries of a server: those of a store of
+gigabytes have it read most pages of the file for the first time.
 
     python -m benchmarks.sas_query [--million]
 """
@@ -36,6 +37,7 @@ async def measure(scale: Scale) -> list[Row]:
         with fhir_server(store) as server:
             people = practitioners(slots)
             await check_content(server.port, people)
+            rows.append(await _row(scale, server, slots, ALL, just_started=True))
             rows += [await _row(scale, server, slots, count) for count in (ALL, None)]
     return rows
 
@@ -79,16 +81,19 @@ async def check_content(port: int, people: int) -> None:
         raise WrongAnswer(answer, f"other entries: {sorted(found ^ wanted)[:5]}")
 
 
-async def _row(scale: Scale, server: Server, slots: int, count: int | None) -> Row:
+async def _row(scale: Scale, server: Server, slots: int, count: int | None, *, just_started: bool = False) -> Row:
     asked = requests(practitioners(slots), count, scale.requests)
-    await drive(server.port, islice(asked, 20), check=counted(count))
+    if not just_started:
+        await drive(server.port, islice(asked, 20), check=counted(count))
     before = server.cpu_seconds()
     run = await drive(server.port, asked, seconds=scale.seconds, check=counted(count))
     what = f"SAS query, all {data.FREE_IN_WINDOW}" if count else f"SAS query, first page of {PAGE}"
+    told = f"{number(len(run.samples))} queries, {server.spent(before, len(run.samples))}"
+    if just_started:
+        return Row(f"{what}, just started", f"{number(slots)} slots", told, run.samples)
     aim, met = f"p50 ≤ {P50_SECONDS * 1000:.0f} ms", percentile(run.samples, 0.5) <= P50_SECONDS
     if slots >= 1_000_000:
         aim, met = f"{aim}, p99 ≤ {P99_SECONDS * 1000:.0f} ms", met and percentile(run.samples, 0.99) <= P99_SECONDS
-    told = f"{number(len(run.samples))} queries, {server.spent(before, len(run.samples))}"
     return Row(what, f"{number(slots)} slots", told, run.samples, aim, met)
 
 
