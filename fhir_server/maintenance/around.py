@@ -45,6 +45,9 @@ class Around:
     async def append(self, commits: Iterable[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
         await self._store.append(commits, log_id)
 
+    async def end(self) -> None:
+        await self._store.end()
+
     async def reindex(
         self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
     ) -> int:

@@ -24,6 +24,10 @@ T = TypeVar("T")
 SCHEMA: Final = 1
 """The layout of what is stored, on every engine. A program that knows less than the store refuses to write."""
 
+ENDED: Final = 2**31 - 1
+"""The schema of a log's last commit, which has no changes: the log goes on in another store. To every program it is
+newer than what it knows, so none appends behind it."""
+
 POSITIONS: Final = 2**20
 """Changes that one commit can hold."""
 
@@ -301,6 +305,10 @@ class Store(Protocol):
 
     async def append(self, commits: Iterable[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
         """Append commits verbatim, each with the index entries of its changes, into a store no plan has written."""
+        ...
+
+    async def end(self) -> None:
+        """Append a last commit (``ENDED``): nothing is ever written to this log again, by any process."""
         ...
 
     async def reindex(

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
 from fhir_server.storage.protocol import (
+    ENDED,
     Clock,
     Commit,
     Committed,
@@ -198,6 +199,17 @@ class SqliteStore:
     async def _copy(self, batch: list[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
         def work(reading: Reading) -> None:
             Appender(reading, self._definition_types).copy(batch, log_id)
+
+        await self._work(work)
+
+    async def end(self) -> None:
+        """Append a last commit, in a transaction of its own."""
+
+        def work(reading: Reading) -> None:
+            head = reading.head()
+            if head.schema != ENDED:
+                row = (head.number + 1, head.instant, head.generation, ENDED)
+                reading.connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?)", row)
 
         await self._work(work)
 
