@@ -223,3 +223,23 @@ async def test_patch_in_a_bundle(http: httpx.AsyncClient) -> None:
         done = await http.post("", json={"resourceType": "Bundle", "type": kind, "entry": [wish]})
         assert done.json()["entry"][0]["response"]["status"] == "200 OK"
     assert (await http.get("Practitioner/p")).json()["name"] == [{"family": "Durand"}]
+
+
+@pytest.mark.parametrize(
+    ("operations", "status"),
+    [
+        ([{"op": "move", "from": "/name", "path": "/name/0/extension"}], 400),
+        ([{"op": "copy", "from": "/name", "path": "/name/-"}] * 40, 413),
+        ([{"op": "add", "path": "/name/99", "value": {}}], 422),
+        ([{"op": "replace", "path": "", "value": []}], 422),
+        ([{"op": "test", "path": "/id", "value": "q"}], 422),
+    ],
+)
+async def test_patch_that_cannot_end_well_changes_nothing(
+    http: httpx.AsyncClient, operations: Any, status: int
+) -> None:
+    made = await http.put("Practitioner/p", json=MARTIN)
+    answer = await http.patch("Practitioner/p", json=operations, headers={"content-type": JSON_PATCH})
+    assert answer.status_code == status, answer.text
+    assert answer.json()["resourceType"] == "OperationOutcome"
+    assert (await http.get("Practitioner/p")).json() == made.json()

@@ -72,3 +72,9 @@ async def test_mode(http: httpx.AsyncClient, mode: str, status: int) -> None:
 async def test_no_parameter_of_the_statement_is_ignored(http: httpx.AsyncClient) -> None:
     refused(await http.get("metadata?foo=1"), 400, "parameter-unknown")
     assert (await http.get("metadata?_format=json&_pretty=true")).status_code == 200
+
+
+async def test_statement_says_that_there_is_json_only(http: httpx.AsyncClient) -> None:
+    statement = (await http.get("metadata")).json()
+    assert statement["format"] == ["application/fhir+json", "json"]
+    assert "JSON only" in statement["rest"][0]["documentation"]

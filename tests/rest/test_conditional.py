@@ -156,3 +156,39 @@ async def test_conditional_update_without_a_change_makes_no_version(http: httpx.
 async def test_conditional_update_needs_criteria(http: httpx.AsyncClient, query: str, id_: str) -> None:
     refused(await put(http, practitioner("X", "x"), query), 400, id_)
     assert await found(http, "Practitioner") == []
+
+
+RENAME = [{"op": "replace", "path": "/name/0/family", "value": "Après"}]
+RENAME_BY_PATH = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {
+            "name": "operation",
+            "part": [
+                {"name": "type", "valueCode": "replace"},
+                {"name": "path", "valueString": "Practitioner.name[0].family"},
+                {"name": "value", "valueString": "Après"},
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("patch", "kind"), [(RENAME, "application/json-patch+json"), (RENAME_BY_PATH, "application/fhir+json")]
+)
+async def test_conditional_patch_takes_one_match(http: httpx.AsyncClient, patch: Json, kind: str) -> None:
+    async def patched(query: str, **headers: str) -> httpx.Response:
+        return await http.patch(f"Practitioner?{query}", json=patch, headers={"Content-Type": kind, **headers})
+
+    refused(await patched(MATCH), 404, "criteria-no-match")
+    one = await created(http, practitioner("Avant", "x"))
+    refused(await patched(MATCH, **{"If-Match": etag(2)}), 412, "precondition")
+    answer = await patched(MATCH, **{"If-Match": etag(1)})
+    assert (answer.status_code, answer.headers["etag"]) == (200, etag(2))
+    assert answer.json()["id"] == one["id"] and answer.json()["name"] == [{"family": "Après"}]
+    await created(http, practitioner("Deux", "x"))
+    refused(await patched(MATCH), 412, "multiple-matches")
+    wrong = (("", "criteria-missing"), ("nam=x", "search-parameter-unknown"), ("_count=1", "criteria-result"))
+    for query, id_ in wrong:
+        refused(await patched(query), 400, id_)

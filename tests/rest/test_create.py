@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from tests.rest.asking import BASE, Json, created, etag, expressions, found, ids, practitioner, refused
+from tests.rest.asking import BASE, Json, bundle, created, entry, etag, expressions, found, ids, practitioner, refused
 
 
 async def test_create_tells_where_the_resource_is(http: httpx.AsyncClient) -> None:
@@ -126,3 +126,33 @@ async def test_id_that_is_none_is_refused_although_the_server_chooses_another(
 ) -> None:
     response = await http.post("Practitioner", json={"resourceType": "Practitioner", "id": id_})
     refused(response, 400, "format-id")
+
+
+@pytest.mark.parametrize("status", ["requested", "active"])
+async def test_subscription_is_refused_whichever_way_it_comes(http: httpx.AsyncClient, status: str) -> None:
+    body: Json = {
+        "resourceType": "Subscription",
+        "id": "s",
+        "status": "off",
+        "reason": "demo",
+        "criteria": "Slot?status=free",
+        "channel": {"type": "rest-hook", "endpoint": "https://example.org/hook"},
+    }
+    await http.put("Subscription/s", json=body)
+    wanted = {**body, "status": status}
+    patch = [{"op": "replace", "path": "/status", "value": status}]
+    media = {"Content-Type": "application/json-patch+json"}
+    for answer in (
+        await http.put("Subscription/s", json=wanted),
+        await http.patch("Subscription/s", json=patch, headers=media),
+        await http.post("", json=bundle("transaction", entry("PUT", "Subscription/s", wanted))),
+    ):
+        refused(answer, 422, "subscription-not-served")
+    assert (await http.get("Subscription/s")).json()["status"] == "off"
+
+
+@pytest.mark.parametrize("date", ["1970-02-30", "1970-13", "70", "1970-01-01T00:00:00Z", "yesterday", " 1970", ""])
+async def test_date_that_is_none_is_refused(http: httpx.AsyncClient, date: str) -> None:
+    response = await http.post("Practitioner", json=practitioner(birthDate=date))
+    assert response.status_code == 400
+    assert expressions(response) == ["Practitioner.birthDate"]

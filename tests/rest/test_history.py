@@ -191,3 +191,10 @@ async def test_count_is_bounded_by_the_page_maximum(http: httpx.AsyncClient) -> 
 async def test_page_of_another_log_is_gone(http: httpx.AsyncClient, position: str) -> None:
     await versions(http)
     refused(await http.get(f"_history?_page={quote(position)}"), 410, "log-position")
+
+
+async def test_total_stands_where_it_is_known(http: httpx.AsyncClient) -> None:
+    """R4 lets a history of a type or of everything go without."""
+    await versions(http)
+    totals = [(await http.get(f"{level}?_count=2")).json().get("total") for level in LEVELS]
+    assert totals == [None, None, 5]

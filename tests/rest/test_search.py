@@ -296,3 +296,20 @@ async def test_chains_end_in_contained_resources_too(http: httpx.AsyncClient, qu
     answer = (await http.get(query)).json()
     assert sorted(item["resource"]["id"] for item in answer.get("entry", [])) == expected
     assert answer["total"] == (4 if "_count" in query else len(expected))
+
+
+async def test_compartments_of_patient_and_related_person(http: httpx.AsyncClient) -> None:
+    patient = {"resourceType": "Patient", "name": [{"family": "Fictive"}]}
+    one, other = [await created(http, patient) for _ in range(2)]
+    subject = {"reference": f"Patient/{one['id']}"}
+    related = await created(http, {"resourceType": "RelatedPerson", "patient": subject})
+    asked = {"resourceType": "ServiceRequest", "status": "active", "intent": "order", "subject": subject}
+    of_patient = await created(http, asked)
+    of_related = await created(http, {**asked, "performer": [{"reference": f"RelatedPerson/{related['id']}"}]})
+    both = sorted((of_patient["id"], of_related["id"]))
+    assert sorted(await found(http, f"Patient/{one['id']}/ServiceRequest")) == both
+    assert await found(http, f"Patient/{one['id']}/RelatedPerson") == [related["id"]]
+    assert await found(http, f"Patient/{other['id']}/ServiceRequest") == []
+    assert await found(http, f"RelatedPerson/{related['id']}/ServiceRequest") == [of_related["id"]]
+    assert {one["id"], related["id"], *both} <= set(await found(http, f"Patient/{one['id']}/*"))
+    refused(await http.get("Organization/o/Practitioner"), 404, "compartment-unknown")

@@ -264,3 +264,30 @@ async def test_what_a_transaction_held_is_free_once_it_is_answered(http: httpx.A
         gc.set_debug(0)
         gc.garbage.clear()
     assert not held & {"OwnEntries", "KnownResources", "Known", "Draft", "Key"}
+
+
+@pytest.mark.parametrize(("version", "status"), [(1, 200), (2, 412)])
+async def test_patch_of_a_version(http: httpx.AsyncClient, version: int, status: int) -> None:
+    await http.put("Practitioner/p", json=practitioner("Avant", id="p"))
+    operation = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": "Practitioner.name[0].family"},
+        {"name": "value", "valueString": "Après"},
+    ]
+    patch = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": operation}]}
+    response = await http.post(
+        "",
+        json=bundle(
+            "transaction",
+            entry("PATCH", "Practitioner/p", patch, ifMatch=etag(version)),
+            entry("POST", "Practitioner", practitioner("Deux")),
+            entry("GET", "Practitioner/p"),
+        ),
+    )
+    assert response.status_code == status
+    people = await found(http, "Practitioner?family=apr%C3%A8s,deux")
+    if status == 200:
+        assert response.json()["entry"][2]["resource"]["name"] == [{"family": "Après"}]
+        assert len(people) == 2
+    else:
+        assert expressions(response) == ["Bundle.entry[0].request.ifMatch"] and people == []
