@@ -308,7 +308,10 @@ class Store(Protocol):
         ...
 
     async def end(self) -> None:
-        """Append a last commit (``ENDED``): nothing is ever written to this log again, by any process."""
+        """Append a last commit (``ENDED``): nothing is ever written to this log again, by any process.
+
+        Raises ``StoreUnavailable`` if it has ended already.
+        """
         ...
 
     async def reindex(

@@ -207,9 +207,8 @@ class SqliteStore:
 
         def work(reading: Reading) -> None:
             head = reading.head()
-            if head.schema != ENDED:
-                row = (head.number + 1, head.instant, head.generation, ENDED)
-                reading.connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?)", row)
+            row = (head.number + 1, head.instant, head.generation, ENDED)
+            reading.connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?)", row)
 
         await self._work(work)
 
