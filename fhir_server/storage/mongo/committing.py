@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import bson
 from pymongo.errors import OperationFailure, PyMongoError, WriteConcernError
 
+from fhir_server.storage.ended import check_writable
 from fhir_server.storage.mongo.asking import AskingView, Leads, driven
 from fhir_server.storage.mongo.connection import Document, unavailable
 from fhir_server.storage.mongo.documents import Written, commit_document, resource_document, written_of
@@ -30,14 +31,15 @@ from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.turns import IDLE_SECONDS, Turns
 from fhir_server.storage.mongo.view import Group, MongoView
 from fhir_server.storage.protocol import (
+    ENDED,
     SCHEMA,
     Clock,
+    Commit,
     Committed,
     CommitTooLarge,
     Head,
     Plan,
     Planned,
-    SchemaTooNew,
     StoreError,
     StoreLimits,
     StoreUnavailable,
@@ -185,8 +187,7 @@ class Committer:
     async def _attempt(self, jobs: Sequence[Job]) -> Answers | None:
         """Run plans at the head and append what they change; None: somebody else was first."""
         head = await self._known_head()
-        if head.schema > SCHEMA:
-            raise SchemaTooNew(f"the log has schema {head.schema}; this program knows schemas up to {SCHEMA}")
+        check_writable(head)
         now = self._clock() // MILLISECOND * MILLISECOND
         group = Group(head, max(now, head.instant), head.generation)
         answers = await self._plan(jobs, group)
@@ -304,6 +305,19 @@ class Committer:
         LOG.warning("MongoDB did not confirm a write, which is tried again: %s", type(error).__name__)
         await asyncio.sleep(AGAIN_SECONDS)
 
+    async def end(self, successor: str | None = None) -> bool:
+        """Append a last commit; return whether it is the last. ``successor``: the log that the store holds instead."""
+        head = await self.heal()
+        while head.schema != ENDED:
+            last = Commit(head.number + 1, head.instant, head.generation, ENDED, ())
+            token = token_hex(8)
+            document = commit_document(last, (), token) | {"successor": successor}
+            ours = await self._append(document, token)
+            head = await self.heal()
+            if successor is not None and not ours:
+                return False
+        return True
+
     async def heal(self) -> Head:
         """Return the head of the log, applied; finish what another process has not finished in time."""
         loop = asyncio.get_running_loop()
@@ -313,8 +327,6 @@ class Committer:
             last = await self._log.last()
             if last is None or last["_id"] <= head.number:
                 return head
-            if last.get("closed"):
-                raise StoreUnavailable("this log was closed: it goes on in another store")
             if loop.time() - since < HELP_SECONDS:
                 await asyncio.sleep(HELP_SECONDS / 20)
                 continue

@@ -15,7 +15,7 @@ from fhir_server.storage.mongo.documents import Written, commit_document
 from fhir_server.storage.mongo.log import Log
 from fhir_server.storage.mongo.opening import become
 from fhir_server.storage.mongo.reading import Reading
-from fhir_server.storage.protocol import POSITIONS, SCHEMA, Commit, Head, StoreError
+from fhir_server.storage.protocol import ENDED, POSITIONS, SCHEMA, Commit, Head, StoreError
 
 Copied: TypeAlias = tuple[Commit, Sequence[tuple[IndexEntry, ...]]]
 
@@ -31,13 +31,12 @@ async def copy(log: Log, committer: Committer, commits: Iterable[Copied], log_id
         return None
     head = await committer.heal()
     last = await log.last()
-    if last is not None and not last.get("copied"):
+    if last is not None and not last.get("copied") and last.get("successor") != log_id:
         raise StoreError(_WRITTEN)
     if log_id != log.identity:
-        if head.number:
+        if head.number and head.schema != ENDED:
             raise StoreError(f"this store holds the log {log.identity}, not {log_id}")
-        _check(first[0], head)
-        await _leave(log, log_id)
+        await _leave(log, committer, first[0], log_id)
         return chain([first], rest)
     for commit, entries in chain([first], rest):
         _check(commit, head)
@@ -45,12 +44,12 @@ async def copy(log: Log, committer: Committer, commits: Iterable[Copied], log_id
     return None
 
 
-async def _leave(log: Log, log_id: str) -> None:
-    """Close the empty log, so that no other process ever writes to it, and let the database hold the other."""
-    closed = {"_id": 1, "token": token_hex(8), "instant": 0, "generation": 0, "schema": SCHEMA, "closed": True}
+async def _leave(log: Log, committer: Committer, first: Commit, log_id: str) -> None:
+    """End the empty log, so that no other process ever writes to it, and let the database hold the other."""
+    _check(first, Head(log_id, 0, 0, 0, SCHEMA))
+    if not await committer.end(log_id):
+        raise StoreError(_WRITTEN)
     with told():
-        if not await log.insert({**closed, "changes": [], "bodies": {}}):
-            raise StoreError(_WRITTEN)
         await become(log.database, log.identity, log_id)
 
 

@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
+from fhir_server.storage.ended import check_writable
 from fhir_server.storage.mongo.committing import Committer
 from fhir_server.storage.mongo.connection import Document, connect, database, told
 from fhir_server.storage.mongo.copying import copy
@@ -152,6 +153,11 @@ class MongoStore:
             await self.open()
             parts = self.parts
             await copy(parts.log, parts.committer, other, log_id)
+
+    async def end(self) -> None:
+        """Append a last commit."""
+        check_writable(await self.head())
+        await self.parts.committer.end()
 
     async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
         """Replace the index values of what is still current and was indexed under an older generation."""

@@ -210,7 +210,7 @@ async def test_a_log_that_was_left_is_never_written_again(make_mongo: OpenMongo)
     await target.append([], "other")
     commits = [(commit, [()] * len(commit.changes)) for commit in await some_commits(make_mongo)]
     await target.append(commits, "other")
-    with pytest.raises(StoreUnavailable, match="closed"):
+    with pytest.raises(StoreUnavailable, match="ended"):
         await late.commit(put(SLOT))
     assert [commit.number for commit in await whole_log(target)] == [1, 2]
 
