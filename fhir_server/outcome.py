@@ -89,9 +89,11 @@ class Issue:
 
     @property
     def is_error(self) -> bool:
+        """Tell whether it forbids what was asked."""
         return self.severity in (Severity.ERROR, Severity.FATAL)
 
     def as_json(self) -> dict[str, Any]:
+        """Return the element ``OperationOutcome.issue``."""
         issue: dict[str, Any] = {"severity": self.severity.value, "code": self.code.value}
         if self.id is not None:
             issue["details"] = {"coding": [{"system": ISSUE_SYSTEM, "code": self.id}]}

@@ -44,6 +44,7 @@ class Preferences:
 
 
 def etag(version: int) -> str:
+    """Return the entity tag of a version: ``W/"3"``."""
     return f'W/"{version}"'
 
 

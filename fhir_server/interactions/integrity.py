@@ -49,6 +49,7 @@ class WithReferences:
         self._bases = bases
 
     def entries(self, resource: Resource) -> tuple[IndexEntry, ...]:
+        """Return what a resource is found by, one entry for each resource that it refers to among them."""
         keys = sorted({link.target.key for link in links(resource, self._bases)})
         return (*self._indexer.entries(resource), *(Equality(REFERENCES, str(key)) for key in keys))
 

@@ -21,7 +21,9 @@ from fhir_server.model.reference import Key
 class Patch(Protocol):
     """A patch document: returns the resource changed, or raises ``FhirError``; never changes what it is given."""
 
-    def apply(self, resource: Resource) -> Resource: ...
+    def apply(self, resource: Resource) -> Resource:
+        """Return the resource changed; the one given stays as it is. Raises ``FhirError``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Step:
 
     @property
     def writes(self) -> tuple[Key, ...]:
+        """What it writes or deletes."""
         return () if self.existing else self.keys
 
     @property

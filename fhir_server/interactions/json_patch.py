@@ -278,6 +278,7 @@ def _children(node: Json) -> list[Json]:
 
 
 def too_deep(what: str) -> Unprocessable:
+    """Return the refusal of what nests deeper than FHIR JSON may."""
     return Unprocessable(Issue(IssueType.STRUCTURE, f"{what} nests deeper than {MAX_DEPTH} levels", id="patch-result"))
 
 

@@ -93,6 +93,7 @@ class KnownResources:
     """Types of which everything is in the buckets."""
 
     def add(self, known: Known) -> None:
+        """Take in a resource."""
         self.all[known.key] = known
         self.by_type[known.key.type].append(known)
         if known.entries is not None:
@@ -115,6 +116,7 @@ class KnownResources:
             await _each(self.by_type[type_], self._put)
 
     def is_indexed(self, type_: str) -> bool:
+        """Tell whether all that a type's resources are found by is in the buckets."""
         return type_ in self._indexed
 
     def version(self, type_: str) -> int:

@@ -23,7 +23,6 @@ from fhir_server.interactions.pace import Pace
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed
-from fhir_server.storage.protocol import Snapshot
 
 _ATTRIBUTE: Final = re.compile(r"""(?P<before>\b(?:href|src)\s*=\s*)(?P<quote>["'])(?P<url>.*?)(?P=quote)""", re.DOTALL)
 _URI_TYPES: Final = frozenset({"uri", "url", "canonical"})
@@ -33,7 +32,7 @@ _URI_TYPES: Final = frozenset({"uri", "url", "canonical"})
 class TransactionLinks:
     """Resolves the references of one transaction."""
 
-    async def link(self, context: Context, snapshot: Snapshot, prepared: Prepared) -> None:
+    async def link(self, context: Context, prepared: Prepared) -> None:
         """Give each step its resource with the references resolved, and add the questions asked to ``prepared``."""
         assert prepared.own is not None  # noqa: S101 - a transaction has its own entries
         own = prepared.own

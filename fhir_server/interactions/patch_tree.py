@@ -86,10 +86,12 @@ class Tree:
     # finding
 
     def find(self, path: Path) -> list[Item]:
+        """Return what a path leads to."""
         root = Item(self.root, self._type)
         return path(root, Environment(resource=root, root=root))
 
     def one(self, path: Path) -> Item:
+        """Return the one item that a path leads to. Raises ``Refused`` for none and for several."""
         found = self.find(path)
         if len(found) != 1:
             raise Refused(f"the path leads to {len(found) or 'no'} elements; one is needed")
@@ -171,6 +173,7 @@ class Tree:
         handles.insert(index, self._primitive(holder, name, content.extras))
 
     def remove(self, place: Place) -> None:
+        """Take away what is at a place, its id and extensions included."""
         index = place.position
         for name in (place.name, "_" + place.name):
             if index is None:

@@ -44,6 +44,7 @@ async def resolve(context: Context, intents: Sequence[Intent], snapshot: Snapsho
 
 
 def needs_snapshot(intent: Intent) -> bool:
+    """Tell whether it takes a look at the store to know what an intent writes."""
     return intent.criteria is not None or intent.interaction is Interaction.PATCH
 
 
@@ -73,6 +74,7 @@ def check_version(intent: Intent, stored: Stored | None) -> None:
 
 
 def precondition(told: str, header: str, stored: Stored | None) -> PreconditionFailed:
+    """Return the refusal of a header that is a condition, with the ETag of what is current."""
     issue = Issue(IssueType.CONFLICT, told, (f"http.{header}",), id="precondition")
     return PreconditionFailed(issue, headers={"ETag": etag(stored.version)} if stored is not None else None)
 

@@ -72,7 +72,7 @@ def route(method: str, path: str, registry: Registry) -> Route:
             Issue(IssueType.NOT_SUPPORTED, told, ("http",), id="method-not-allowed"), headers={"Allow": allow}
         )
     found["conditional"] = shape == "type" and interaction in _CONDITIONAL
-    return Route(interaction, **found)  # type: ignore[arg-type]
+    return Route(interaction, **found)  # type: ignore[arg-type] # _shape names the fields
 
 
 def methods(path: str, registry: Registry) -> str:

@@ -59,7 +59,7 @@ class Written:
 class Linker(Protocol):
     """What a transaction adds: references between its own entries, and those by criteria."""
 
-    async def link(self, context: Context, snapshot: Snapshot, prepared: Prepared) -> None:
+    async def link(self, context: Context, prepared: Prepared) -> None:
         """Replace the resources of ``prepared.steps`` by ones with their references resolved; add questions."""
         ...
 
@@ -134,7 +134,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
             prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions)
         await resolve(context, intents, snapshot, prepared)
         if linker is not None:
-            await linker.link(context, snapshot, prepared)
+            await linker.link(context, prepared)
     if context.integrity is not Integrity.OFF:
         await _find_links(context, prepared)
     await _draft_all(context, prepared)
@@ -180,7 +180,7 @@ class _NoSnapshot:
     """Stands for the snapshot of a write that needs none; asked for anything, it fails."""
 
 
-_NO_SNAPSHOT: Final[Snapshot] = _NoSnapshot()  # type: ignore[assignment]
+_NO_SNAPSHOT: Final[Snapshot] = _NoSnapshot()  # type: ignore[assignment] # it has no methods, so that none is called
 
 
 # --- applying, in the plan -------------------------------------------------------------------------------------------
