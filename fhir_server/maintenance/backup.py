@@ -10,7 +10,7 @@ from typing import Final
 from fhir_server.maintenance.backup_file import BackupWriter, Header
 from fhir_server.maintenance.files import replacing
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
-from fhir_server.storage.protocol import Store
+from fhir_server.storage.protocol import ENDED, SCHEMA, Store
 
 LEVEL: Final = 3
 """Of compression: three times as fast as the usual 6, for files a sixth larger."""
@@ -32,7 +32,8 @@ async def backup(store: Store, path: Path, *, created: int, software: str, progr
     """
     async with store.snapshot() as snapshot:
         head = snapshot.head
-    header = Header(head.log_id, head.number, head.generation, head.schema, created, software)
+    schema = SCHEMA if head.schema == ENDED else head.schema
+    header = Header(head.log_id, head.number, head.generation, schema, created, software)
     with replacing(path) as file:
         with gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as stream:
             writer = BackupWriter(stream, header)

@@ -25,8 +25,8 @@ SCHEMA: Final = 1
 """The layout of what is stored, on every engine. A program that knows less than the store refuses to write."""
 
 ENDED: Final = 2**31 - 1
-"""The schema of a log's last commit, which has no changes: the log goes on in another store. To every program it is
-newer than what it knows, so none appends behind it."""
+"""The schema of the head of a log that goes on in another store: to every program it is newer than what it knows, so
+none appends to it."""
 
 POSITIONS: Final = 2**20
 """Changes that one commit can hold."""
@@ -308,7 +308,7 @@ class Store(Protocol):
         ...
 
     async def end(self) -> None:
-        """Append a last commit (``ENDED``): nothing is ever written to this log again, by any process.
+        """Mark the end of the log (``ENDED``) behind its last commit: nothing is ever written to it again, by any process.
 
         Raises ``StoreUnavailable`` if it has ended already.
         """

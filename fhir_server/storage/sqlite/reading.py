@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
-from fhir_server.storage.protocol import SCHEMA, Address, Commit, Head, HistoryPage, Scope, Stored, Versions
+from fhir_server.storage.protocol import ENDED, SCHEMA, Address, Commit, Head, HistoryPage, Scope, Stored, Versions
 from fhir_server.storage.sqlite.connection import Meter
 from fhir_server.storage.sqlite.names import Names
 from fhir_server.storage.sqlite.schema import POSITIONS
@@ -65,7 +65,8 @@ class Reading:
             "SELECT number, instant, generation, schema FROM commits ORDER BY number DESC LIMIT 1"
         ).fetchone()
         (log_id,) = self.connection.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone()
-        return Head(log_id, *(row or (0, 0, 0, SCHEMA)))
+        number, instant, generation, schema = row or (0, 0, 0, SCHEMA)
+        return Head(log_id, number - (schema == ENDED), instant, generation, schema)
 
     def read(self, key: Key) -> Stored | None:
         number = self.names.type(key.type)

@@ -203,7 +203,7 @@ class SqliteStore:
         await self._work(work)
 
     async def end(self) -> None:
-        """Append a last commit, in a transaction of its own."""
+        """Mark the end of the log, in a transaction of its own: a row of no commit takes the next number."""
 
         def work(reading: Reading) -> None:
             head = reading.head()
