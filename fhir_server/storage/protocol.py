@@ -308,7 +308,7 @@ class Store(Protocol):
         ...
 
     async def end(self) -> None:
-        """Mark the end of the log (``ENDED``) behind its last commit: nothing is ever written to it again, by any process.
+        """Mark the end of the log (``ENDED``) behind its last commit: no process ever writes to it again.
 
         Raises ``StoreUnavailable`` if it has ended already.
         """
