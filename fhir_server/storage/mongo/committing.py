@@ -306,17 +306,16 @@ class Committer:
         await asyncio.sleep(AGAIN_SECONDS)
 
     async def end(self, successor: str | None = None) -> bool:
-        """Append a last commit; return whether it is the last. ``successor``: the log that the store holds instead."""
-        head = await self.heal()
-        while head.schema != ENDED:
+        """Mark the end of the log; return whether it is ours. ``successor``: the log that the store holds instead."""
+        while True:
+            head = await self.heal()
+            if head.schema == ENDED or (successor is not None and head.number):
+                return False
             last = Commit(head.number + 1, head.instant, head.generation, ENDED, ())
             token = token_hex(8)
-            document = commit_document(last, (), token) | {"successor": successor}
-            ours = await self._append(document, token)
-            head = await self.heal()
-            if successor is not None and not ours:
-                return False
-        return True
+            if await self._append(commit_document(last, (), token) | {"successor": successor}, token):
+                await self.heal()
+                return True
 
     async def heal(self) -> Head:
         """Return the head of the log, applied; finish what another process has not finished in time."""
@@ -325,16 +324,22 @@ class Committer:
         while True:
             head = (await self._log.state()).head
             last = await self._log.last()
-            if last is None or last["_id"] <= head.number:
+            if last is None or last["_id"] <= head.number or head.schema == ENDED:
                 return head
-            if loop.time() - since < HELP_SECONDS:
+            if last["schema"] == ENDED:
+                await self._log.mark_end()
+            elif loop.time() - since < HELP_SECONDS:
                 await asyncio.sleep(HELP_SECONDS / 20)
-                continue
-            document = await self._log.find(last["_id"])
-            if document is not None:
-                LOG.info("commit %d was left unapplied by its writer, and is applied now", last["_id"])
-                values = (document[name] for name in ("_id", "instant", "generation", "schema"))
-                await self.apply(written_of(document), Head(self._log.identity, *values))
+            else:
+                await self._help(last["_id"])
+
+    async def _help(self, number: int) -> None:
+        """Apply a commit that its writer has left unapplied."""
+        document = await self._log.find(number)
+        if document is not None:
+            LOG.info("commit %d was left unapplied by its writer, and is applied now", number)
+            values = (document[name] for name in ("_id", "instant", "generation", "schema"))
+            await self.apply(written_of(document), Head(self._log.identity, *values))
 
 
 def _settle(future: asyncio.Future[Any], answer: object) -> None:

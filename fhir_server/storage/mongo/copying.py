@@ -34,7 +34,7 @@ async def copy(log: Log, committer: Committer, commits: Iterable[Copied], log_id
     if last is not None and not last.get("copied") and last.get("successor") != log_id:
         raise StoreError(_WRITTEN)
     if log_id != log.identity:
-        if head.number and head.schema != ENDED:
+        if head.number:
             raise StoreError(f"this store holds the log {log.identity}, not {log_id}")
         await _leave(log, committer, first[0], log_id)
         return chain([first], rest)
@@ -47,7 +47,7 @@ async def copy(log: Log, committer: Committer, commits: Iterable[Copied], log_id
 async def _leave(log: Log, committer: Committer, first: Commit, log_id: str) -> None:
     """End the empty log, so that no other process ever writes to it, and let the database hold the other."""
     _check(first, Head(log_id, 0, 0, 0, SCHEMA))
-    if not await committer.end(log_id):
+    if (await log.state()).head.schema != ENDED and not await committer.end(log_id):
         raise StoreError(_WRITTEN)
     with told():
         await become(log.database, log.identity, log_id)

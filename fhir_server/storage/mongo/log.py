@@ -15,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 from fhir_server.storage.mongo.connection import READS, WRITE_MILLISECONDS, Collection, Database, Document, told
 from fhir_server.storage.mongo.documents import commit_of
 from fhir_server.storage.mongo.indexes import COMMITS, RESOURCES, VERSIONS, create
-from fhir_server.storage.protocol import SCHEMA, Commit, Head, StoreUnavailable
+from fhir_server.storage.protocol import ENDED, SCHEMA, Commit, Head, StoreUnavailable
 
 HEAD: Final[Document] = {"_id": "head"}
 FEED_COMMITS: Final = 100
@@ -93,6 +93,11 @@ class Log:
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else self.state_of(document)
+
+    async def mark_end(self) -> None:
+        """Note that the log has ended."""
+        with told():
+            await self.states.update_one(HEAD, {"$set": {"schema": ENDED}})
 
     async def is_free(self, number: int) -> bool:
         """Tell for certain whether no commit has this number."""

@@ -22,8 +22,6 @@ LOG: Final = logging.getLogger(__name__)
 
 async def project(log: Log, changes: Sequence[Written]) -> None:
     """Write the changes of one commit into the collections that are read. Raises errors of the driver."""
-    if not changes:
-        return
     last: dict[Key, Written] = {change.stored.key: change for change in changes}
     by_type: dict[str, list[Written]] = {}
     for change in last.values():

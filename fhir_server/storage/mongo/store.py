@@ -155,7 +155,7 @@ class MongoStore:
             await copy(parts.log, parts.committer, other, log_id)
 
     async def end(self) -> None:
-        """Append a last commit."""
+        """Mark the end of the log."""
         check_writable(await self.head())
         await self.parts.committer.end()
 

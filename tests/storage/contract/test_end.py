@@ -22,12 +22,12 @@ async def test_an_ended_log_is_written_no_more(store: Store, make_store: OpenSto
     for each in (store, other):
         with pytest.raises(StoreUnavailable, match="ended"):
             await each.commit(put(Key("Slot", "b")))
-        assert (await each.head()).schema == ENDED
+        head = await each.head()
+        assert (head.number, head.schema) == (2, ENDED)
         stored = await each.read(SLOT)
         assert stored is not None
         assert stored.version == 2
-    numbers = [(commit.number, commit.schema == ENDED, len(commit.changes)) for commit in await whole_log(store)]
-    assert numbers == [(1, False, 1), (2, False, 1), (3, True, 0)]
+    assert [commit.number for commit in await whole_log(store)] == [1, 2]
 
 
 async def test_an_empty_log_can_end(store: Store) -> None:
