@@ -10,10 +10,10 @@ from typing import Final
 from fhir_server.interactions.answer import answer
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.fhirpath_patch import parse_fhirpath_patch
 from fhir_server.interactions.headers import if_match, if_unmodified_since
-from fhir_server.interactions.json_patch import parse_json_patch
 from fhir_server.interactions.parameters import criteria_of
+from fhir_server.interactions.patching.fhirpath_patch import parse_fhirpath_patch
+from fhir_server.interactions.patching.json_patch import parse_json_patch
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.single import resource_too_large, with_resource
 from fhir_server.interactions.write import Intent, Patch, write

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.interactions.json_patch import (
+from fhir_server.interactions.patching.json_patch import (
     COPIED,
     JsonPatch,
     duplicate,

@@ -26,8 +26,8 @@ from fhir_server.fhirpath.syntax import (
     Unary,
     Variable,
 )
-from fhir_server.interactions.json_patch import without_empties
-from fhir_server.interactions.patch_tree import Content, Location, Refused, Tree
+from fhir_server.interactions.patching.json_patch import without_empties
+from fhir_server.interactions.patching.tree import Content, Location, Refused, Tree
 from fhir_server.model.formats import Json, Resource
 from fhir_server.outcome import BadRequest, Issue, IssueType, TooLarge, Unprocessable
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from fhir_server.definitions.structures import Element
 from fhir_server.fhirpath import Environment, Item, Path
 from fhir_server.fhirpath.navigation import Navigator
-from fhir_server.interactions.json_patch import levels, too_deep
+from fhir_server.interactions.patching.json_patch import levels, too_deep
 from fhir_server.model.formats import MAX_DEPTH, Json, Resource
 from fhir_server.outcome import Issue, IssueType, Unprocessable
 
