@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from fhir_server import __version__
-from fhir_server.cli import backup, check, export, load, reindex, restore, serve
+from fhir_server.cli import backup, check, export, load, migrate, reindex, restore, serve
 from fhir_server.cli.speech import EXPECTED, refuse, say
 from fhir_server.settings import SettingsError
 
-COMMANDS: Final = (serve, load, export, backup, restore, check, reindex)
+COMMANDS: Final = (serve, load, export, backup, restore, migrate, check, reindex)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

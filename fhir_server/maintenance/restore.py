@@ -104,7 +104,7 @@ def _chunks(context: Context, commits: Iterator[Commit]) -> Iterator[list[Indexe
     chunk: list[Indexed] = []
     changes = size = 0
     for commit in commits:
-        chunk.append(_indexed(context, commit))
+        chunk.append(indexed(context, commit))
         changes += len(commit.changes)
         size += sum(len(change.body or b"") for change in commit.changes)
         if changes >= CHUNK_CHANGES or size >= CHUNK_BYTES:
@@ -114,7 +114,8 @@ def _chunks(context: Context, commits: Iterator[Commit]) -> Iterator[list[Indexe
         yield chunk
 
 
-def _indexed(context: Context, commit: Commit) -> Indexed:
+def indexed(context: Context, commit: Commit) -> Indexed:
+    """Return a commit as it is appended: with the entries that the definitions now in force give its changes."""
     generation = context.registry.generation
     changes = tuple(change._replace(generation=generation) for change in commit.changes)
     entries = tuple(_entries(context, change) for change in changes)

@@ -34,7 +34,8 @@ class Place:
         self._seconds, self._numbers = itertools.count(), itertools.count(1)
 
     def settings(self, name: str = "store", **changes: Any) -> Settings:
-        return Settings(store=f"sqlite:{self.folder / name}.db", **changes)
+        """``name`` is that of a store in the folder, or the URL of any."""
+        return Settings(store=name if ":" in name else f"sqlite:{self.folder / name}.db", **changes)
 
     def open(self, name: str = "store", **changes: Any) -> AbstractAsyncContextManager[Service]:
         parts = Parts(clock=lambda: START + next(self._seconds) * 1_000_000, new_id=lambda: f"id-{next(self._numbers)}")
