@@ -15,7 +15,7 @@ from benchmarks import data
 from benchmarks.client import drive, request
 from benchmarks.program import Scale
 from benchmarks.report import number
-from benchmarks.server import BASE, fhir_server
+from benchmarks.server import BASE, Server, fhir_server
 
 TRANSACTION_ENTRIES: Final = 1_000
 _CLIENTS: Final = 2
@@ -31,8 +31,7 @@ async def filled(scale: Scale, slots: int) -> Path:
     part = scale.scratch / f"slots-{slots}.sqlite"
     started = perf_counter()
     with fhir_server(part, "--log-level", "warning") as server:
-        await drive(server.port, _transactions(_rosters(slots)), seconds=_SECONDS)
-        await drive(server.port, _transactions(_slots(slots)), clients=_CLIENTS, seconds=_SECONDS)
+        await fill(server, slots)
     shutil.move(part, path)
     taken = perf_counter() - started
     size = path.stat().st_size
@@ -40,6 +39,12 @@ async def filled(scale: Scale, slots: int) -> Path:
         f"The store of {number(slots)} slots was filled by HTTP in {taken:.0f} s; its file has {size / 1e6:.0f} MB."
     )
     return path
+
+
+async def fill(server: Server, slots: int) -> None:
+    """Fill the empty store of a server."""
+    await drive(server.port, _transactions(_rosters(slots)), seconds=_SECONDS)
+    await drive(server.port, _transactions(_slots(slots)), clients=_CLIENTS, seconds=_SECONDS)
 
 
 def practitioners(slots: int) -> int:

@@ -61,10 +61,12 @@ class Server:
 
 
 @contextmanager
-def fhir_server(store: Path, *flags: str, first: str = "/health") -> Iterator[Server]:
-    """Serve a store as ``fhir-server serve`` does by default; ``first`` is the path whose answer ends the start."""
+def fhir_server(store: Path | str, *flags: str, first: str = "/health") -> Iterator[Server]:
+    """Serve a store, the file of SQLite's or any by its URL, as ``fhir-server serve`` does by default; ``first`` is the
+    path whose answer ends the start."""
     port = free_port()
-    command = [sys.executable, "-m", "fhir_server", "serve", "--store", f"sqlite:{store}", "--port", str(port), *flags]
+    url = store if isinstance(store, str) else f"sqlite:{store}"
+    command = [sys.executable, "-m", "fhir_server", "serve", "--store", url, "--port", str(port), *flags]
     with _process(command, port, first) as server:
         yield server
 
