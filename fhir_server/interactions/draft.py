@@ -6,7 +6,7 @@ Only the log can tell the version and the instant, so the plan puts them into by
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from fhir_server.interactions.paths import located
 from fhir_server.interactions.tools import Tools
@@ -41,6 +41,26 @@ class Draft(NamedTuple):
     def _stamp_between(self, body: bytes) -> bool:
         version, between, moment = body[len(self.before) : len(body) - len(self.after)].partition(_BETWEEN)
         return bool(between) and version.isdigit() and len(moment) == len("2026-01-05T08:00:00.123Z")
+
+
+class Raw(NamedTuple):
+    """A resource to be made ready; ``at`` is the Bundle entry it came from, or empty."""
+
+    resource: Resource
+    key: Key
+    at: str
+
+
+Ready: TypeAlias = Draft | list[Issue]
+"""What is to be stored, or what forbids it."""
+
+
+def prepared(tools: Tools, raw: Raw) -> Ready:
+    """Check, index and write down one resource."""
+    errors, warnings = check(tools, raw.resource, raw.at)
+    if errors:
+        return errors
+    return draft(tools, raw.resource, raw.key)._replace(warnings=tuple(warnings))
 
 
 def draft(tools: Tools, resource: Resource, key: Key) -> Draft:

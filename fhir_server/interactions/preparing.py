@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Final, NamedTuple, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Final, Protocol
 
-from fhir_server.interactions.draft import Draft, check, draft
-from fhir_server.interactions.pace import Pace, tune
+from fhir_server.interactions.draft import Raw, Ready, prepared
+from fhir_server.interactions.pace import THREAD_FROM, Pace, aside
+from fhir_server.interactions.process import Process, ProcessDied
 from fhir_server.interactions.tools import Tools
-from fhir_server.model.formats import Json, Resource
-from fhir_server.model.reference import Key
-from fhir_server.outcome import Issue
+from fhir_server.model.formats import Json
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -34,36 +32,29 @@ HEAVY: Final = 100_000
 """Characters of JSON; more of them keep the event loop too long, be it one resource."""
 
 
-class Raw(NamedTuple):
-    """A resource to be made ready; ``at`` is the Bundle entry it came from, or empty."""
-
-    resource: Resource
-    key: Key
-    at: str
-
-
-Ready = Draft | list[Issue]
-"""What is to be stored, or what forbids it."""
-
-
 class Prepares(Protocol):
+    """Makes resources ready, wherever that is done."""
+
     async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
         """Return what became of each, in order. Never raises for what is wrong with a resource."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End what was started; nothing is prepared any more."""
+        ...
 
 
 class OnLoop:
-    """Prepares on the event loop, at a pace that lets others run."""
+    """Prepares on the event loop, at a pace that lets others run, and what is heavy in a thread."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
 
     async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
+        """Return what became of each."""
         pace, ready = Pace(), []
         for one in raw:
-            ready.append(prepared(self._tools, one))
+            ready.append(await aside(weight(one.resource, THREAD_FROM), prepared, self._tools, one))
             await pace.keep()
         return ready
 
@@ -77,37 +68,51 @@ class InProcesses:
     def __init__(self, tools: Tools, make_tools: Callable[[], Tools], processes: int) -> None:
         """``make_tools`` is called in each process, so it must be picklable."""
         self._here = OnLoop(tools)
-        self._make_tools = make_tools
-        self._processes = processes
-        self._pool: ProcessPoolExecutor | None = None
+        self._processes = [Process(make_tools) for _ in range(processes)]
+        self._idle: SimpleQueue[Process] = SimpleQueue()
+        for process in self._processes:
+            self._idle.put(process)
+        self._threads = ThreadPoolExecutor(processes, "preparing")
+        """One for each process, to wait for its answers."""
 
     async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
+        """Return what became of each; what a process leaves undone is done here."""
         if len(raw) < WORTH_A_PROCESS and not _is_heavy(raw):
             return await self._here.prepare(raw)
-        pool = self._started()
+        parts = [raw[start : start + TOGETHER] for start in range(0, len(raw), TOGETHER)]
+        done = await asyncio.gather(*(self._part(part) for part in parts))
+        return [one for part in done for one in part]
+
+    async def _part(self, raw: Sequence[Raw]) -> list[Ready]:
+        loop = asyncio.get_running_loop()
         try:
-            return await _in_pool(pool, raw)
-        except BrokenProcessPool:
-            _LOG.warning("a process that prepares resources has died; these are prepared without it")
-            if self._pool is pool:  # another request may have started a new one
-                self.close()
+            return await loop.run_in_executor(self._threads, self._asked, raw)
+        except ProcessDied as error:
+            _LOG.warning("a process that prepares resources has died (%s); these are prepared without it", error)
             return await self._here.prepare(raw)
+
+    def _asked(self, raw: Sequence[Raw]) -> list[Ready]:
+        process = self._idle.get()
+        try:
+            if process.is_hopeless:
+                raise ProcessDied("it never started")
+            return process.ask(raw)
+        finally:
+            self._idle.put(process)
 
     @property
     def pids(self) -> list[int]:
-        """The processes that run now."""
-        return [] if self._pool is None else list(self._pool._processes or ())
-
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            # Not forked: this process has threads, and SQLite's connections do not survive a fork.
-            self._pool = ProcessPoolExecutor(self._processes, get_context("spawn"), _start, (self._make_tools,))
-        return self._pool
+        """The numbers of the processes that run now."""
+        return [process.pid for process in self._processes if process.pid is not None]
 
     def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+        """End the processes; what they had to do is prepared on the loop, if anyone still waits for it."""
+        for process in self._processes:
+            process.is_hopeless = True
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self._processes:
+            process.end()
 
 
 def weight(value: Json, limit: int) -> int:
@@ -133,34 +138,3 @@ def _is_heavy(raw: Sequence[Raw]) -> bool:
         if left < 0:
             return True
     return False
-
-
-async def _in_pool(pool: ProcessPoolExecutor, raw: Sequence[Raw]) -> list[Ready]:
-    loop = asyncio.get_running_loop()
-    parts = [raw[start : start + TOGETHER] for start in range(0, len(raw), TOGETHER)]
-    done = await asyncio.gather(*(loop.run_in_executor(pool, _prepare, part) for part in parts))
-    return [one for part in done for one in part]
-
-
-def prepared(tools: Tools, raw: Raw) -> Ready:
-    """Check, index and write down one resource."""
-    errors, warnings = check(tools, raw.resource, raw.at)
-    if errors:
-        return errors
-    return draft(tools, raw.resource, raw.key)._replace(warnings=tuple(warnings))
-
-
-# --- in the process --------------------------------------------------------------------------------------------------
-
-_tools: Tools | None = None
-
-
-def _start(make_tools: Callable[[], Tools]) -> None:
-    global _tools  # noqa: PLW0603 - a process of the pool is its state
-    _tools = make_tools()
-    tune()
-
-
-def _prepare(raw: Sequence[Raw]) -> list[Ready]:
-    assert _tools is not None  # noqa: S101 - _start ran first
-    return [prepared(_tools, one) for one in raw]

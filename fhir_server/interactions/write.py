@@ -17,13 +17,12 @@ from typing import Final, Protocol
 
 from fhir_server.interactions.conditional import Moved, confirm
 from fhir_server.interactions.context import Context, Integrity
-from fhir_server.interactions.draft import Draft, refuse
+from fhir_server.interactions.draft import Draft, Raw, refuse
 from fhir_server.interactions.integrity import broken, links, refusal
 from fhir_server.interactions.intents import Intent, Patch, Prepared, Step
 from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import entry, located
-from fhir_server.interactions.preparing import Raw
 from fhir_server.interactions.read import present
 from fhir_server.interactions.resolve import check_version, needs_snapshot, no_client_ids, precondition, resolve
 from fhir_server.model.interaction import Interaction

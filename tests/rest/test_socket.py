@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-from tests.rest.asking import practitioner
+from tests.rest.asking import bundle, entry, practitioner
 
 BODY = json.dumps(practitioner("Alice")).encode()
 HEADERS = {"Content-Type": "application/fhir+json"}
@@ -33,12 +33,13 @@ STARTS_WITHIN = 60.0
 class Process:
     """A server of its own; ``port`` is where it listens."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stderr: IO[bytes] | None = None) -> None:
         command = [sys.executable, "-m", "fhir_server", "serve", "--store", f"sqlite:{folder / 'store.db'}"]
         self.popen = subprocess.Popen(
             [*command, "--port", "0", "--body-bytes", "100000"],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr or subprocess.DEVNULL,
+            start_new_session=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("FHIR_")},
         )
         assert self.popen.stdout is not None
@@ -223,3 +224,21 @@ def test_sigterm_lets_running_requests_finish(tmp_path: Path) -> None:
         slow.sendall(BODY[20:])
         assert slow.recv(65_536).startswith(b"HTTP/1.1 201 ")
     assert process.end() == 0
+
+
+@pytest.mark.parametrize("wait", [0.3, 0.8, 1.5])
+def test_ctrl_c_leaves_a_bundle_in_work_and_no_trace(tmp_path: Path, wait: float) -> None:
+    """Ctrl-C reaches the whole group of processes; the one that checks resources may be in the midst of its start."""
+    wish = json.dumps(bundle("transaction", *[entry("POST", "Practitioner", practitioner())] * 400)).encode()
+    head = b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\nContent-Length: %d\r\n\r\n"
+    with (tmp_path / "stderr").open("w+b") as stderr:
+        process = Process(tmp_path, stderr)
+        with process.raw(head % len(wish) + wish) as client:
+            time.sleep(wait)
+            os.killpg(process.popen.pid, signal.SIGINT)
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert process.popen.wait(30) == 0
+        process.end()
+        stderr.seek(0)
+        told = stderr.read()
+    assert b"Traceback" not in told and b"died" not in told, told.decode()
