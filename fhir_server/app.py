@@ -34,7 +34,7 @@ from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
-from fhir_server.rest.openapi import Describe, described
+from fhir_server.rest.openapi import described
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings
@@ -69,7 +69,7 @@ class Application(FastAPI):
     That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
     """
 
-    def __init__(self, fhir: ASGIApp, describe: Describe, **settings: Any) -> None:
+    def __init__(self, fhir: ASGIApp, describe: Callable[[dict[str, Any]], dict[str, Any]], **settings: Any) -> None:
         super().__init__(**settings)
         self._fhir = fhir
         self._describe = describe
