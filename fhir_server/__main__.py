@@ -19,6 +19,8 @@ from fhir_server.settings import SettingsError
 
 COMMANDS: Final = (serve, load, export, backup, restore, migrate, check, reindex)
 
+VERSION: Final = f"fhir-server {__version__} (FHIR R4 4.0.1, Python {platform.python_version()})"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` are those of the process by default. Returns the exit code."""
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=serve.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=VERSION, help="print the version, and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
@@ -49,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _version(_options: argparse.Namespace) -> int:
-    say(f"fhir-server {__version__} (FHIR R4 4.0.1, Python {platform.python_version()})")
+    say(VERSION)
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
@@ -93,8 +93,10 @@ def _read_store(text: str) -> str:
         return text
     if scheme != "sqlite" or not colon:
         raise ValueError("it begins neither with sqlite: nor with mongodb://; give sqlite:PATH")
-    if not rest or rest.endswith("/") or Path(rest).is_dir():
+    if not rest:
         raise ValueError("sqlite: is not followed by the path of a file")
+    if rest.endswith("/") or Path(rest).is_dir():
+        raise ValueError(f"{rest} is a folder; give the path of a file in it: sqlite:{Path(rest, 'cpts.sqlite')}")
     if rest == ":memory:":
         raise ValueError("an SQLite database in memory cannot be shared by the server's connections; give a file")
     return text
@@ -214,19 +216,27 @@ class Setting(NamedTuple):
 
     @property
     def variable(self) -> str:
+        """The environment variable: ``FHIR_PAGE_MAXIMUM``."""
         return PREFIX + self.name.upper()
 
     @property
     def flag(self) -> str:
+        """The flag: ``--page-maximum``."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def is_switch(self) -> bool:
+        """Whether it is on or off: its flag takes no value."""
         return isinstance(self.default, bool)
 
     @property
     def default_text(self) -> str:
+        """The default as it would be written; empty where there is none."""
         return _write(self.default)
+
+    def given_as(self, flags: Container[str]) -> str:
+        """Return what to call this setting to somebody who gave these flags, by name: its flag, else its variable."""
+        return self.flag if self.name in flags else self.variable
 
 
 def _row(default: T, read: Callable[[str], T], metavar: str, help: str) -> T:
@@ -251,7 +261,7 @@ def _choice(default: str, choices: tuple[str, ...], help: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a server was told. Raises ``SettingsError`` where two values contradict each other."""
+    """What a server was told; ``read`` checks each value, and that no two contradict each other."""
 
     store: str = _row(
         "sqlite:./data/cpts.sqlite",
@@ -310,17 +320,6 @@ class Settings:
     log_level: str = _choice("info", ("debug", "info", "warning", "error"), "the least serious lines to log")
     log_format: str = _choice("auto", ("auto", "json", "text"), "the form of a log line; auto is text on a terminal")
 
-    def __post_init__(self) -> None:
-        if self.page_default > self.page_maximum:
-            raise SettingsError(
-                f"FHIR_PAGE_DEFAULT: {self.page_default} is more than FHIR_PAGE_MAXIMUM, {self.page_maximum}."
-            )
-        if not self.unprotected and not self.is_loopback:
-            raise SettingsError(
-                f"FHIR_HOST: {self.host} can be reached from other machines and this server has no access control yet; "
-                "keep 127.0.0.1, or add --unprotected if everyone there may read and change everything."
-            )
-
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the ``FHIR_`` variables (of this process, by default). Raises ``SettingsError``."""
@@ -330,20 +329,21 @@ class Settings:
     def read(cls, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
         """Read flags (name of the setting → text), then the environment, then the defaults.
 
-        An empty variable counts as absent. Raises ``SettingsError`` for an unknown variable or an impossible value.
+        An empty variable counts as absent. Raises ``SettingsError`` for an unknown variable, an impossible value, or
+        two values that contradict each other; it names each as it was given: the flag, else the variable.
         """
         _refuse_unknown(environment)
         values: dict[str, Any] = {}
         for setting in SETTINGS:
-            source, text = setting.flag, flags.get(setting.name)
-            if text is None:
-                source, text = setting.variable, environment.get(setting.variable) or None
+            text = flags.get(setting.name, environment.get(setting.variable) or None)
             if text is not None:
                 try:
                     values[setting.name] = setting.read(text)
                 except ValueError as reason:
-                    raise SettingsError(_sentence(f"{source}: {reason}")) from None
-        return cls(**values)
+                    raise SettingsError(_sentence(f"{setting.given_as(flags)}: {reason}")) from None
+        settings = cls(**values)
+        _refuse_contradictions(settings, {setting.name: setting.given_as(flags) for setting in SETTINGS})
+        return settings
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables that make another process read these very settings; defaults are left out."""
@@ -402,6 +402,18 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
         if name.startswith(PREFIX) and name not in known and not name.startswith(NOT_SETTINGS):
             hint = _nearest(name, known) or "; fhir-server serve --help lists them"
             raise SettingsError(_sentence(f"{name} is not a setting of this server{hint}"))
+
+
+def _refuse_contradictions(settings: Settings, called: Mapping[str, str]) -> None:
+    """Raise ``SettingsError`` where two values cannot both be; ``called`` is what the person calls each setting."""
+    if settings.page_default > settings.page_maximum:
+        told = f"{settings.page_default} is more than {called['page_maximum']}, {settings.page_maximum}"
+        raise SettingsError(f"{called['page_default']}: {told}.")
+    if not settings.unprotected and not settings.is_loopback:
+        raise SettingsError(
+            f"{called['host']}: {settings.host} can be reached from other machines and this server has no access "
+            "control yet; keep 127.0.0.1, or add --unprotected if everyone there may read and change everything."
+        )
 
 
 def _sentence(text: str) -> str:

@@ -139,8 +139,9 @@ def test_help_of_serve_lists_each_setting_with_its_variable_and_default() -> Non
         assert f"{setting.variable}; default: " in text
 
 
-def test_version_is_the_one_of_the_package() -> None:
-    result = run("version")
+@pytest.mark.parametrize("words", ["version", "--version"])
+def test_version_is_the_one_of_the_package(words: str) -> None:
+    result = run(words)
     assert result.returncode == 0
     assert result.stdout.startswith(f"fhir-server {__version__} (FHIR R4 4.0.1")
 
@@ -156,7 +157,11 @@ def test_no_command_is_an_error_that_shows_the_usage() -> None:
     [
         ((), {"FHIR_PROT": "1"}, "fhir-server: FHIR_PROT is not a setting of this server; did you mean FHIR_PORT?"),
         (("--port", "x"), {}, "fhir-server: --port: 'x' is not a whole number from 0 to 65535."),
-        (("--store", "mongodb://a:b@c"), {}, "fhir-server: --store: mongodb:// names no database; give mongodb://HOST/NAME."),
+        (
+            ("--store", "mongodb://a:b@c"),
+            {},
+            "fhir-server: --store: mongodb:// names no database; give mongodb://HOST/NAME.",
+        ),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_exit_code_2(

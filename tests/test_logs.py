@@ -6,11 +6,13 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from fhir_server.logs import FIELDS, JsonLines, JsonStream, TextLines, configuration, tell
+from fhir_server.logs import FIELDS, JsonLines, JsonStream, TextLines, collect_less, configuration, tell
 
 NAME = "Jeanne DUPONT"
 
@@ -84,6 +86,15 @@ def test_text_line_is_for_a_person_and_keeps_control_characters_out() -> None:
     extra: dict[str, Any] = {"request_id": "r-1", "method": "GET", "type": "Slot", "status": 200, "ms": 1.25}
     text = TextLines().format(record("request\x1b[31m\nforged", **extra))
     assert text.endswith("info    request [31m forged GET Slot 200 1.25 ms [r-1]")
+
+
+def test_other_programs_keep_their_records_until_the_server_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = "import logging, fhir_server.logs; assert logging.logThreads and logging.logProcesses"
+    subprocess.run([sys.executable, "-c", imported], check=True, timeout=60)
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, True)
+    collect_less()
+    assert record("request").thread is None
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -13,7 +13,8 @@ from fhir_server.settings import SETTINGS, Settings, SettingsError, StartError
 
 IMPOSSIBLE = [
     ("FHIR_STORE", "sqlite:", "the path of a file"),
-    ("FHIR_STORE", "sqlite:data/", "the path of a file"),
+    ("FHIR_STORE", "sqlite:data/", "data/ is a folder; give the path of a file in it: sqlite:data/cpts.sqlite"),
+    ("FHIR_STORE", "sqlite:/", "/ is a folder"),
     ("FHIR_STORE", "sqlite::memory:", "cannot be shared"),
     ("FHIR_STORE", "mongodb://reader:secret@db.example.org", "names no database"),
     ("FHIR_STORE", "mongodb+srv://reader:secret@db.example.org/?w=1", "names no database"),
@@ -105,6 +106,22 @@ def test_refusal_of_a_store_never_tells_its_password(text: str) -> None:
 def test_refusal_names_the_flag_when_a_flag_was_given() -> None:
     with pytest.raises(SettingsError, match=r"^--page-maximum: 'x' is not a whole number"):
         Settings.read({"page_maximum": "x"}, {})
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "sentence"),
+    [
+        ({"page_default": "2000"}, {}, "--page-default: 2000 is more than FHIR_PAGE_MAXIMUM, 1000."),
+        ({"page_maximum": "10"}, {"FHIR_PAGE_DEFAULT": "20"}, "FHIR_PAGE_DEFAULT: 20 is more than --page-maximum, 10."),
+        ({"host": "192.0.2.7"}, {}, "--host: 192.0.2.7 can be reached from other machines"),
+    ],
+)
+def test_contradiction_names_each_setting_as_it_was_given(
+    flags: dict[str, str], variables: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.read(flags, variables)
+    assert str(refused.value).startswith(sentence)
 
 
 def test_unknown_variable_is_refused_with_the_nearest_name() -> None:

@@ -24,11 +24,17 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings of a command: its flags, then the environment. Raises ``SettingsError``."""
-    given = ((setting.name, _text(getattr(options, setting.name, None))) for setting in SETTINGS)
-    return Settings.read({name: text for name, text in given if text is not None}, os.environ)
+    return Settings.read(given_flags(options), os.environ)
+
+
+def given_flags(options: argparse.Namespace) -> dict[str, str]:
+    """Return the flags that a command was given: name of the setting to text."""
+    texts = ((setting.name, _text(getattr(options, setting.name, None))) for setting in SETTINGS)
+    return {name: text for name, text in texts if text is not None}
 
 
 def log_configuration(settings: Settings) -> dict[str, Any]:
+    """Return what ``logging.config.dictConfig`` takes: lines for a person on a terminal, else JSON, unless told."""
     form = settings.log_format
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"

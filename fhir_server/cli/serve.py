@@ -15,7 +15,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from ipaddress import ip_address
 from time import sleep
@@ -24,7 +23,7 @@ from typing import Final, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server import __version__
-from fhir_server.cli.flags import EVERY, add_flags, log_configuration, prepare_store, settings_of
+from fhir_server.cli.flags import EVERY, add_flags, given_flags, log_configuration, prepare_store, settings_of
 from fhir_server.cli.speech import EXPECTED, complain, refuse, say
 from fhir_server.settings import SETTINGS, Settings, SettingsError, StartError
 
@@ -45,6 +44,7 @@ _log: Final = logging.getLogger("fhir_server")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
     serve = commands.add_parser(
         "serve",
         usage="fhir-server serve [FLAG ...]",
@@ -58,9 +58,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Serve until a signal comes. Returns the exit code."""
     settings = settings_of(options)
     signal.signal(signal.SIGTERM, _leave)
-    with _listen(settings) as listener:
+    with _listen(settings, host="--host" if "host" in given_flags(options) else "FHIR_HOST") as listener:
         settings = replace(settings, port=listener.getsockname()[1])
         _export(settings)
         prepare_store(settings)
@@ -178,12 +179,12 @@ def _load_demo(settings: Settings) -> None:
 # --- starting --------------------------------------------------------------------------------------------------------
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Return a listening socket, so that the port is ours before anything is loaded."""
+def _listen(settings: Settings, host: str) -> socket.socket:
+    """Return a listening socket, so that the port is ours before anything is loaded. ``host``: what it was given as."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         if not settings.unprotected and not ip_address(address[0]).is_loopback:
-            raise SettingsError(f"FHIR_HOST: {settings.host} is {address[0]}, which other machines can reach.")
+            raise SettingsError(f"{host}: {settings.host} is {address[0]}, which other machines can reach.")
         return socket.create_server(cast("tuple[str, int]", address), family=family, backlog=2048)
     except OSError as error:
         raise StartError(_why_not_listening(settings, error)) from None
@@ -232,9 +233,9 @@ def _announce(settings: Settings) -> None:
 
 def _requests(settings: Settings, base: str) -> Sequence[tuple[str, str]]:
     if settings.demo:
-        from fhir_server.france.demo import requests_worth_trying  # noqa: PLC0415 only with the demonstration
+        from fhir_server.app import demo_requests  # noqa: PLC0415 late: --help must be quick
 
-        return requests_worth_trying(base, datetime.now(UTC))
+        return demo_requests(base)
     return (
         ("What this server can do", f"{base}/metadata"),
         ("The practitioners it holds, 10 a page", f"{base}/Practitioner?_count=10"),

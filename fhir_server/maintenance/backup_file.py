@@ -36,7 +36,10 @@ VERSION: Final = 1
 """The format that is written; one that is newer is refused."""
 
 _LINE_BYTES: Final = 65_536
-_BODY_BYTES: Final = 1 << 30
+_BODY_BYTES: Final = 1 << 26
+"""No resource is larger, whatever the settings of the server were; more is not read into memory."""
+_LARGEST: Final = (1 << 63) - 1
+"""What a store can hold as a number."""
 
 
 class Readable(Protocol):
@@ -139,7 +142,7 @@ class BackupReader:
         if record.get("format") != FORMAT:
             raise Damaged("it is no backup of this server")
         version = record.get("version")
-        if not isinstance(version, int) or version > VERSION:
+        if not isinstance(version, int) or not 1 <= version <= VERSION:
             raise TooNew(f"it has format {version}, and this program knows formats up to {VERSION}")
         try:
             self.header = Header(
@@ -254,7 +257,7 @@ def _line(record: dict[str, Any]) -> bytes:
 def _record(line: bytes, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise Damaged(f"it is changed {where}: a record is expected")
@@ -263,8 +266,8 @@ def _record(line: bytes, where: str) -> dict[str, Any]:
 
 def _number(record: dict[str, Any], name: str) -> int:
     value = record.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is no number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+        raise ValueError(f"{name} is no number that can be")
     return value
 
 

@@ -57,14 +57,15 @@ class Sources:
 def sources(paths: Iterable[Path]) -> Sources:
     """Return the files that paths name: themselves, and those in folders at any depth, in the order of their names.
 
-    Raises ``CommandFailed`` for a path that is not there, or is a file of another kind.
+    Links to folders are not followed, and counted as skipped. Raises ``CommandFailed`` for a path that is not there, or
+    is a file of another kind, and for a folder that cannot be read.
     """
     files: list[Path] = []
     skipped = 0
     for path in paths:
         if path.is_dir():
             for file in _inside(path):
-                if file.name.lower().endswith(KINDS):
+                if file.name.lower().endswith(KINDS) and not file.is_dir():
                     files.append(file)
                 else:
                     skipped += 1
@@ -75,16 +76,18 @@ def sources(paths: Iterable[Path]) -> Sources:
         else:
             files.append(path)
     files = list(dict.fromkeys(files))
-    return Sources(tuple(files), sum(file.stat().st_size for file in files), skipped)
+    return Sources(tuple(files), sum(map(_size, files)), skipped)
 
 
 def documents(given: Sources, limit: int) -> Iterator[Document]:
     """Yield the JSON texts of the files. One of more than ``limit`` bytes is a fault, and never read whole."""
     before = 0
     for file in given.files:
-        size = 0
+        size = _size(file)
         try:
-            size = file.stat().st_size
+            if not file.is_file():  # a pipe would wait for ever
+                yield Document(str(file), b"", before, "it is no file, or a link to none")
+                continue
             with ExitStack() as stack:
                 raw = stack.enter_context(file.open("rb"))
                 stream: Readable = raw
@@ -100,9 +103,23 @@ def documents(given: Sources, limit: int) -> Iterator[Document]:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    """Yield the files in a folder at any depth, and the links to folders, which are not followed."""
+    for parent, folders, names in os.walk(folder, onerror=_refuse_folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        yield from (Path(parent, name) for name in sorted([*names, *links]) if not name.startswith("."))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise CommandFailed(f"The folder {error.filename} cannot be read: {error.strerror}.") from None
+
+
+def _size(file: Path) -> int:
+    """Return the bytes of a file as it lies on the disk; 0 where there is none."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _whole(place: str, stream: Readable, raw: Readable, before: int, limit: int) -> Iterator[Document]:

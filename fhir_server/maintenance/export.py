@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhir_server.maintenance.files import drop, make_folder, sync_folder, take_name, unnamed
+from fhir_server.maintenance.files import make_folder, sync_folder, unnamed
 from fhir_server.maintenance.pages import counts, pages
 from fhir_server.maintenance.progress import Progress, unheard
 from fhir_server.model.formats import parse, serialize
@@ -42,23 +42,21 @@ async def export(
     total = sum((await counts(store, wanted, where)).values())
     done = 0
     written: dict[str, int] = {}
-    with ExitStack() as undo:
-        for type_ in wanted:
-            path = _file(folder, type_)
-            undo.callback(drop, path)
-            with unnamed(path) as stream:
-                async for page in pages(store, type_, where):
-                    bodies = [_line(stored.body) for stored in page if stored.body is not None]
-                    stream.writelines(bodies)
-                    written[type_] = written.get(type_, 0) + len(bodies)
-                    done += len(bodies)
-                    progress(done, max(total, done))
-        for type_ in wanted:
-            path = _file(folder, type_)
+    with ExitStack() as stack:
+        files = {type_: stack.enter_context(unnamed(_file(folder, type_))) for type_ in wanted}
+        for type_, file in files.items():
+            async for page in pages(store, type_, where):
+                bodies = [_line(stored.body) for stored in page if stored.body is not None]
+                file.stream.writelines(bodies)
+                written[type_] = written.get(type_, 0) + len(bodies)
+                done += len(bodies)
+                progress(done, max(total, done))
+            file.finish()
+        for type_, file in files.items():
             if written.get(type_):
-                take_name(path)
+                file.take_name()
             else:
-                path.unlink(missing_ok=True)
+                _file(folder, type_).unlink(missing_ok=True)
         sync_folder(folder)
     return Exported({type_: count for type_, count in written.items() if count}, head)
 

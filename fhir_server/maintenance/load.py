@@ -2,6 +2,7 @@
 
 A resource with an id is put there; one without gets an id made of its content. So a second run, after one that was
 interrupted or had lines refused, finds what the first one stored and changes nothing of it: no journal is kept.
+Where references are enforced, what comes before its targets waits for them.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+from fhir_server.interactions.context import Integrity
 from fhir_server.interactions.draft import Draft, written
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.maintenance.around import GATE, Gate, Gathering, Rehearsal
 from fhir_server.maintenance.bundled import Loose, Posted, loose, repeatable, unbundled
 from fhir_server.maintenance.documents import Document, Sources, documents
+from fhir_server.maintenance.postponed import Item, Need, Postponed, Sent, circles, gives, need, possible
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key
@@ -80,12 +84,12 @@ async def load(
     """
     store = service.context.store
     around = Gathering(Rehearsal(store) if dry_run else store)
-    loader = _Loader(Service(replace(service.context, store=around)), refuse)
+    loader = _Loader(Service(replace(service.context, store=around)), refuse, dry_run=dry_run)
     try:
         for document in documents(given, service.context.limits.body_bytes):
             await loader.document(document)
             progress(document.read, given.bytes)
-        await loader.flush()
+        await loader.end()
     finally:
         await loader.leave()
     progress(given.bytes, given.bytes)
@@ -93,13 +97,18 @@ async def load(
 
 
 class _Loader:
-    def __init__(self, service: Service, refuse: Callable[[Refusal], None]) -> None:
+    def __init__(self, service: Service, refuse: Callable[[Refusal], None], *, dry_run: bool) -> None:
         self._service = service
         self._context = service.context
         self._tell = refuse
         self._window = _Window()
         self._written: asyncio.Task[None] | None = None
         self._busy: Mapping[Key, Loose] = {}
+        self._waiting = Postponed()
+        self._is_last_try = self._context.integrity is not Integrity.ENFORCE
+        self._is_rehearsal = dry_run
+        self._rehearsed: set[Key] = set()
+        """What a rehearsal would have written by now, where references are enforced."""
         self.report = Loaded()
 
     def _refuse(self, place: str, issues: Iterable[Issue], resources: int = 1) -> None:
@@ -140,10 +149,23 @@ class _Loader:
         await self._begin()
         await self._end()
 
+    async def end(self) -> None:
+        """Write what waits, first what can be written after all; refuse what cannot."""
+        await self.flush()
+        if self._is_rehearsal:
+            await self._count_possible()
+        else:
+            await self._try_again()
+            await self._close_circles()
+            await self._try_again()
+        self._is_last_try = True
+        await self._try_again()
+
     async def leave(self) -> None:
         """Let nothing run on, whatever became of it."""
         if self._written is not None:
             await asyncio.gather(self._written, return_exceptions=True)
+        self._waiting.close()
 
     async def _begin(self) -> None:
         """Begin to write what waits, and end what was begun before: one window is prepared while one is written."""
@@ -169,7 +191,8 @@ class _Loader:
         answers = await asyncio.gather(*puts, return_exceptions=True)
         for answer, item in zip(answers, items, strict=True):
             if isinstance(answer, FhirError):
-                self._refuse(item.place, answer.issues)
+                if not self._postpone(item, answer.issues):
+                    self._refuse(item.place, answer.issues)
             elif isinstance(answer, BaseException):
                 raise answer
 
@@ -182,6 +205,9 @@ class _Loader:
             path = f"{quote(item.key.type, safe='')}/{quote(item.key.id, safe='')}"
             answer = await self._perform(Request("PUT", path, headers=_QUIET, resource=item.resource))
             self._count(answer.status)
+            self._rehearse([item.key])
+            if self._waiting.drop(item.key):  # an earlier line of it, which counts no more
+                self.report.unchanged += 1
         finally:
             if GATE.get() is gate:
                 gate.leave()
@@ -199,18 +225,25 @@ class _Loader:
             if not kept:
                 return
             entries = kept
-        posted = bundle if "entry" not in bundle else {**bundle, "entry": [entry.entry for entry in entries]}
+        await self._send(Sent(place, {name: value for name, value in bundle.items() if name != "entry"}, entries))
+
+    async def _send(self, sent: Sent) -> None:
+        posted = {**sent.bundle, "entry": [entry.entry for entry in sent.entries]} if sent.entries else sent.bundle
         try:
             answer = await self._perform(Request("POST", "", headers=_QUIET, resource=posted))
         except FhirError as error:
-            self._refuse_bundle(place, entries, error.issues)
+            if not self._postpone(sent, error.issues):
+                self._refuse_bundle(sent.place, sent.entries, error.issues)
             return
-        for entry, told in zip(entries, parse(b"".join(answer.body)).get("entry", []), strict=True):
+        for entry, told in zip(sent.entries, parse(b"".join(answer.body)).get("entry", []), strict=True):
             status = int(told["response"]["status"][:3])
             if status >= 400:
-                self._refuse(entry.place, _issues(told["response"].get("outcome", {}), status))
-            elif "response" in told and _writes(entry.entry):
+                issues = _issues(told["response"].get("outcome", {}), status)
+                if not self._postpone(sent._replace(entries=[entry]), issues):
+                    self._refuse(entry.place, issues)
+            elif _writes(entry.entry):
                 self._count(status)
+                self._rehearse(gives(entry))
 
     def _refuse_bundle(self, place: str, entries: Sequence[Posted], issues: Iterable[Issue]) -> None:
         """Tell what is wrong with each entry, and count all: nothing of the Bundle was stored."""
@@ -222,6 +255,80 @@ class _Loader:
         self.report.refused += max(len(entries), 1)
         for where, own in by_place.items():
             self._tell(Refusal(where, tuple(own)))
+
+    # --- what waits for its references -------------------------------------------------------------------------------
+
+    def _postpone(self, item: Item, issues: Iterable[Issue]) -> bool:
+        """Keep what was refused for its references alone; tell whether it was kept."""
+        errors = [issue for issue in issues if issue.is_error]
+        if self._is_last_try or not errors or any(issue.id != "reference-missing" for issue in errors):
+            return False
+        if self._waiting.add(item):
+            self.report.unchanged += 1
+        return True
+
+    async def _try_again(self) -> None:
+        """Write what waits until nothing more of it can be written."""
+        while len(self._waiting):
+            before, self._waiting = self._waiting, Postponed()
+            with closing(before):
+                for item in before.newest_first():
+                    await self._again(item)
+                await self.flush()
+                if len(self._waiting) == len(before):
+                    return
+
+    async def _again(self, item: Item) -> None:
+        if isinstance(item, Loose):
+            await self._add(item, 0)
+        else:
+            await self.flush()
+            await self._send(item)
+
+    async def _close_circles(self) -> None:
+        """Write together what refers to each other, in transactions."""
+        for places in circles(await self._possible(), self._context.limits.bundle_entries):
+            items = [item for item in map(self._waiting.at, places) if isinstance(item, Loose)]
+            if len(items) == len(places):
+                await self._write_together(items)
+
+    async def _count_possible(self) -> None:
+        """Count what waits and could be written after what a rehearsal would have written."""
+        for place in await self._possible():
+            item = self._waiting.at(place)
+            self.report.created += 1 if isinstance(item, Loose) else sum(_writes(entry.entry) for entry in item.entries)
+            self._waiting.remove(place)
+
+    def _rehearse(self, keys: Iterable[Key]) -> None:
+        if self._is_rehearsal and not self._is_last_try:
+            self._rehearsed.update(keys)
+
+    async def _possible(self) -> dict[int, Need]:
+        """Return what waits and can be written, if all of it is; by its place."""
+        waiting = {place: need(self._waiting.at(place), self._context.bases) for place in self._waiting.places()}
+        there = await self._there({key for own in waiting.values() for key in own.needs})
+        return possible(waiting, there)
+
+    async def _there(self, keys: Collection[Key]) -> set[Key]:
+        """Return which of the keys are there, or would be if this were no rehearsal."""
+        found = self._rehearsed.intersection(keys)
+        missing = sorted(set(keys) - found)
+        for start in range(0, len(missing), WINDOW_RESOURCES):
+            async with self._context.store.snapshot() as snapshot:
+                there = await snapshot.read(missing[start : start + WINDOW_RESOURCES])
+            found.update(key for key, stored in there.items() if not stored.is_deleted)
+        return found
+
+    async def _write_together(self, items: Sequence[Loose]) -> None:
+        entries = [{"resource": item.resource, "request": {"method": "PUT", "url": str(item.key)}} for item in items]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        try:
+            answer = await self._perform(Request("POST", "", headers=_QUIET, resource=bundle))
+        except FhirError:
+            return  # each waits on, and is told for itself in the end
+        for item, told in zip(items, parse(b"".join(answer.body))["entry"], strict=True):
+            self._waiting.drop(item.key)
+            self._count(int(told["response"]["status"][:3]))
 
     # --- both --------------------------------------------------------------------------------------------------------
 

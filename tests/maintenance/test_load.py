@@ -18,6 +18,7 @@ from tests.maintenance.conftest import Place, bodies, delete, get, loaded, organ
 
 T = TypeVar("T")
 SURNAME = "Grandjean-Secret"
+WHOLE = {"reference": "Organization/whole"}
 
 
 def bundle(type_: str, *entries: Any) -> dict[str, Any]:
@@ -336,3 +337,91 @@ async def test_misshapen_bundles_are_refused_or_hold_nothing(type_: str, entry: 
         run = await loaded(service, file)
         assert run.counts[0] == 0
         assert await whole_log(service) == []
+
+
+# --- references that are enforced ------------------------------------------------------------------------------------
+
+
+def appointment(id_: str, patient: str) -> dict[str, Any]:
+    participant = {"actor": {"reference": f"Patient/{patient}"}, "status": "accepted"}
+    return {"resourceType": "Appointment", "id": id_, "status": "proposed", "participant": [participant]}
+
+
+def patient(id_: str, **more: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": id_, **more}
+
+
+async def test_files_in_alphabetical_order_are_loaded_although_references_lead_to_later_ones(place: Place) -> None:
+    place.write("in/Appointment.ndjson", [appointment(f"a{n}", f"p{n}") for n in range(300)])
+    place.write("in/Organization.ndjson", [organization("part", "part", partOf={"reference": "Organization/whole"})])
+    place.write("in/Patient.ndjson", [patient(f"p{n}", managingOrganization=WHOLE) for n in range(300)])
+    place.write("in/z.ndjson", [organization("whole", "whole")])
+    async with place.open(integrity="enforce") as service:
+        rehearsed = await loaded(service, place.folder / "in", dry_run=True)
+        assert (rehearsed.counts, rehearsed.refusals) == ((602, 0, 0, 0), [])
+        assert await whole_log(service) == []
+        run = await loaded(service, place.folder / "in")
+        assert (run.counts, run.refusals) == ((602, 0, 0, 0), [])
+        assert (await loaded(service, place.folder / "in")).counts == (0, 0, 602, 0)
+
+
+async def test_reference_that_leads_nowhere_is_one_line_whatever_waits_beside_it(place: Place) -> None:
+    lines = [appointment("wrong", "none"), appointment("right", "p"), patient("p")]
+    file = place.write("a.ndjson", lines)
+    async with place.open(integrity="enforce") as service:
+        for dry_run in (True, False):
+            run = await loaded(service, file, dry_run=dry_run)
+            assert run.counts == (2, 0, 0, 1)
+            [refusal] = run.refusals
+            assert (refusal.place, refusal.issues[0].id) == (f"{file}:1", "reference-missing")
+        assert set(await bodies(service)) == {"Appointment/right", "Patient/p"}
+
+
+async def test_resources_that_refer_to_each_other_are_written_together(place: Place) -> None:
+    def endpoint(id_: str, of: str) -> dict[str, Any]:
+        made = {"resourceType": "Endpoint", "id": id_, "status": "active", "address": "https://example.org"}
+        kind = {"connectionType": {"code": "hl7-fhir-rest"}, "payloadType": [{"text": "any"}]}
+        return made | kind | {"managingOrganization": {"reference": f"Organization/{of}"}}
+
+    place.write("in/Endpoint.ndjson", [endpoint("e1", "o"), endpoint("e2", "o"), endpoint("lost", "nowhere")])
+    place.write("in/Organization.ndjson", [organization("O", "o", endpoint=[{"reference": "Endpoint/e1"}])])
+    place.write("in/Patient.ndjson", [patient("p", managingOrganization={"reference": "Organization/o"})])
+    async with place.open(integrity="enforce") as service:
+        for dry_run in (True, False):
+            run = await loaded(service, place.folder / "in", dry_run=dry_run)
+            assert run.counts == (4, 0, 0, 1)
+        assert set(await bodies(service)) == {"Endpoint/e1", "Endpoint/e2", "Organization/o", "Patient/p"}
+
+
+async def test_long_chain_in_reverse_order_is_loaded(place: Place) -> None:
+    chain = [organization(f"O{n}", f"o{n}", partOf={"reference": f"Organization/o{n + 1}"}) for n in range(400)]
+    file = place.write("a.ndjson", [*chain, organization("end", "o400")])
+    async with place.open(integrity="enforce") as service:
+        assert (await loaded(service, file)).counts == (401, 0, 0, 0)
+
+
+async def test_bundles_wait_for_their_references_too(place: Place) -> None:
+    wrong = posted({"resourceType": "Patient", "gender": "x"})
+    first = posted(patient("p", managingOrganization=WHOLE))
+    parts = [posted(organization("A", partOf=WHOLE)), posted(organization("B"))]
+    files = [
+        place.write("a.json", bundle("transaction", *parts)),
+        place.write("b.json", bundle("batch", first, wrong, posted(organization("C")))),
+        place.write("c.json", organization("whole", "whole")),
+    ]
+    async with place.open(integrity="enforce") as service:
+        for dry_run in (True, False):
+            assert (await loaded(service, *files, dry_run=dry_run)).counts == (5, 0, 0, 1)
+        assert (await loaded(service, *files)).counts == (0, 0, 5, 1)
+
+
+async def test_of_two_lines_of_one_resource_the_later_counts_also_if_the_first_has_to_wait(place: Place) -> None:
+    file = place.write(
+        "a.ndjson",
+        [organization("first", "o", partOf=WHOLE), *(patient(f"p{n}") for n in range(300)), organization("last", "o")],
+    )
+    after = place.write("b.json", organization("whole", "whole"))
+    async with place.open(integrity="enforce") as service:
+        run = await loaded(service, file, after)
+        assert (run.counts, run.refusals) == ((302, 0, 1, 0), [])
+        assert (await get(service, "Organization/o"))["name"] == "last"
