@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pymongo import ASCENDING, DESCENDING
 
@@ -13,6 +13,7 @@ from fhir_server.search.query import Equality, IndexEntry
 from fhir_server.storage.budget import within
 from fhir_server.storage.mongo.connection import Document, told
 from fhir_server.storage.mongo.documents import HEADER, place, stored_of, version_of
+from fhir_server.storage.mongo.gathering import Gathered
 from fhir_server.storage.mongo.indexes import LIVE
 from fhir_server.storage.mongo.log import Log
 from fhir_server.storage.mongo.values import FIELDS, UNKNOWN, entries_of, values_of
@@ -25,14 +26,30 @@ BATCH: Final = 10_000
 """Documents in one answer, which the server bounds by 16 MB besides."""
 
 
+class _Row(NamedTuple):
+    """A row of a version, known by its place."""
+
+    place: int
+    row: Document
+
+    def __hash__(self) -> int:
+        return self.place
+
+
 class Reading:
     def __init__(self, log: Log) -> None:
         self._log = log
+        self._reads = Gathered(self._read)
+        self._rows = Gathered(self._row)
+        self._versions = Gathered(self._version)
 
     async def read(self, key: Key) -> Stored | None:
-        with told():
-            document = await self._log.resources(key.type).find_one({"_id": key.id}, _CURRENT)
-        return None if document is None else stored_of(key.type, document)
+        """Return one current version; those of callers at the same time are read together."""
+        return await self._reads.get(key)
+
+    async def _read(self, keys: Sequence[Key]) -> dict[Key, Stored]:
+        found = await self.current(keys)
+        return {key: stored for key, (stored, _) in found.items()}
 
     async def current(self, keys: Iterable[Key]) -> dict[Key, tuple[Stored, int]]:
         """Return what is current of those that ever were, each with its place in the order of creation."""
@@ -107,13 +124,34 @@ class Reading:
 
     async def vread(self, key: Key, version: int, until: int) -> Stored | None:
         """Return one version, if it is no newer than the commit ``until``."""
-        where = {"type": key.type, "id": key.id, "version": version}
-        with told():
-            row = await self._log.versions.find_one(where)
+        row = await self._rows.get((key, version))
         if row is None or row["_id"] >= place(Address(until + 1, 0)):
             return None
-        (found,) = await self._with_bodies([row])
+        return version_of(row, None) if row["deleted"] else await self._versions.get(_Row(row["_id"], row))
+
+    async def _row(self, wanted: Sequence[tuple[Key, int]]) -> dict[tuple[Key, int], Document]:
+        found = await self._rows_of(wanted, {})
+        return {(Key(row["type"], row["id"]), row["version"]): row for row in found}
+
+    async def _rows_of(self, wanted: Sequence[tuple[Key, int]], more: Document) -> list[Document]:
+        """Return the rows of versions that are there."""
+        ways = [{"type": key.type, "id": key.id, "version": version, **more} for key, version in wanted]
+        found: list[Document] = []
+        with told():
+            for start in range(0, len(ways), _SINGLY):
+                some = ways[start : start + _SINGLY]
+                cursor = self._log.versions.find(some[0] if len(some) == 1 else {"$or": some}, batch_size=BATCH)
+                found += await cursor.to_list(None)
         return found
+
+    async def _version(self, wanted: Sequence[_Row]) -> dict[_Row, Stored]:
+        versions = await self._with_bodies([one.row for one in wanted])
+        return dict(zip(wanted, versions, strict=True))
+
+    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
+        """Return those of the versions that are deletions."""
+        rows = await self._rows_of(versions, {"deleted": True})
+        return frozenset((Key(row["type"], row["id"]), row["version"]) for row in rows)
 
     async def history(self, scope: Scope, page: HistoryPage, until: int) -> Versions:
         """Return one page of a history that ends with the commit ``until``."""

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from fhir_server.storage.mongo.asking import AskingSnapshot, driven
-from fhir_server.storage.mongo.log import Log
+from fhir_server.storage.mongo.gathering import Gathered
 from fhir_server.storage.mongo.reading import Reading
 from fhir_server.storage.mongo.reads import MongoReads
 from fhir_server.storage.mongo.searching import Searching
@@ -21,13 +21,13 @@ _WAITED: Final = "reads together await nothing but the snapshot that they are gi
 class MongoSnapshot(MongoReads):
     """Nothing is held open for it."""
 
-    def __init__(self, log: Log, reading: Reading, searching: Searching) -> None:
+    def __init__(self, heads: Gathered[None, Head], reading: Reading, searching: Searching) -> None:
         super().__init__(reading, searching)
-        self._log = log
+        self._heads = heads
         self._head: Head | None = None
 
     async def __aenter__(self) -> Snapshot:
-        self._head = (await self._log.state()).head
+        self._head = await self._heads.get(None)
         return self
 
     async def __aexit__(

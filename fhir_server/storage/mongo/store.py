@@ -18,6 +18,7 @@ from fhir_server.storage.ended import check_writable
 from fhir_server.storage.mongo.committing import Committer
 from fhir_server.storage.mongo.connection import Document, connect, database, told
 from fhir_server.storage.mongo.copying import copy
+from fhir_server.storage.mongo.gathering import Gathered
 from fhir_server.storage.mongo.indexes import LIVE
 from fhir_server.storage.mongo.leases import Leases
 from fhir_server.storage.mongo.log import Log
@@ -55,6 +56,7 @@ class Parts:
     """What a store has while it is open."""
 
     log: Log
+    heads: Gathered[None, Head]
     reading: Reading
     searching: Searching
     committer: Committer
@@ -102,7 +104,11 @@ class MongoStore:
         ticking = asyncio.create_task(_tick(committer))
         closing.push_async_callback(_stop, ticking)
         closing.push_async_callback(committer.finish)
-        return Parts(log, reading, searching, committer, Leases(log), closing.pop_all())
+
+        async def heads(_: Sequence[None]) -> dict[None, Head]:
+            return {None: (await log.state()).head}
+
+        return Parts(log, Gathered(heads), reading, searching, committer, Leases(log), closing.pop_all())
 
     async def close(self) -> None:
         """Write what is queued, then disconnect. A store that is not open stays so."""
@@ -122,14 +128,17 @@ class MongoStore:
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Return what the log says now, a context manager. Raises ``StoreUnavailable``."""
         parts = self.parts
-        return MongoSnapshot(parts.log, parts.reading, parts.searching)
+        return MongoSnapshot(parts.heads, parts.reading, parts.searching)
 
     async def read(self, key: Key) -> Stored | None:
         return await self.parts.reading.read(key)
 
     async def head(self) -> Head:
         """Return the last commit known applied."""
-        return (await self.parts.log.state()).head
+        head = await self.parts.heads.get(None)
+        if head is None:
+            raise StoreUnavailable("the log has been removed from the database")
+        return head
 
     async def log(self, after: int) -> AsyncIterator[Commit]:
         log = self.parts.log

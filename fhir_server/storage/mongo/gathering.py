@@ -1,0 +1,57 @@
+"""Questions of several callers asked together: a command costs more than what it asks for.
+
+Nobody is answered by a command that was sent before he asked, so nobody misses what was acknowledged to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+FLIGHTS: Final = 2
+"""Commands under way at once; who comes later waits for one of them to end, and shares the next."""
+
+
+class Gathered(Generic[K, V]):
+    """``ask`` answers for several keys at once; a key that it leaves out has no answer: None."""
+
+    def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
+        self._ask = ask
+        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: K) -> V | None:
+        future = self._waiting.get(key)
+        if future is None:
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+            self._go()
+        return await asyncio.shield(future)
+
+    def _go(self) -> None:
+        if self._waiting and len(self._flights) < FLIGHTS:
+            flight = asyncio.create_task(self._fly())
+            self._flights.add(flight)
+            flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        self._go()
+
+    async def _fly(self) -> None:
+        """Take all who wait when the task begins: those of one turn of the loop are together."""
+        taken, self._waiting = self._waiting, {}
+        if not taken:
+            return
+        try:
+            found = await self._ask(list(taken))
+        except Exception as error:
+            for future in taken.values():
+                future.set_exception(error)
+                future.exception()  # nobody may be left to hear it
+        else:
+            for key, future in taken.items():
+                future.set_result(found.get(key))
