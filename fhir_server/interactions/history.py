@@ -200,17 +200,11 @@ async def _created_again(snapshot: Snapshot, versions: Sequence[Stored]) -> set[
     """Return which versions came after a deletion: only an update can make such a one."""
     bodies = {(stored.key, stored.version): stored.body for stored in versions}
     updates = [(one.key, one.version) for one in versions if one.interaction is Interaction.UPDATE and one.version > 1]
-
-    async def is_deletion(within: Snapshot, key: Key, version: int) -> bool:
-        if (key, version) in bodies:
-            return bodies[key, version] is None
-        stored = await within.vread(key, version)
-        return stored is not None and stored.body is None
-
-    async def reads(within: Snapshot) -> set[tuple[Key, int]]:
-        return {(key, version) for key, version in updates if await is_deletion(within, key, version - 1)}
-
-    return await snapshot.together(reads) if updates else set()
+    before = {(key, version - 1) for key, version in updates}
+    deletions = {one for one in before & bodies.keys() if bodies[one] is None}
+    if unknown := sorted(before - bodies.keys()):
+        deletions |= await snapshot.deletions(unknown)
+    return {(key, version) for key, version in updates if (key, version - 1) in deletions}
 
 
 def _entry(context: Context, stored: Stored, status: str) -> Entry:

@@ -104,6 +104,11 @@ class Reading:
         found = self.connection.execute(f"{_BY_ADDRESS} {where.text}", where.values)
         return [stored(Key(name(row[0]), row[1]), row[2:]) for row in found]
 
+    def deletions(self, versions: Iterable[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
+        """Return those of the versions that are deletions."""
+        found = ((key, version, self.vread(key, version)) for key, version in versions)
+        return frozenset((key, version) for key, version, there in found if there is not None and there.is_deleted)
+
     # --- histories ---------------------------------------------------------------------------------------------------
 
     def history(self, scope: Scope, page: HistoryPage) -> Versions:
