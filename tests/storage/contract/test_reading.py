@@ -263,6 +263,15 @@ async def test_each_version_is_read_by_its_number(store: Store, past: list[Store
             assert await snapshot.vread(version.key, version.version) == version
 
 
+async def test_deletions_are_told_among_versions(store: Store, past: list[Stored]) -> None:
+    versions = [(version.key, version.version) for version in past]
+    expected = {(version.key, version.version) for version in past if version.is_deleted}
+    async with store.snapshot() as snapshot:
+        assert len(expected) == 1
+        assert await snapshot.deletions([*versions, (SLOT, 99), (Key("Patient", "none"), 1)]) == expected
+        assert await snapshot.deletions([]) == frozenset()
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
