@@ -87,6 +87,9 @@ class AskingSnapshot:
     async def vread(self, key: Key, version: int) -> Stored | None:
         return await asked(lambda: self._snapshot.vread(key, version))
 
+    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
+        return await asked(lambda: self._snapshot.deletions(versions))
+
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         return await asked(lambda: self._snapshot.history(scope, page))
 

@@ -34,6 +34,10 @@ class MongoReads:
         self.check_told()
         return await self._reading.vread(key, version, self.head.number)
 
+    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
+        self.check_told()
+        return await self._reading.deletions(versions)
+
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         self.check_told()
         return await self._reading.history(scope, page, self.head.number)
