@@ -8,7 +8,7 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -18,17 +18,20 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
-from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
+from fhir_server.definitions.installed import Installed
+from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo
-from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Integrity, Limits
+from fhir_server.interactions import exchange
+from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.integrity import WithReferences
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
 from fhir_server.interactions.tools import Indexes, Tools
-from fhir_server.logs import collect_less
-from fhir_server.model.formats import serialize
+from fhir_server.maintenance.reindexing import reindexing
+from fhir_server.model.formats import Resource, parse, serialize
+from fhir_server.outcome import NotFound
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
@@ -49,7 +52,6 @@ def system_clock() -> int:
 
 
 def random_id() -> str:
-    """Return a UUID of version 4, as text: an id that nobody guesses."""
     return str(uuid4())
 
 
@@ -70,12 +72,14 @@ class Application(FastAPI):
     That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
     """
 
-    def __init__(self, fhir: ASGIApp, describe: Callable[[dict[str, Any]], dict[str, Any]], **settings: Any) -> None:
+    def __init__(self, fhir: ASGIApp, service: Service, base_urls: Sequence[str], **settings: Any) -> None:
         super().__init__(**settings)
         self._fhir = fhir
-        self._describe = describe
+        self._service = service
+        self._base_urls = base_urls
         self._document: dict[str, Any] | None = None
         self._written: tuple[dict[str, Any], bytes] | None = None
+        self._described = Installed()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(BASE_PATH + "/"):
@@ -84,9 +88,11 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document of all paths, made when it is first asked for."""
-        if self._document is None:
-            self._document = self._describe(super().openapi())
+        """Return the document of all paths, made when it is first asked for under other definitions."""
+        registry = self._service.context.registry
+        if self._document is None or self._described != registry.installed:
+            self._document = described(super().openapi(), registry, self._base_urls)
+            self._described = registry.installed
         return self._document
 
     def setup(self) -> None:
@@ -107,7 +113,6 @@ class Application(FastAPI):
 def create() -> FastAPI:
     """Build the application from the environment: what each worker process runs."""
     app = build(Settings.from_environment())
-    collect_less()
     tune()
     return app
 
@@ -122,14 +127,17 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await store.open()
         try:
-            yield
+            await service.context.followed()
+            async with reindexing(service):
+                yield
         finally:
             service.context.preparer.close()
             await store.close()
 
     app = Application(
         fhir_paths(settings, service),
-        partial(described, registry=service.context.registry, servers=settings.base_url or (BASE_PATH,)),
+        service,
+        settings.base_url or (BASE_PATH,),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
         openapi_url=OPENAPI,
@@ -167,6 +175,7 @@ async def opened(settings: Settings, parts: Parts | None = None) -> AsyncIterato
     await store.open()
     service = build_service(settings, store, parts)
     try:
+        await service.context.followed()
         yield service
     finally:
         service.context.preparer.close()
@@ -188,18 +197,21 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     if settings.is_mongodb:
         from fhir_server.storage.mongo import MongoStore  # noqa: PLC0415 late: loading the driver takes a while
 
-        return MongoStore(settings.store, clock=clock, limits=limits, definition_types=CONFORMANCE_TYPES)
-    return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=CONFORMANCE_TYPES)
+        return MongoStore(settings.store, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
+    return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
     validator = Validator(registry.structures, registry.types)
+    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings))
+
+
+def make_indexer(settings: Settings, registry: Registry) -> Indexes:
+    """Return what resources are indexed with, under one registry."""
     indexer: Indexes = Indexer(registry, settings.zone, settings.bases)
-    if settings.integrity != Integrity.OFF:
-        indexer = WithReferences(indexer, settings.bases)
-    return Tools(registry, validator, indexer)
+    return indexer if settings.integrity == Integrity.OFF else WithReferences(indexer, settings.bases)
 
 
 def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
@@ -210,7 +222,8 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
         Context(
             store=store,
             tools=tools,
-            preparer=InProcesses(tools, own, settings.preparers) if settings.preparers else OnLoop(tools),
+            definitions=Definitions(tools),
+            preparer=InProcesses(own, settings.preparers) if settings.preparers else OnLoop(),
             zone=settings.zone,
             bases=settings.bases,
             new_id=parts.new_id,
@@ -234,11 +247,30 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
 
 
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
-    """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
+    """Write what is missing of the demonstration: its roster once, and the slots of the coming days not yet covered.
+
+    What was written since stays. ``progress`` takes the steps done and the steps in all.
+    """
+    parts = parts or Parts()
     async with opened(settings, parts) as service:
-        await load_missing(service, progress)
+        today = datetime.fromtimestamp(parts.clock() / 1_000_000, settings.zone).date()
+        bundles = await _missing(service, [today + timedelta(days=day) for day in range(demo.AGENDA_DAYS)], settings)
+        for done, bundle in enumerate(bundles):
+            progress(done, len(bundles))
+            await service.perform(exchange.Request("POST", "", resource=bundle))
+        progress(len(bundles), len(bundles))
 
 
-def demo_requests(base: str) -> Sequence[tuple[str, str]]:
-    """Return titles and URLs of requests worth trying on the demonstration, served at ``base``."""
-    return demo.requests_worth_trying(base, datetime.now(UTC))
+async def _missing(service: Service, days: Sequence[date], settings: Settings) -> list[Resource]:
+    """Return the Bundles of the demonstration that the store does not have yet."""
+    try:
+        await service.perform(exchange.Request("GET", demo.ROSTER_MARKER))
+        bundles = []
+    except NotFound:
+        bundles = list(demo.roster_bundles())
+    for day in days:
+        type_, _, criteria = demo.agenda_marker(day).partition("?")
+        found = await service.perform(exchange.Request("GET", type_, f"{criteria}&_summary=count"))
+        if parse(b"".join(found.body))["total"] == 0:
+            bundles.extend(demo.agenda_bundles([day], settings.zone))
+    return bundles

@@ -6,12 +6,14 @@ Spec: https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.definitions import Outdated, OutdatedWrite
 from fhir_server.interactions.envelope import TRANSACTION, posted_bundle
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.history import history
@@ -62,11 +64,25 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
 """What answers each interaction; batch and transaction are told apart by the Bundle."""
 
 
+TRIES: Final = 5
+"""How often a request is understood anew before its client is told to come back."""
+
+
 class Service:
     """One running FHIR server."""
 
     def __init__(self, context: Context) -> None:
-        self.context = context
+        self._context = context
+
+    @property
+    def context(self) -> Context:
+        """What it works with, under the definitions that this process knows of by now."""
+        self._context = self._context.current
+        return self._context
+
+    @context.setter
+    def context(self, context: Context) -> None:
+        self._context = context
 
     def at(self, base: str) -> Service:
         """Return the same service for clients who use ``base``: it is written, the others are still ours."""
@@ -76,18 +92,44 @@ class Service:
     async def perform(self, request: Request) -> Response:
         """Return the answer to a request, or raise ``FhirError``. Whatever else is raised is a bug."""
         try:
-            found = route(request.method, request.path, self.context.registry)
-            if found.interaction is Interaction.BATCH:
-                return await self._bundle(request)
-            return await HANDLERS[found.interaction](self.context, request, found)
+            return await self._under_current_definitions(request)
         except StoreError as error:
             raise _told(error) from error
 
-    async def _bundle(self, request: Request) -> Response:
+    async def _under_current_definitions(self, request: Request) -> Response:
+        """Do a request again where it was understood, or refused, under definitions that are no longer in force.
+
+        A write waits for its turn to be done again: of many that change definitions, each outdates all others.
+        """
+        definitions, store = self._context.definitions, self._context.store
+        is_outdated_write = False
+        for attempt in range(TRIES):
+            async with definitions.turn if is_outdated_write else nullcontext():
+                if attempt:
+                    await definitions.follow(store)
+                context = self.context
+                try:
+                    return await self._perform(context, request)
+                except Outdated as error:
+                    is_outdated_write = isinstance(error, OutdatedWrite)
+                except FhirError:
+                    await definitions.follow(store)
+                    if attempt + 1 == TRIES or definitions.tools is context.tools:
+                        raise
+        told = f"definitions changed {TRIES} times meanwhile; try again"
+        raise Unavailable(Issue(IssueType.TRANSIENT, told, id="definitions-moved"), headers={"Retry-After": "1"})
+
+    async def _perform(self, context: Context, request: Request) -> Response:
+        found = route(request.method, request.path, context.registry)
+        if found.interaction is Interaction.BATCH:
+            return await self._bundle(context, request)
+        return await HANDLERS[found.interaction](context, request, found)
+
+    async def _bundle(self, context: Context, request: Request) -> Response:
         known(request)
-        envelope = await posted_bundle(self.context, request)
+        envelope = await posted_bundle(context, request)
         answer = transaction if envelope.type == TRANSACTION else batch
-        return await answer(self.context, request, envelope, self.perform)
+        return await answer(context, request, envelope, self.perform)
 
 
 def _told(error: StoreError) -> FhirError:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fhir_server.cli.flags import settings_of
-from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for
+from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for, told_beside
 from fhir_server.cli.speech import number, say
 from fhir_server.maintenance.restore import Restored, restore, verify
 
@@ -41,4 +41,4 @@ async def _restore(options: argparse.Namespace) -> Restored:
     with bar("Restoring", "B") as progress:
         verified = verify(options.file, progress=progress)
         async with opened(settings_for(options, makes_store=True)) as service:
-            return await restore(service.context, verified, progress=progress)
+            return await restore(service.context, verified, tell=told_beside, progress=progress)

@@ -9,6 +9,7 @@ from fhir_server.definitions.canonical import HL7
 from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.context import Context, Integrity
+from fhir_server.interactions.definitions import demand_current
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.parameters import SHAPING, known, shaped, shaping
 from fhir_server.interactions.routes import Route
@@ -51,6 +52,7 @@ async def capabilities(context: Context, request: Request, route: Route) -> Resp
         told = "this server has no TerminologyCapabilities yet"
         raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.mode",), id="parameter-value"))
     wish = shaping(context, "CapabilityStatement", given)
+    demand_current(context.registry, await context.store.head())
     return Response(200, {}, (await shaped(context, wish, serialize(statement(context))),))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from enum import StrEnum
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
@@ -39,10 +40,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One running service."""
+    """One running service, as one request sees it: ``tools`` are the definitions that it is understood under."""
 
     store: Store
     tools: Tools
+    definitions: Definitions
     preparer: Prepares
     zone: tzinfo
     bases: Sequence[str]
@@ -55,19 +57,34 @@ class Context:
     limits: Limits = field(default_factory=Limits)
 
     @property
+    def current(self) -> Context:
+        """The same service, under the definitions that this process knows of by now."""
+        tools = self.definitions.tools
+        return self if tools is self.tools else replace(self, tools=tools)
+
+    async def followed(self) -> Context:
+        """Return the same service, under the definitions in force at the head of the log."""
+        await self.definitions.follow(self.store)
+        return self.current
+
+    @property
     def registry(self) -> Registry:
+        """The definitions in force."""
         return self.tools.registry
 
     @property
     def validator(self) -> Validates:
+        """What checks resources."""
         return self.tools.validator
 
     @property
     def indexer(self) -> Indexes:
+        """What tells by which values resources are found."""
         return self.tools.indexer
 
     @property
     def base(self) -> str:
+        """The service base URL that is written."""
         return self.bases[0]
 
     def url(self, key: Key, version: int | None = None) -> str:

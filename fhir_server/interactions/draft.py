@@ -14,6 +14,7 @@ from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.primitives import instant
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, Unprocessable
+from fhir_server.search.definition import faults
 from fhir_server.search.query import IndexEntry
 
 _BETWEEN: Final = b'","lastUpdated":"'
@@ -82,7 +83,10 @@ def check(tools: Tools, resource: Resource, at: str = "") -> tuple[list[Issue], 
     """Return what forbids storing a resource, and the warnings. ``at`` is put before each path: ``Bundle.entry[3]``."""
     errors: list[Issue] = []
     warnings: list[Issue] = []
-    for issue in (*tools.validator.validate(resource), *_rules(resource)):
+    issues = [*tools.validator.validate(resource), *_rules(resource)]
+    if resource.get("resourceType") == "SearchParameter" and not any(issue.is_error for issue in issues):
+        issues.extend(faults(resource, tools.registry))
+    for issue in issues:
         (errors if issue.is_error else warnings).append(located(issue, at))
     return errors, warnings
 

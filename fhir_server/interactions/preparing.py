@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Final, Protocol
 
+from fhir_server.definitions.installed import Installed
 from fhir_server.interactions.draft import Raw, Ready, prepared
 from fhir_server.interactions.pace import THREAD_FROM, Pace, aside
 from fhir_server.interactions.process import Process, ProcessDied
@@ -35,7 +36,7 @@ HEAVY: Final = 100_000
 class Prepares(Protocol):
     """Makes resources ready, wherever that is done."""
 
-    async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
+    async def prepare(self, tools: Tools, raw: Sequence[Raw]) -> list[Ready]:
         """Return what became of each, in order. Never raises for what is wrong with a resource."""
         ...
 
@@ -47,14 +48,11 @@ class Prepares(Protocol):
 class OnLoop:
     """Prepares on the event loop, at a pace that lets others run, and what is heavy in a thread."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-
-    async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
+    async def prepare(self, tools: Tools, raw: Sequence[Raw]) -> list[Ready]:
         """Return what became of each."""
         pace, ready = Pace(), []
         for one in raw:
-            ready.append(await aside(weight(one.resource, THREAD_FROM), prepared, self._tools, one))
+            ready.append(await aside(weight(one.resource, THREAD_FROM), prepared, tools, one))
             await pace.keep()
         return ready
 
@@ -65,9 +63,10 @@ class OnLoop:
 class InProcesses:
     """Prepares large numbers and heavy resources in processes, started when the first comes; others on the loop."""
 
-    def __init__(self, tools: Tools, make_tools: Callable[[], Tools], processes: int) -> None:
-        """``make_tools`` is called in each process, so it must be picklable."""
-        self._here = OnLoop(tools)
+    def __init__(self, make_tools: Callable[[], Tools], processes: int) -> None:
+        """``make_tools`` is called in each process, so it must be picklable. What is stored of definitions goes there
+        with the resources."""
+        self._here = OnLoop()
         self._processes = [Process(make_tools) for _ in range(processes)]
         self._idle: SimpleQueue[Process] = SimpleQueue()
         for process in self._processes:
@@ -75,28 +74,28 @@ class InProcesses:
         self._threads = ThreadPoolExecutor(processes, "preparing")
         """One for each process, to wait for its answers."""
 
-    async def prepare(self, raw: Sequence[Raw]) -> list[Ready]:
+    async def prepare(self, tools: Tools, raw: Sequence[Raw]) -> list[Ready]:
         """Return what became of each; what a process leaves undone is done here."""
         if len(raw) < WORTH_A_PROCESS and not _is_heavy(raw):
-            return await self._here.prepare(raw)
+            return await self._here.prepare(tools, raw)
         parts = [raw[start : start + TOGETHER] for start in range(0, len(raw), TOGETHER)]
-        done = await asyncio.gather(*(self._part(part) for part in parts))
+        done = await asyncio.gather(*(self._part(tools, part) for part in parts))
         return [one for part in done for one in part]
 
-    async def _part(self, raw: Sequence[Raw]) -> list[Ready]:
+    async def _part(self, tools: Tools, raw: Sequence[Raw]) -> list[Ready]:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, self._asked, raw)
+            return await loop.run_in_executor(self._threads, self._asked, tools.registry.installed, raw)
         except ProcessDied as error:
             _LOG.warning("a process that prepares resources has died (%s); these are prepared without it", error)
-            return await self._here.prepare(raw)
+            return await self._here.prepare(tools, raw)
 
-    def _asked(self, raw: Sequence[Raw]) -> list[Ready]:
+    def _asked(self, installed: Installed, raw: Sequence[Raw]) -> list[Ready]:
         process = self._idle.get()
         try:
             if process.is_hopeless:
                 raise ProcessDied("it never started")
-            return process.ask(raw)
+            return process.ask(installed, raw)
         finally:
             self._idle.put(process)
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from fhir_server.definitions.installed import Installed
 from fhir_server.interactions.draft import Raw, Ready, prepared
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.tools import Tools
@@ -46,10 +47,10 @@ class Process:
         """The number of the process, None if none runs."""
         return None if self._popen is None else self._popen.pid
 
-    def ask(self, raw: Sequence[Raw]) -> list[Ready]:
-        """Return what becomes of resources; blocks. Raises ``ProcessDied``."""
+    def ask(self, installed: Installed, raw: Sequence[Raw]) -> list[Ready]:
+        """Return what becomes of resources under the definitions that are stored; blocks. Raises ``ProcessDied``."""
         try:
-            answer = self._answer(raw)
+            answer = self._answer(installed, raw)
         except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             self.is_hopeless = not self._has_answered
             self.end()
@@ -59,10 +60,10 @@ class Process:
             raise ProcessDied("what it was asked failed")
         return answer
 
-    def _answer(self, raw: Sequence[Raw]) -> list[Ready] | None:
+    def _answer(self, installed: Installed, raw: Sequence[Raw]) -> list[Ready] | None:
         popen = self._popen = self._popen or self._start()
         assert popen.stdin is not None and popen.stdout is not None  # noqa: S101 - pipes were asked for
-        pickle.dump(raw, popen.stdin)
+        pickle.dump((installed, raw), popen.stdin)
         popen.stdin.flush()
         answer: list[Ready] | None = pickle.load(popen.stdout)  # noqa: S301 - our own process has written it
         return answer
@@ -109,9 +110,11 @@ def main() -> None:
     tune()
     while True:
         try:
-            raw = pickle.load(questions)  # noqa: S301 - as above
+            installed, raw = pickle.load(questions)  # noqa: S301 - as above
         except EOFError:
             return
+        if installed.generation != tools.registry.generation:
+            tools = tools.under(tools.registry.with_installed(installed))
         try:
             answer = [prepared(tools, one) for one in raw]
         except Exception:  # a bug: the server meets it too when it does the work itself, and tells of it

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.definitions import demand_current
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import preferences
 from fhir_server.interactions.pace import Pace
@@ -124,6 +125,7 @@ async def _found(context: Context, route: Route, wish: SearchRequest, cursor: st
     """Read one page, its includes and its total from one snapshot."""
     async with context.store.snapshot() as snapshot:
         head = snapshot.head
+        demand_current(context.registry, head)
         place = unseal(cursor, _secret(head.log_id, route), wish) if cursor is not None else None
         now = context.clock() if place is None or place.now is None else place.now
         query = _query(context, route, wish, now)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fhir_server.definitions.registry import Registry
@@ -12,21 +13,31 @@ from fhir_server.search.query import IndexEntry
 
 
 class Validates(Protocol):
+    """Checks resources."""
+
     def validate(self, resource: Resource, *, entries: bool = True) -> list[Issue]:
         """Return all that is wrong with a resource; never raise. ``entries``: with the resources inside a Bundle."""
         ...
 
 
 class Indexes(Protocol):
-    """Return what a resource is found by."""
+    """Tells by which values resources are found."""
 
-    def entries(self, resource: Resource) -> tuple[IndexEntry, ...]: ...
+    def entries(self, resource: Resource) -> tuple[IndexEntry, ...]:
+        """Return what a resource is found by."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The definitions in force, and what applies them."""
+    """The definitions in force, and what applies them. ``make_indexer`` makes the indexer of other definitions."""
 
     registry: Registry
     validator: Validates
     indexer: Indexes
+    make_indexer: Callable[[Registry], Indexes]
+
+    def under(self, registry: Registry) -> Tools:
+        """Return the tools of another registry, with what need not change."""
+        same = registry.installed.parameters == self.registry.installed.parameters
+        return replace(self, registry=registry, indexer=self.indexer if same else self.make_indexer(registry))

@@ -3,7 +3,8 @@
     intents ── resolve on a snapshot ── link references ── check ── draft ──> plan ── confirm, apply ──> written
 
 What takes time happens before the plan. The plan asks the same questions again; if an answer has changed meanwhile it
-raises ``Moved`` and the pipeline starts over, a few times.
+raises ``Moved`` and the pipeline starts over, a few times. If the definitions have changed it raises ``OutdatedWrite``,
+and the service does the whole request again.
 
 Spec: https://hl7.org/fhir/R4/http.html
 """
@@ -15,8 +16,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from fhir_server.definitions.registry import DEFINITION_TYPES
+from fhir_server.interactions.clashes import refuse_clashes
 from fhir_server.interactions.conditional import Moved, confirm
 from fhir_server.interactions.context import Context, Integrity
+from fhir_server.interactions.definitions import OutdatedWrite
 from fhir_server.interactions.draft import Draft, Raw, refuse
 from fhir_server.interactions.integrity import broken, links, refusal
 from fhir_server.interactions.intents import Intent, Patch, Prepared, Step
@@ -76,9 +80,12 @@ async def write_and_read(
     for _ in range(TRIES):
         try:
             prepared = await _prepare(context, intents, linker)
-            return (await context.store.commit(plan(context, prepared, lookups))).answer
+            answer = (await context.store.commit(plan(context, prepared, lookups))).answer
         except Moved:
             continue
+        if any(intent.type in DEFINITION_TYPES for intent in intents):
+            context.definitions.news.set()
+        return answer
     told = f"others changed the same resources {TRIES} times meanwhile; try again"
     raise Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
 
@@ -90,6 +97,8 @@ def plan(
     keys = [key for step in prepared.steps for key in step.keys]
 
     async def run(view: View) -> Planned[tuple[list[Written], list[Stored]]]:
+        if view.head.generation != context.registry.generation:
+            raise OutdatedWrite
         await confirm(view, prepared.questions, prepared.versions)
         current = await view.read(keys)
         changes: list[Change] = []
@@ -137,6 +146,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
     if context.integrity is not Integrity.OFF:
         await _find_links(context, prepared)
     await _draft_all(context, prepared)
+    refuse_clashes(context.registry, prepared.steps)
     return prepared
 
 
@@ -157,7 +167,7 @@ async def _draft_all(context: Context, prepared: Prepared) -> None:
             places.append(index)
             raw.append(Raw(step.resource, step.keys[0], step.intent.at))
     errors: list[Issue] = []
-    for index, ready in zip(places, await context.preparer.prepare(raw), strict=True):
+    for index, ready in zip(places, await context.preparer.prepare(context.tools, raw), strict=True):
         if isinstance(ready, Draft):
             prepared.steps[index] = replace(prepared.steps[index], draft=ready)
         else:

@@ -13,7 +13,18 @@ from typing import Any, Final, TypeVar
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
-from fhir_server.storage.protocol import Commit, Committed, Plan, Planned, Snapshot, Store, Stored, View
+from fhir_server.storage.protocol import (
+    Commit,
+    Committed,
+    Head,
+    Plan,
+    Planned,
+    Reindexed,
+    Snapshot,
+    Store,
+    Stored,
+    View,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +47,9 @@ class Around:
     async def read(self, key: Key) -> Stored | None:
         return await self._store.read(key)
 
+    async def head(self) -> Head:
+        return await self._store.head()
+
     async def commit(self, plan: Plan[T]) -> Committed[T]:
         return await self._store.commit(plan)
 
@@ -48,10 +62,11 @@ class Around:
     async def end(self) -> None:
         await self._store.end()
 
-    async def reindex(
-        self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
-    ) -> int:
+    async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
         return await self._store.reindex(entries, again=again)
+
+    def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
+        return self._store.alone(task)
 
     async def healthy(self) -> Sequence[str]:
         return await self._store.healthy()

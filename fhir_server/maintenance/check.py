@@ -141,9 +141,9 @@ class _Checker:
         if change.is_deleted:
             if entries:
                 self._problem(f"{change.key}: it is deleted, and has {len(entries)} index entries")
-        elif now.generation < self._context.registry.generation:
+        elif now.generation < self._context.registry.changed:
             self.report.waiting += 1
-        elif resource is not None and now.generation == self._context.registry.generation:
+        elif resource is not None and now.generation <= self._context.registry.generation:
             self._compare_entries(change.key, resource, entries)
 
     def _compare_entries(self, key: Key, resource: Resource, entries: Sequence[IndexEntry]) -> None:

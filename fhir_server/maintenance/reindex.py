@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fhir_server.interactions.context import Context
 from fhir_server.maintenance.pages import counts, pages
 from fhir_server.maintenance.progress import Progress, unheard
+from fhir_server.maintenance.reindexing import in_turn
 from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
@@ -36,7 +37,15 @@ class Reindexed:
 async def reindex(
     context: Context, types: Iterable[str], *, tell: Callable[[str], None], progress: Progress = unheard
 ) -> Reindexed:
-    """Compute the entries of all current resources of the types. ``progress`` counts resources."""
+    """Compute the entries of all current resources of the types, in turn with whoever else reindexes. ``progress``
+    counts resources."""
+    async with in_turn(context.store):
+        return await _reindex(await context.followed(), types, tell, progress)
+
+
+async def _reindex(
+    context: Context, types: Iterable[str], tell: Callable[[str], None], progress: Progress
+) -> Reindexed:
     found = await counts(context.store, types)
     total = sum(found.values())
     report = Reindexed()
@@ -75,5 +84,5 @@ async def _differing(context: Context, page: Iterable[Stored], wanted: list[Want
     return [
         (key, version, generation, entries)
         for key, version, generation, entries in wanted
-        if generations[key] < generation or set(there.get(key, ())) != set(entries)
+        if generations[key] < context.registry.changed or set(there.get(key, ())) != set(entries)
     ]

@@ -7,7 +7,7 @@ compares what is there with the file and goes on behind it. Index entries are co
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from fhir_server.interactions.context import Context
 from fhir_server.maintenance.backup_file import BackupReader, Damaged, Header, TooNew
 from fhir_server.maintenance.documents import Readable
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
+from fhir_server.maintenance.reindexing import CatchingUp, in_turn
 from fhir_server.model.formats import parse
 from fhir_server.outcome import FhirError
 from fhir_server.search.query import IndexEntry
@@ -63,14 +64,21 @@ def verify(path: Path, *, progress: Progress = unheard) -> Verified:
     return Verified(path, header, changes)
 
 
-async def restore(context: Context, file: Verified, *, progress: Progress = unheard) -> Restored:
-    """Append the log of a file to an empty store. Raises ``CommandFailed``: the text says what is there now."""
+async def restore(
+    context: Context, file: Verified, *, tell: Callable[[str], None], progress: Progress = unheard
+) -> Restored:
+    """Append the log of a file to an empty store, then index by the definitions that it ends with.
+
+    ``tell`` takes a line for each resource that cannot be. Raises ``CommandFailed``: the text says what is there now.
+    """
     async with context.store.snapshot() as snapshot:
         head = snapshot.head
     with _open(file.path) as backup:
         commits = backup.read(progress, 1)
         await _skip(context.store, commits, head.number, file.path)
         await _append(context, commits, head.log_id, head.number, file.header.commits)
+    async with in_turn(context.store):
+        await CatchingUp(tell).run(await context.followed())
     return Restored(file.header.commits, file.changes, head.number, file.header.log_id, head.log_id)
 
 

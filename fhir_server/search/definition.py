@@ -55,7 +55,7 @@ def faults(resource: Resource, registry: Registry) -> Iterator[Issue]:
         told = f"a parameter of type {kind} cannot be added; expected is one of {', '.join(sorted(READ))}"
         yield _issue("type", told, IssueType.NOT_SUPPORTED)
     elif "expression" not in resource:
-        yield _issue("expression", "without an expression nothing can be indexed", IssueType.REQUIRED)
+        yield _issue("expression", "without an expression nothing can be indexed")
     if kind is not Kind.REFERENCE and "target" in resource:
         yield _issue("target", f"only a reference has targets; this is a {kind}")
     for place, base in enumerate(resource["base"]):

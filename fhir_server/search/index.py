@@ -27,6 +27,8 @@ CONTAINED_DEPTH: Final = 3
 NOT_INDEXED: Final = frozenset(("_id", "_lastUpdated"))
 """What the store knows of itself."""
 
+_STAMP: Final = frozenset(("versionId", "lastUpdated"))
+
 _NO_VALUES: Final = frozenset(("id", "extension", "modifierExtension"))
 """What stands in any element beside its value."""
 
@@ -67,8 +69,13 @@ class Indexer:
         }
 
     def entries(self, resource: Resource) -> tuple[IndexEntry, ...]:
-        """Return what a resource is found by, each entry once. Never raises on a resource that is valid R4."""
+        """Return what a resource is found by, each entry once. Never raises on a resource that is valid R4.
+
+        Its version and instant are not looked at: only the log knows them, and only when it is written.
+        """
         type_ = resource["resourceType"]
+        if "meta" in resource:
+            resource = {**resource, "meta": _without_stamp(resource["meta"])}
         item = Item(resource, type_)
         plan = self._plan(type_)
         found: Entries = []
@@ -166,6 +173,10 @@ class Indexer:
             if systems:
                 extracts = {**extracts, "code": extract.bound_code(systems)}
         return _Compiled(parameter.code, path, extracts, parameter.type is Kind.REFERENCE)
+
+
+def _without_stamp(meta: Resource) -> Resource:
+    return {name: value for name, value in meta.items() if name not in _STAMP}
 
 
 def _has_value(value: Any) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
@@ -164,6 +164,10 @@ class Versions:
     more: bool
 
 
+Reindexed: TypeAlias = tuple[Key, int, int, tuple[IndexEntry, ...] | None]
+"""(key, version, generation, entries): what a version is found by under a generation; None: by what it was before."""
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -218,10 +222,6 @@ class Snapshot(Protocol):
 
     async def vread(self, key: Key, version: int) -> Stored | None: ...
 
-    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
-        """Return those of the versions that are deletions."""
-        ...
-
     async def history(self, scope: Scope, page: HistoryPage) -> Versions: ...
 
     async def search(self, query: Query, page: Page) -> Matches: ...
@@ -243,6 +243,11 @@ class Snapshot(Protocol):
     async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
         """Return the index entries stored for each key that ever was, in no particular order: what ``check`` and
         ``reindex`` compare with those computed anew."""
+        ...
+
+    async def outdated(self, type: str, generation: int, limit: int) -> tuple[Stored, ...]:
+        """Return up to ``limit`` current resources of a type whose entries an older generation has made than this one:
+        the oldest first, so the first tells how far the type's index is behind."""
         ...
 
     async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
@@ -298,6 +303,10 @@ class Store(Protocol):
         """Return one current version (or tombstone) without the cost of a snapshot."""
         ...
 
+    async def head(self) -> Head:
+        """Return the end of the log without the cost of a snapshot."""
+        ...
+
     async def commit(self, plan: Plan[T]) -> Committed[T]:
         """Run the plan at the head and append its changes. Returns, or raises what the plan raised, only when the
         outcome is certain. Cancelling the caller drops the answer, never the commit."""
@@ -318,12 +327,15 @@ class Store(Protocol):
         """
         ...
 
-    async def reindex(
-        self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
-    ) -> int:
-        """Write index entries anew: (key, version, generation, entries), where the version is current and was indexed
-        with an older generation; ``again``: or with the same one, because the program or its settings have changed.
-        Returns how many were written. Not a commit."""
+    async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
+        """Write index entries anew, where the version is current and was indexed with an older generation; ``again``:
+        or with the same one, because the program or its settings have changed. Returns how many were written. Not a
+        commit."""
+        ...
+
+    def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
+        """Enter with True for one at a time of all who enter with a task's name on this store, in any process; the
+        others enter with False, at once. Who dies has left."""
         ...
 
     async def healthy(self) -> Sequence[str]:

@@ -41,35 +41,35 @@ def organizations(count: int) -> list[Raw]:
 
 @pytest.fixture(scope="module")
 def on_loop() -> Prepares:
-    return OnLoop(TOOLS)
+    return OnLoop()
 
 
 @pytest.fixture
 async def in_processes() -> AsyncIterator[InProcesses]:
-    preparer = InProcesses(TOOLS, partial(make_tools, SETTINGS), 1)
+    preparer = InProcesses(partial(make_tools, SETTINGS), 1)
     yield preparer
     preparer.close()
 
 
 async def test_process_prepares_as_the_loop_does(on_loop: Prepares, in_processes: InProcesses) -> None:
     raw = organizations(WORTH_A_PROCESS + 7)
-    ready = await in_processes.prepare(raw)
-    assert ready == await on_loop.prepare(raw)
+    ready = await in_processes.prepare(TOOLS, raw)
+    assert ready == await on_loop.prepare(TOOLS, raw)
     assert in_processes.pids
     assert [isinstance(one, Draft) for one in ready[:4]] == [False, True, True, False]
 
 
 async def test_few_resources_start_no_process(in_processes: InProcesses) -> None:
-    assert len(await in_processes.prepare(organizations(WORTH_A_PROCESS - 1))) == WORTH_A_PROCESS - 1
+    assert len(await in_processes.prepare(TOOLS, organizations(WORTH_A_PROCESS - 1))) == WORTH_A_PROCESS - 1
     assert not in_processes.pids
 
 
 async def test_one_heavy_resource_goes_to_the_process(on_loop: Prepares, in_processes: InProcesses) -> None:
     names = [f"Cabinet {place}" for place in range(HEAVY // 10)]
     raw = [Raw({"resourceType": "Organization", "name": "Cabinet", "alias": names}, Key("Organization", "o"), "")]
-    ready = await in_processes.prepare(raw)
+    ready = await in_processes.prepare(TOOLS, raw)
     assert in_processes.pids
-    assert ready == await on_loop.prepare(raw)
+    assert ready == await on_loop.prepare(TOOLS, raw)
 
 
 def test_weight_is_near_the_length_and_stops_at_its_limit() -> None:
@@ -80,42 +80,42 @@ def test_weight_is_near_the_length_and_stops_at_its_limit() -> None:
 
 async def test_bundle_survives_the_death_of_its_process(in_processes: InProcesses) -> None:
     raw = organizations(WORTH_A_PROCESS)
-    before = await in_processes.prepare(raw)
+    before = await in_processes.prepare(TOOLS, raw)
     for pid in in_processes.pids:
         os.kill(pid, signal.SIGKILL)
-    assert await in_processes.prepare(raw) == before
+    assert await in_processes.prepare(TOOLS, raw) == before
 
 
 async def test_process_comes_back_after_its_death(in_processes: InProcesses) -> None:
     raw = organizations(WORTH_A_PROCESS)
-    await in_processes.prepare(raw)
+    await in_processes.prepare(TOOLS, raw)
     (killed,) = in_processes.pids
     os.kill(killed, signal.SIGKILL)
-    await in_processes.prepare(raw)
-    await in_processes.prepare(raw)
+    await in_processes.prepare(TOOLS, raw)
+    await in_processes.prepare(TOOLS, raw)
     (another,) = in_processes.pids
     assert another != killed
 
 
 async def test_process_that_cannot_start_is_not_tried_again(on_loop: Prepares, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    preparer = InProcesses(TOOLS, partial(make_tools, SETTINGS), 1)
+    preparer = InProcesses(partial(make_tools, SETTINGS), 1)
     raw = organizations(3 * WORTH_A_PROCESS)
-    assert await preparer.prepare(raw) == await on_loop.prepare(raw)
+    assert await preparer.prepare(TOOLS, raw) == await on_loop.prepare(TOOLS, raw)
     monkeypatch.undo()
-    assert await preparer.prepare(raw) == await on_loop.prepare(raw)
+    assert await preparer.prepare(TOOLS, raw) == await on_loop.prepare(TOOLS, raw)
     assert not preparer.pids
     preparer.close()
 
 
 async def test_process_stands_back_and_leaves_with_its_server(in_processes: InProcesses) -> None:
-    await in_processes.prepare(organizations(WORTH_A_PROCESS))
+    await in_processes.prepare(TOOLS, organizations(WORTH_A_PROCESS))
     (pid,) = in_processes.pids
     assert os.getpriority(os.PRIO_PROCESS, pid) >= os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
     assert os.getsid(pid) != os.getsid(0)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(pid, number)
-    await in_processes.prepare(organizations(WORTH_A_PROCESS))
+    await in_processes.prepare(TOOLS, organizations(WORTH_A_PROCESS))
     assert in_processes.pids == [pid]
     in_processes.close()
     with pytest.raises(ProcessLookupError):
@@ -125,7 +125,7 @@ async def test_process_stands_back_and_leaves_with_its_server(in_processes: InPr
 async def test_heavy_resource_on_the_loop_leaves_it_to_others(on_loop: Prepares) -> None:
     names = [f"Cabinet {place}" for place in range(HEAVY // 2)]
     raw = Raw({"resourceType": "Organization", "name": "Cabinet", "alias": names}, Key("Organization", "o"), "")
-    preparing = asyncio.ensure_future(on_loop.prepare([raw]))
+    preparing = asyncio.ensure_future(on_loop.prepare(TOOLS, [raw]))
     longest, last = 0.0, thread_time()
     while not preparing.done():
         await asyncio.sleep(0)
@@ -137,8 +137,8 @@ async def test_heavy_resource_on_the_loop_leaves_it_to_others(on_loop: Prepares)
 async def test_threads_prepare_as_one_does(on_loop: Prepares) -> None:
     heavy = [f"Cabinet {place}" for place in range(HEAVY // 10)]
     raw = [raw._replace(resource={**raw.resource, "alias": heavy}) for raw in organizations(6)]
-    together = await asyncio.gather(*(on_loop.prepare([one]) for one in raw))
-    assert [one for part in together for one in part] == await on_loop.prepare(raw)
+    together = await asyncio.gather(*(on_loop.prepare(TOOLS, [one]) for one in raw))
+    assert [one for part in together for one in part] == await on_loop.prepare(TOOLS, raw)
 
 
 UNGUARDED = """

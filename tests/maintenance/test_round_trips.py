@@ -176,7 +176,7 @@ async def test_restored_store_has_the_same_history_and_finds_the_same(file: Path
         assert (await get(service, "_history", f"_after={cursor}"))["type"] == "history"
     async with place.open("new") as service:
         own = await log_id(service)
-        done = await restore(service.context, verify(file))
+        done = await restore(service.context, verify(file), tell=print)
         assert (done.commits, done.found, done.log) == (len(log), 0, own)
         assert done.old_log != own == await log_id(service)
         assert bare(await whole_log(service)) == bare(log)
@@ -203,7 +203,7 @@ async def test_empty_store_is_backed_up_and_restored(place: Place) -> None:
     async with place.open() as service:
         await backup(service.context.store, place.folder / "b.gz", created=0, software="test")
     async with place.open("new") as service:
-        assert (await restore(service.context, verify(place.folder / "b.gz"))).commits == 0
+        assert (await restore(service.context, verify(place.folder / "b.gz"), tell=print)).commits == 0
         assert await is_well(service)
 
 
@@ -212,7 +212,7 @@ async def test_restore_into_a_store_with_other_content_is_refused(file: Path, pl
         await put(service, organization("other", "other"))
         before = await whole_log(service)
         with pytest.raises(CommandFailed, match="not empty: it holds 1 commits"):
-            await restore(service.context, verify(file))
+            await restore(service.context, verify(file), tell=print)
         assert await whole_log(service) == before
 
 
@@ -228,16 +228,16 @@ async def test_interrupted_restore_goes_on_where_it_stopped(
     reading = list(range(5))
     async with place.open("new") as service:
         with pytest.raises(KeyboardInterrupt):
-            await restore(service.context, verify(file), progress=stop)
+            await restore(service.context, verify(file), tell=print, progress=stop)
         found = len(await whole_log(service))
         assert 0 < found < 8
-        done = await restore(service.context, verify(file))
+        done = await restore(service.context, verify(file), tell=print)
         assert done.found == found
         assert await is_well(service)
-        assert (await restore(service.context, verify(file))).found == done.commits
+        assert (await restore(service.context, verify(file), tell=print)).found == done.commits
         await put(service, organization("goes on", "new"))
         with pytest.raises(CommandFailed, match="not empty"):
-            await restore(service.context, verify(file))
+            await restore(service.context, verify(file), tell=print)
 
 
 def cut(data: bytes) -> bytes:
@@ -273,9 +273,9 @@ async def test_damaged_backup_is_refused_and_leaves_the_store_empty(
     bad = place.write("bad.gz", damage(file.read_bytes()))  # noqa: ASYNC240
     async with place.open("new") as service:
         with pytest.raises(CommandFailed, match=sentence):
-            await restore(service.context, verify(bad))
+            await restore(service.context, verify(bad), tell=print)
         assert await whole_log(service) == []
-        await restore(service.context, verify(file))
+        await restore(service.context, verify(file), tell=print)
 
 
 async def test_backup_that_fails_leaves_the_file_that_was_there(place: Place) -> None:
@@ -307,4 +307,4 @@ async def test_backup_holds_what_was_there_when_it_began(place: Place) -> None:
         await asyncio.gather(*late)
         assert (await backing_up).commits == 600
     async with place.open("new") as service:
-        assert (await restore(service.context, verify(path))).commits == 600
+        assert (await restore(service.context, verify(path), tell=print)).commits == 600

@@ -109,3 +109,12 @@ def test_an_expression_that_cannot_be_evaluated_on_a_resource_finds_nothing_ther
     entries = indexer.entries(schedule)
     assert not [entry for entry in entries if entry.parameter == "strange"]
     assert [entry for entry in entries if entry.parameter == "actor"]
+
+
+def test_version_and_instant_are_not_looked_at(registry: Registry) -> None:
+    """They are not known when a resource is indexed before it is written, and would be when it is indexed anew."""
+    added = SearchParameter("when", SearchParameterType.DATE, "Slot", "Slot.meta.lastUpdated", "https://example.org/a")
+    indexer = Indexer(registry.with_parameters([added], 0), ZoneInfo("Europe/Paris"), (BASE,))
+    slot = {"resourceType": "Slot", "meta": {"tag": [{"code": "x"}]}}
+    stamp = {"versionId": "3", "lastUpdated": "2026-01-05T08:00:00Z"}
+    assert indexer.entries({**slot, "meta": {**slot["meta"], **stamp}}) == indexer.entries(slot)  # type: ignore[dict-item]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from fhir_server.storage.protocol import StoreUnavailable
@@ -70,3 +70,25 @@ class Turns:
             yield
         finally:
             fcntl.flock(self._write, fcntl.LOCK_UN)
+
+
+@asynccontextmanager
+async def alone(database: Path, task: str) -> AsyncIterator[bool]:
+    """Enter with True for one at a time: the lock is its process's, and ends with it."""
+    if sys.platform == "win32":  # one process alone has the file
+        yield True
+        return
+    descriptor = _open(database.with_name(f"{database.name}-{task}"))
+    try:
+        yield _is_free(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    """Take a lock if nobody has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

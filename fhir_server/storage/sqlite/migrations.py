@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from fhir_server.storage.protocol import SchemaTooNew
+from fhir_server.storage.sqlite import outdated
 from fhir_server.storage.sqlite.schema import TABLES
 
 Step = Callable[[sqlite3.Connection], None]
@@ -22,7 +23,11 @@ def create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO meta VALUES ('log_id', ?), ('written', 0)", (secrets.token_hex(8),))
 
 
-STEPS: Final[tuple[Step, ...]] = (create_tables,)
+def index_generations(connection: sqlite3.Connection) -> None:
+    connection.execute(outdated.INDEX)
+
+
+STEPS: Final[tuple[Step, ...]] = (create_tables, index_generations)
 
 
 def layout(connection: sqlite3.Connection) -> int:

@@ -27,6 +27,7 @@ from fhir_server.storage.protocol import (
 from fhir_server.storage.sqlite.connection import connect, unreadable
 from fhir_server.storage.sqlite.counting import Counts
 from fhir_server.storage.sqlite.identity import Identity
+from fhir_server.storage.sqlite.outdated import outdated
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.stored_entries import stored_entries
@@ -209,9 +210,6 @@ class SqliteSnapshot:
     async def vread(self, key: Key, version: int) -> Stored | None:
         return self._reader.run_here(lambda reading: reading.vread(key, version))
 
-    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
-        return await self._run(lambda reader: reader.reading.deletions(versions))
-
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         return await self._run(lambda reader: reader.reading.history(scope, page))
 
@@ -229,6 +227,9 @@ class SqliteSnapshot:
 
     async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
         return await self._run(lambda reader: stored_entries(reader.reading, keys))
+
+    async def outdated(self, type: str, generation: int, limit: int) -> tuple[Stored, ...]:
+        return self._reader.run_here(lambda reading: outdated(reading, type, generation, limit))
 
     async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
         """One job for all: each hand-over to a thread and back waits for both to have their turn."""

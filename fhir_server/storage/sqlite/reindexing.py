@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fhir_server.model.reference import Key
-from fhir_server.search.query import IndexEntry
+from fhir_server.storage.protocol import Reindexed
 from fhir_server.storage.sqlite import entries as entry_rows
 from fhir_server.storage.sqlite.reading import Reading
 
 
-def reindex(
-    reading: Reading, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
-) -> int:
+def reindex(reading: Reading, entries: Sequence[Reindexed], *, again: bool = False) -> int:
     """Write the entries of each version that is still current and was indexed with an older generation, or with the
     same one if ``again``."""
     written = 0
@@ -30,7 +27,8 @@ def reindex(
         if row is None:
             continue
         (ordinal,) = row
-        entry_rows.replace(reading.connection, ordinal, entry_rows.rows(reading.names, number, ordinal, own))
+        if own is not None:
+            entry_rows.replace(reading.connection, ordinal, entry_rows.rows(reading.names, number, ordinal, own))
         reading.connection.execute("UPDATE resource SET generation = ? WHERE ordinal = ?", (generation, ordinal))
         written += 1
     return written

@@ -19,7 +19,9 @@ from fhir_server.storage.protocol import (
     Commit,
     Committed,
     CursorGone,
+    Head,
     Plan,
+    Reindexed,
     Snapshot,
     Stored,
     StoreLimits,
@@ -29,7 +31,7 @@ from fhir_server.storage.sqlite import filesystem
 from fhir_server.storage.sqlite.appending import Appender
 from fhir_server.storage.sqlite.connection import connect, unreadable
 from fhir_server.storage.sqlite.identity import Identity, log_of
-from fhir_server.storage.sqlite.locks import Turns
+from fhir_server.storage.sqlite.locks import Turns, alone
 from fhir_server.storage.sqlite.migrations import migrate
 from fhir_server.storage.sqlite.readers import Readers, SqliteSnapshot
 from fhir_server.storage.sqlite.reading import Reading
@@ -152,6 +154,15 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise unreadable(error) from error
 
+    async def head(self) -> Head:
+        """Return the end of the log, read here as ``read`` does."""
+        if self._inline is None:
+            raise StoreUnavailable("the store is closed")
+        try:
+            return self._inline.head()
+        except sqlite3.Error as error:
+            raise unreadable(error) from error
+
     async def log(self, after: int) -> AsyncIterator[Commit]:
         """Yield the commits after a number, page by page: a slow reader holds no transaction open."""
         until: int | None = None
@@ -212,14 +223,16 @@ class SqliteStore:
 
         await self._work(work)
 
-    async def reindex(
-        self, entries: Sequence[tuple[Key, int, int, tuple[IndexEntry, ...]]], *, again: bool = False
-    ) -> int:
+    async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
         def work(reading: Reading) -> int:
             return reindex(reading, entries, again=again)
 
         written: int = await self._work(work)
         return written
+
+    def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
+        """Enter with True for one at a time, by a lock file beside the database."""
+        return alone(self._path, task)
 
     async def _work(self, work: Any) -> Any:
         return await self._the_writer.submit(None, work)

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality, IndexEntry, Node, Page, Query
 from fhir_server.storage.protocol import Head, HistoryPage, Matches, Scope, Snapshot, Stored, Versions
+from fhir_server.storage.sqlite.outdated import outdated
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sql import among, bind, build
@@ -42,9 +43,6 @@ class SqliteReads:
     async def vread(self, key: Key, version: int) -> Stored | None:
         return self._reading.vread(key, version)
 
-    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
-        return self._reading.deletions(versions)
-
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         return self._reading.history(scope, page)
 
@@ -62,6 +60,9 @@ class SqliteReads:
 
     async def entries(self, keys: Sequence[Key]) -> Mapping[Key, tuple[IndexEntry, ...]]:
         return stored_entries(self._reading, keys)
+
+    async def outdated(self, type: str, generation: int, limit: int) -> tuple[Stored, ...]:
+        return outdated(self._reading, type, generation, limit)
 
     async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
         return await reads(self)

@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equal, Equality, IndexEntry, Page, Query, Span
-from fhir_server.storage.protocol import Commit, CursorGone, HistoryPage, Scope, Store, Stored, StoreError
+from fhir_server.storage.protocol import Commit, CursorGone, HistoryPage, Scope, Snapshot, Store, Stored, StoreError
 from tests.storage.conftest import OpenStore
 from tests.storage.writing import SLOT, FixedClock, delete, put, put_all
 
@@ -190,3 +190,55 @@ async def test_reindexing_leaves_what_is_newer_alone(store: Store) -> None:
     async with store.snapshot() as snapshot:
         assert await snapshot.count(Query(("Slot",), Equal("status", ("v2",)))) == 1
         assert await snapshot.count(Query(("Slot",), Equal("status", ("wrong",)))) == 0
+
+
+async def test_what_older_definitions_have_indexed_is_told_oldest_first(store: Store) -> None:
+    a, b, c, gone = (Key("Slot", id_) for id_ in ("a", "b", "c", "gone"))
+    for key, generation in ((a, 2), (b, 1), (gone, 0), (c, 3)):
+        await store.commit(put(key, generation=generation))
+    await store.commit(delete(gone))
+    await store.commit(put(Key("Patient", "a")))
+    async with store.snapshot() as snapshot:
+        assert [stored.key for stored in await snapshot.outdated("Slot", 3, 10)] == [b, a]
+        assert await snapshot.outdated("Slot", 3, 1) == (await snapshot.vread(b, 1),)
+        assert await snapshot.outdated("Slot", 1, 10) == ()
+        assert await snapshot.outdated("Schedule", 9, 10) == ()
+        assert len(await snapshot.outdated("Slot", 9, 10)) == 3
+
+        async def together(within: Snapshot) -> int:
+            return len(await within.outdated("Slot", 9, 10))
+
+        assert await snapshot.together(together) == 3
+    await store.commit(put(b, generation=4))
+    assert await store.reindex([(a, 1, 4, ())]) == 1
+    async with store.snapshot() as snapshot:
+        assert await snapshot.outdated("Slot", 3, 10) == ()
+
+
+async def test_entries_that_stay_right_are_marked_as_of_newer_definitions(store: Store) -> None:
+    entries = [Equality("status", "free"), Equality("kept", "x")]
+    await store.commit(put(SLOT, entries, generation=1))
+    assert await store.reindex([(SLOT, 1, 3, None)]) == 1
+    async with store.snapshot() as snapshot:
+        assert set((await snapshot.entries([SLOT]))[SLOT]) == set(entries)
+        assert (await snapshot.read([SLOT]))[SLOT].generation == 3
+    assert await store.reindex([(SLOT, 1, 2, None)]) == 0
+
+
+async def test_the_head_is_told_without_a_snapshot(store: Store) -> None:
+    for number in range(2):
+        async with store.snapshot() as snapshot:
+            assert await store.head() == snapshot.head
+        await store.commit(put(Key("SearchParameter", str(number))))
+    assert (await store.head()).generation == 2
+
+
+async def test_one_at_a_time_does_a_task(store: Store, make_store: OpenStore) -> None:
+    other = make_store()
+    await other.open()
+    async with store.alone("reindex") as first, other.alone("reindex") as second, store.alone("reindex") as third:
+        assert (first, second, third) == (True, False, False)
+        async with other.alone("something-else") as another:
+            assert another
+    async with other.alone("reindex") as first:
+        assert first
