@@ -8,7 +8,7 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -21,17 +21,17 @@ from fhir_server import __version__
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo
+from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Integrity, Limits
-from fhir_server.interactions import exchange
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.integrity import WithReferences
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
 from fhir_server.interactions.tools import Indexes, Tools
+from fhir_server.logs import collect_less
 from fhir_server.maintenance.reindexing import reindexing
-from fhir_server.model.formats import Resource, parse, serialize
-from fhir_server.outcome import NotFound
+from fhir_server.model.formats import serialize
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
@@ -52,6 +52,7 @@ def system_clock() -> int:
 
 
 def random_id() -> str:
+    """Return a UUID of version 4, as text: an id that nobody guesses."""
     return str(uuid4())
 
 
@@ -113,6 +114,7 @@ class Application(FastAPI):
 def create() -> FastAPI:
     """Build the application from the environment: what each worker process runs."""
     app = build(Settings.from_environment())
+    collect_less()
     tune()
     return app
 
@@ -247,30 +249,11 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
 
 
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
-    """Write what is missing of the demonstration: its roster once, and the slots of the coming days not yet covered.
-
-    What was written since stays. ``progress`` takes the steps done and the steps in all.
-    """
-    parts = parts or Parts()
+    """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
-        today = datetime.fromtimestamp(parts.clock() / 1_000_000, settings.zone).date()
-        bundles = await _missing(service, [today + timedelta(days=day) for day in range(demo.AGENDA_DAYS)], settings)
-        for done, bundle in enumerate(bundles):
-            progress(done, len(bundles))
-            await service.perform(exchange.Request("POST", "", resource=bundle))
-        progress(len(bundles), len(bundles))
+        await load_missing(service, progress)
 
 
-async def _missing(service: Service, days: Sequence[date], settings: Settings) -> list[Resource]:
-    """Return the Bundles of the demonstration that the store does not have yet."""
-    try:
-        await service.perform(exchange.Request("GET", demo.ROSTER_MARKER))
-        bundles = []
-    except NotFound:
-        bundles = list(demo.roster_bundles())
-    for day in days:
-        type_, _, criteria = demo.agenda_marker(day).partition("?")
-        found = await service.perform(exchange.Request("GET", type_, f"{criteria}&_summary=count"))
-        if parse(b"".join(found.body))["total"] == 0:
-            bundles.extend(demo.agenda_bundles([day], settings.zone))
-    return bundles
+def demo_requests(base: str) -> Sequence[tuple[str, str]]:
+    """Return titles and URLs of requests worth trying on the demonstration, served at ``base``."""
+    return demo.requests_worth_trying(base, datetime.now(UTC))

@@ -210,6 +210,9 @@ class SqliteSnapshot:
     async def vread(self, key: Key, version: int) -> Stored | None:
         return self._reader.run_here(lambda reading: reading.vread(key, version))
 
+    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
+        return await self._run(lambda reader: reader.reading.deletions(versions))
+
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         return await self._run(lambda reader: reader.reading.history(scope, page))
 

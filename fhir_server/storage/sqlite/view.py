@@ -43,6 +43,9 @@ class SqliteReads:
     async def vread(self, key: Key, version: int) -> Stored | None:
         return self._reading.vread(key, version)
 
+    async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
+        return self._reading.deletions(versions)
+
     async def history(self, scope: Scope, page: HistoryPage) -> Versions:
         return self._reading.history(scope, page)
 
