@@ -1,0 +1,235 @@
+"""Definitions that change while processes serve: each process follows, and a reindex survives whoever does it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.interactions.exchange import Request
+from fhir_server.maintenance.backup import backup
+from fhir_server.maintenance.check import check
+from fhir_server.maintenance.restore import restore, verify
+from fhir_server.service import Service
+from tests.maintenance.conftest import Json, Place, get, put
+
+ROOT = Path(__file__).parent.parent.parent
+URL = "https://example.org/fictif/SearchParameter/colour"
+MANY = 2_000
+
+
+def parameter(**more: Any) -> Json:
+    return {
+        "resourceType": "SearchParameter",
+        "id": "colour",
+        "url": URL,
+        "name": "Fictif",
+        "status": "active",
+        "description": "Fictif",
+        "code": "colour",
+        "base": ["Practitioner"],
+        "type": "string",
+        "expression": f"Practitioner.extension.where(url='{URL}').value",
+        **more,
+    }
+
+
+def practitioner(number: int, colour: str = "Red") -> Json:
+    extension = [{"url": URL, "valueString": colour}]
+    return {"resourceType": "Practitioner", "id": f"p{number}", "extension": extension}
+
+
+async def fill(service: Service, count: int) -> None:
+    entries = [
+        {"resource": practitioner(number), "request": {"method": "PUT", "url": f"Practitioner/p{number}"}}
+        for number in range(count)
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    await service.perform(Request("POST", "", resource=bundle))
+
+
+async def problems(service: Service) -> list[str]:
+    told: list[str] = []
+    report = await check(service.context, tell=told.append)
+    assert report.waiting == 0
+    return told
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "fhir_server", *words, "--store", f"sqlite:{folder / 'store.db'}"]
+
+
+def reindexed(folder: Path) -> str:
+    environment = {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command(folder, "reindex"), env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """Serve the store in a folder; yield the process, and a client that opens a connection for each request."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
+    process = subprocess.Popen(
+        command(folder, "serve", "--port", "0", "--log-level", "error"),
+        cwd=folder,
+        env=kept | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        base = process.stdout.readline().rsplit(" ", 1)[1].strip()
+        with httpx.Client(base_url=base + "/", timeout=30, headers={"Connection": "close"}) as client:
+            yield process, client
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)
+
+
+def answered(client: httpx.Client, query: str) -> Json:
+    """Ask until the parameter is indexed: before that, nothing but that may be said."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = client.get(query)
+        if answer.status_code == 200:
+            found: Json = answer.json()
+            return found
+        assert "being reindexed" in answer.text
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def indexed(folder: Path) -> int:
+    """Return how many resources newer definitions than the first have indexed."""
+    with closing(sqlite3.connect(f"file:{folder / 'store.db'}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM resource WHERE generation > 0").fetchone()[0])
+
+
+async def test_each_process_follows_what_another_one_defines(place: Place) -> None:
+    """No answer of either process, from the moment of the commit, is one of before it; and then of its end."""
+    async with place.open() as service:
+        await fill(service, 200)
+    with served(place.folder) as (_, one), served(place.folder) as (_, other):
+        for writer, reader in ((one, other), (other, one)):
+            assert "is not a search parameter" in reader.get("Practitioner?colour=red").text
+            written = writer.put("SearchParameter/colour", json=parameter())
+            assert written.is_success, written.text
+            for client in (reader, writer):
+                assert answered(client, "Practitioner?colour=red&_summary=count")["total"] == 200
+            statement = reader.get("metadata").json()
+            parameters = [
+                one["searchParam"] for one in statement["rest"][0]["resource"] if one["type"] == "Practitioner"
+            ]
+            assert URL in [one["definition"] for one in parameters[0]]
+            reader.put("Practitioner/p0", json=practitioner(0, "Blue")).raise_for_status()
+            assert answered(writer, "Practitioner?colour=red&_summary=count")["total"] == 199
+            reader.put("Practitioner/p0", json=practitioner(0)).raise_for_status()
+            assert writer.delete("SearchParameter/colour").status_code == 204
+            assert "is not a search parameter" in reader.get("Practitioner?colour=red").text
+            refused = reader.post("Practitioner", json=practitioner(0), headers={"If-None-Exist": "colour=red"})
+            assert refused.status_code == 400
+
+
+async def test_processes_that_define_at_once_keep_codes_apart(place: Place) -> None:
+    async with place.open() as service:
+        await fill(service, 1)
+    with served(place.folder) as (_, one), served(place.folder) as (_, other):
+        statuses: list[int] = []
+
+        def define(client: httpx.Client, first: int) -> None:
+            for number in range(first, 20, 2):
+                own = {"id": f"s{number}", "url": f"{URL}-{number}"}
+                statuses.append(client.put(f"SearchParameter/s{number}", json=parameter(**own)).status_code)
+
+        threads = [threading.Thread(target=define, args=(client, first)) for first, client in enumerate((one, other))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [201] + [409] * 19
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.torture)])
+async def test_killed_reindex_goes_on_where_it_was(place: Place, rounds: int) -> None:
+    if rounds > 1 and os.environ.get("FHIR_TORTURE") != "full":
+        rounds = 2
+    async with place.open() as service:
+        await fill(service, MANY)
+    with served(place.folder) as (process, client):
+        assert client.put("SearchParameter/colour", json=parameter()).status_code == 201
+        before = await_some(place.folder, 0)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    for _ in range(rounds):
+        with served(place.folder) as (process, client):
+            before = await_some(place.folder, before)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    with served(place.folder) as (_, client):
+        assert answered(client, "Practitioner?colour=red&_summary=count")["total"] == MANY
+    async with place.open() as service:
+        assert await problems(service) == []
+
+
+def await_some(folder: Path, before: int) -> int:
+    """Wait until more resources are indexed than before, or all; return how many."""
+    deadline = time.monotonic() + 30
+    while (now := indexed(folder)) <= before < MANY:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return now
+
+
+async def test_command_reindexes_what_the_server_would(place: Place) -> None:
+    async with place.open() as service:
+        await fill(service, 60)
+        await put(service, parameter())
+    assert "60 Practitioner: 60 written" in reindexed(place.folder)
+    async with place.open() as service:
+        assert (await get(service, "Practitioner", "colour=red&_summary=count"))["total"] == 60
+        assert await problems(service) == []
+
+
+async def test_restored_store_has_its_parameters_and_is_indexed_by_them(place: Place) -> None:
+    async with place.open() as service:
+        await fill(service, 60)
+        await put(service, parameter())
+        await put(service, practitioner(1, "Blue"))
+        await put(service, parameter(id="gone", code="gone", url=URL + "-gone"))
+        await service.perform(Request("DELETE", "SearchParameter/gone"))
+        await backup(service.context.store, place.folder / "b.gz", created=0, software="test")
+    async with place.open("restored") as service:
+        await restore(service.context, verify(place.folder / "b.gz"), tell=pytest.fail)
+        assert (await get(service, "Practitioner", "colour=red&_summary=count"))["total"] == 59
+        assert await problems(service) == []
+
+
+async def test_check_tells_what_waits_and_finds_what_is_wrong(place: Place) -> None:
+    async with place.open() as service:
+        await fill(service, 5)
+        await put(service, parameter())
+        await put(service, practitioner(1, "Blue"))
+        told: list[str] = []
+        report = await check(service.context, tell=told.append)
+        assert (told, report.waiting) == ([], 5)
+    with sqlite3.connect(place.folder / "store.db") as connection:
+        connection.execute("DELETE FROM text WHERE exact = 'Blue'")
+    connection.close()
+    async with place.open() as service:
+        told = []
+        await check(service.context, tell=told.append)
+        assert len(told) == 1
+        assert "(colour)" in told[0]
