@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from fhir_server import __version__
 from fhir_server.cli import backup, check, export, load, migrate, reindex, restore, serve
+from fhir_server.cli.maintaining import SIGINT
 from fhir_server.cli.speech import EXPECTED, refuse, say
 from fhir_server.settings import SettingsError
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         return refuse(error, 1)
     except KeyboardInterrupt:
-        return 0
+        return SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:

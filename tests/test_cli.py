@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fhir_server import __version__
+from fhir_server.__main__ import main
 from fhir_server.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +145,14 @@ def test_version_is_the_one_of_the_package(words: str) -> None:
     result = run(words)
     assert result.returncode == 0
     assert result.stdout.startswith(f"fhir-server {__version__} (FHIR R4 4.0.1")
+
+
+def test_ctrl_c_before_a_command_has_begun_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_paths: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fhir_server.cli.load.sources", interrupted)
+    assert main(["load", "a.json"]) == 130
 
 
 def test_no_command_is_an_error_that_shows_the_usage() -> None:

@@ -9,6 +9,7 @@ from fhir_server import __version__
 from fhir_server.cli.maintaining import STORE, Commands, bar, parser, run, settings_for
 from fhir_server.cli.speech import number, say
 from fhir_server.maintenance.backup import BackedUp, backup
+from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.settings import Settings
 
 
@@ -26,10 +27,18 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings = settings_for(options)
+    if not settings.is_mongodb and _is_of_store(options.file, settings.sqlite_path):
+        raise CommandFailed(f"{options.file} belongs to the store itself; give the name of another file.")
     done = run(_backup(settings, options.file), "No file was written.")
     held = f"{number(done.changes, 'version')} in {number(done.commits, 'commit')}"
     say(f"{options.file} holds {held}; {number(done.bytes, 'byte')}.")
     return 0
+
+
+def _is_of_store(file: Path, database: Path) -> bool:
+    """Tell whether a file is the database, or one of those that SQLite and the server keep beside it."""
+    found, own = file.resolve(), database.resolve()
+    return found.parent == own.parent and (found.name == own.name or found.name.startswith(f"{own.name}-"))
 
 
 async def _backup(settings: Settings, file: Path) -> BackedUp:

@@ -25,6 +25,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     done = run(_restore(options), "What was restored stays; run the command again to go on.")
+    if done.found == done.commits > 0:
+        say(f"Nothing was left to restore: the store holds all {number(done.commits, 'commit')} of {options.file}.")
+        return 0
     found = f" ({number(done.found)} were there already)" if done.found else ""
     say(
         f"Restored: {number(done.changes, 'version')} in {number(done.commits, 'commit')}{found}. "

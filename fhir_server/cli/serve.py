@@ -58,7 +58,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal comes. Returns the exit code."""
+    """Serve until a signal comes, Ctrl-C too, which ends it as asked. Returns the exit code."""
+    try:
+        return _serve(options)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     signal.signal(signal.SIGTERM, _leave)
     with _listen(settings, host="--host" if "host" in given_flags(options) else "FHIR_HOST") as listener:

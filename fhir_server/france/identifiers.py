@@ -75,11 +75,6 @@ class Kind:
     prefixes: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
 
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """Other spellings of the system: early drafts of the guides wrote ``http``."""
-        return (self.system.replace("https://", "http://"),) if self.system.startswith("https://") else ()
-
     def matches(self, value: str) -> bool:
         """Say whether a value without spaces has the pattern of this kind."""
         return re.fullmatch(self.pattern, value, re.ASCII) is not None
@@ -122,12 +117,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 """Every kind by its code. Codes are FR Core's; ``ADELIRG`` is ours, FR Core having only INTRN for it."""
-
-
-def kinds_of(system: str, value: str) -> tuple[Kind, ...]:
-    """Return the kinds that a system (any spelling) and the pattern of the value allow: several share a system."""
-    text = _compact(value)
-    return tuple(kind for kind in KINDS.values() if system in (kind.system, *kind.aliases) and kind.matches(text))
 
 
 def parse(code: str, text: str) -> str:
@@ -186,18 +175,9 @@ def remove_prefix(code: str, text: str) -> tuple[str, str] | None:
 
 def fictitious_rpps(rank: int) -> str:
     """Return a RPPS number that belongs to nobody: ``9970099``, the rank (0 to 999), the check digit."""
-    return _fictitious("9970099", rank, 3)
-
-
-def fictitious_finess(rank: int) -> str:
-    """Return a FINESS number that belongs to no structure: ``259999``, the rank (0 to 99), the check digit."""
-    return _fictitious("259999", rank, 2)
-
-
-def _fictitious(root: str, rank: int, width: int) -> str:
-    if not 0 <= rank < 10**width:
-        raise ValueError(f"{rank} is outside the fictitious range of {10**width} numbers")
-    number = f"{root}{rank:0{width}d}"
+    if not 0 <= rank < 1000:
+        raise ValueError(f"{rank} is outside the fictitious range of 1000 numbers")
+    number = f"9970099{rank:03d}"
     return number + luhn_digit(number)
 
 

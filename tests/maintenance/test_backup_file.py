@@ -93,6 +93,9 @@ TWO = commits_of(
         (lambda data: b"".join(data.splitlines(keepends=True)[:1] + data.splitlines(keepends=True)[7:]), "commit 1"),
         (lambda _data: written(TWO, end=False), "cut"),
         (lambda data: data.replace(b'"bytes":7', b'"bytes":99999999999'), "cannot be"),
+        (lambda data: data.replace(b'"bytes":7', b'"bytes":-7'), "no number that can be"),
+        (lambda data: data.replace(b'"instant":7', b'"instant":7%s' % (b"0" * 30)), "no number that can be"),
+        (lambda data: data.replace(b'{"commit":1', b"[" * 60_000 + b'{"commit":1', 1), "a record is expected"),
         (lambda _data: b'{"resourceType":"Slot"}\n', "no backup"),
         (lambda _data: b"", "no backup"),
         (lambda _data: b"x" * 100_000, "no backup"),
@@ -107,6 +110,13 @@ def test_damage_is_named(change: Callable[[bytes], bytes], reason: str) -> None:
 def test_newer_format_is_told_from_damage() -> None:
     data = written(TWO).replace(b'"version":1,"log"', b'"version":%d,"log"' % (VERSION + 1), 1)
     with pytest.raises(TooNew, match=f"format {VERSION + 1}"):
+        read(data)
+
+
+@pytest.mark.parametrize("version", [b"0", b"-1", b'"1"'])
+def test_format_that_never_was_is_refused(version: bytes) -> None:
+    data = written(TWO).replace(b'"version":1,"log"', b'"version":%s,"log"' % version, 1)
+    with pytest.raises(TooNew, match="knows formats"):
         read(data)
 
 

@@ -13,7 +13,7 @@ from fhir_server.france.demo.roster import ROSTER_MARKER, roster_bundles
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
-from fhir_server.outcome import NotFound
+from fhir_server.outcome import Gone, NotFound
 from fhir_server.service import Service
 
 
@@ -34,6 +34,8 @@ async def _missing_roster(service: Service) -> list[Json]:
         await service.perform(Request("GET", ROSTER_MARKER))
     except NotFound:
         return list(roster_bundles())
+    except Gone:
+        return []  # it was loaded, and somebody deleted of it since
     return []
 
 

@@ -1,0 +1,28 @@
+"""The demonstration is loaded once, and what was changed since stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fhir_server.app import Parts, load_demo, opened
+from fhir_server.france.demo.roster import ROSTER_MARKER
+from fhir_server.interactions.exchange import Request
+from fhir_server.settings import Settings
+
+NOW = 1_767_600_000_000_000
+DAY = 86_400_000_000
+
+
+async def load(settings: Settings, now: int) -> list[tuple[int, int]]:
+    steps: list[tuple[int, int]] = []
+    await load_demo(settings, lambda done, total: steps.append((done, total)), Parts(clock=lambda: now))
+    return steps
+
+
+async def test_second_load_writes_the_days_that_are_new_and_no_roster_again(tmp_path: Path) -> None:
+    settings = Settings(store=f"sqlite:{tmp_path}/x.db")
+    assert len(await load(settings, NOW)) > 8
+    assert await load(settings, NOW) == [(0, 0)]
+    async with opened(settings, Parts(clock=lambda: NOW)) as service:
+        await service.perform(Request("DELETE", ROSTER_MARKER))
+    assert await load(settings, NOW + DAY) == [(0, 1), (1, 1)]
