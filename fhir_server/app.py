@@ -233,6 +233,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             software_version=__version__,
             update_create=settings.update_create,
             integrity=Integrity(settings.integrity),
+            refuse_unknown_codes=settings.unknown_codes == "refuse",
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,

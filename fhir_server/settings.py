@@ -302,6 +302,9 @@ class Settings:
     integrity: str = _choice(
         "off", ("off", "warn", "enforce"), "what becomes of a write that would leave a reference without its target"
     )
+    unknown_codes: str = _choice(
+        "warn", ("warn", "refuse"), "what a search for a code outside of a required value set is answered"
+    )
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")

@@ -59,6 +59,7 @@ IMPOSSIBLE = [
     ("FHIR_TYPES", ",", "at least one resource type"),
     ("FHIR_UPDATE_CREATE", "never", "neither on nor off"),
     ("FHIR_INTEGRITY", "on", "'on' is not one of off, warn, enforce"),
+    ("FHIR_UNKNOWN_CODES", "ignore", "'ignore' is not one of warn, refuse"),
     ("FHIR_PAGE_DEFAULT", "0", "from 1 to"),
     ("FHIR_PAGE_DEFAULT", "1001", "more than FHIR_PAGE_MAXIMUM, 1000"),
     ("FHIR_PAGE_MAXIMUM", "many", "not a whole number"),

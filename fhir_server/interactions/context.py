@@ -54,6 +54,8 @@ class Context:
     software_version: str
     update_create: bool = True
     integrity: Integrity = Integrity.OFF
+    refuse_unknown_codes: bool = False
+    """Whether a search for a code outside of a required value set is refused."""
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -81,10 +81,7 @@ def check_search(context: Context, request: Request, route: Route) -> None:
 
 
 def _wish(context: Context, request: Request, route: Route) -> tuple[SearchRequest, str | None]:
-    """Return what a search asks, and where its page starts.
-
-    A code outside a required binding finds nothing, as any other word. Raises ``BadRequest``.
-    """
+    """Return what a search asks, and where its page starts. Raises ``BadRequest``."""
     given = pairs(request.query)
     if request.method == "POST":
         given += form(request.body)
@@ -96,7 +93,7 @@ def _wish(context: Context, request: Request, route: Route) -> tuple[SearchReque
         _types(context, route),
         [pair for pair in given if pair[0] != CURSOR],
         strict=not preferences(request.headers).lenient,
-        refuse_unknown_codes=False,
+        refuse_unknown_codes=context.refuse_unknown_codes,
     )
     return wish, cursors[0] if cursors else None
 

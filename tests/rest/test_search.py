@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.rest.asking import BASE, Json, created, expressions, found, link, organization, practitioner, refused, role
+from tests.rest.conftest import Server
 
 
 async def people(http: httpx.AsyncClient, count: int) -> list[str]:
@@ -313,3 +314,22 @@ async def test_compartments_of_patient_and_related_person(http: httpx.AsyncClien
     assert await found(http, f"RelatedPerson/{related['id']}/ServiceRequest") == [of_related["id"]]
     assert {one["id"], related["id"], *both} <= set(await found(http, f"Patient/{one['id']}/*"))
     refused(await http.get("Organization/o/Practitioner"), 404, "compartment-unknown")
+
+
+async def test_code_outside_a_required_binding_finds_nothing_and_says_why(http: httpx.AsyncClient) -> None:
+    answer = await http.get("Slot?status=bogus", headers={"Prefer": "handling=strict"})
+    assert answer.status_code == 200 and answer.json()["total"] == 0
+    (only,) = answer.json()["entry"]
+    assert only["search"]["mode"] == "outcome"
+    (issue,) = only["resource"]["issue"]
+    assert issue["severity"] == "warning" and "busy, busy-tentative" in issue["diagnostics"]
+
+
+async def test_code_outside_a_required_binding_is_refused_where_the_operator_wants_it(store_url: str) -> None:
+    async with Server(store_url, unknown_codes="refuse") as server:
+        for query in ("Slot?status=bogus", "Slot?status=bogus,free", "Schedule?_has:Slot:schedule:status=bogus"):
+            for handling in ("strict", "lenient"):
+                answer = await server.http.get(query, headers={"Prefer": f"handling={handling}"})
+                refused(answer, 400, "search-code")
+                assert "busy, busy-tentative" in answer.text
+        assert (await server.http.get("Slot?status=free")).status_code == 200
