@@ -15,6 +15,7 @@ SHOWN: Final = 100
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
     own = parser(
         commands,
         "check",

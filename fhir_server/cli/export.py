@@ -15,6 +15,7 @@ from fhir_server.settings import Settings
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
     own = parser(
         commands,
         "export",

@@ -20,6 +20,7 @@ SHOWN: Final = 5
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
     flags = (*INDEXING, "bundle_entries", "body_bytes", "commit_bytes")
     own = parser(
         commands,

@@ -96,6 +96,7 @@ def types_of(options: argparse.Namespace, known: frozenset[str]) -> frozenset[st
 
 
 def add_types(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag ``--type``, which ``types_of`` reads."""
     parser.add_argument(
         "--type", action="append", metavar="TYPE", help="this resource type only; may be given several times"
     )

@@ -12,6 +12,7 @@ from fhir_server.maintenance.restore import Restored, restore, verify
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
     own = parser(
         commands,
         "restore",

@@ -14,11 +14,13 @@ EXPECTED: Final = (StartError, StoreError, CommandFailed)
 
 
 def say(text: str) -> None:
+    """Write what was asked for, a line or more, to standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def complain(text: str) -> None:
+    """Write what is wrong, or was not asked for, to standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

@@ -66,10 +66,12 @@ class Element:
 
     @property
     def is_choice(self) -> bool:
+        """Whether its name ends in a type: ``value[x]``."""
         return self.name.endswith("[x]")
 
     @property
     def is_list(self) -> bool:
+        """Whether it may stand more than once: JSON has an array."""
         return self.max is None or self.max > 1
 
     @property

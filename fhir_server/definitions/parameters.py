@@ -94,10 +94,12 @@ class SearchParameters:
 
     @classmethod
     def of_r4(cls) -> SearchParameters:
+        """Return those of R4, for all of its types."""
         return cls(R4 / "search-parameters.txt", HL7)
 
     @classmethod
     def of_ours(cls) -> SearchParameters:
+        """Return those that this server adds for everybody."""
         return cls(ADDED / "search-parameters.txt", OURS)
 
     @property

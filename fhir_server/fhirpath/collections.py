@@ -14,11 +14,13 @@ from fhir_server.fhirpath.operators import key, remembered_keys
 
 
 def empty(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``empty()``: whether there is no item."""
     evaluate = source.evaluate
     return boolean(lambda this, environment: not evaluate(this, environment), source)
 
 
 def negation(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``not()``: the opposite of one boolean, empty of none."""
     inner = source.test
 
     def test(this: list[Item], environment: Environment) -> bool | None:
@@ -29,6 +31,7 @@ def negation(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def count(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``count()``: how many items there are."""
     evaluate = source.evaluate
     return collection(lambda this, environment: [Item(len(evaluate(this, environment)), "integer")], INTEGER, source)
 
@@ -47,11 +50,13 @@ tail = _slice(slice(1, None))
 
 
 def distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``distinct()``: each item once, in the order of the first ones."""
     evaluate = source.evaluate
     return collection(lambda this, environment: operators.distinct(evaluate(this, environment)), source.types, source)
 
 
 def is_distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``isDistinct()``: whether no two items are equal."""
     evaluate = source.evaluate
 
     def test(this: list[Item], environment: Environment) -> bool:
@@ -62,16 +67,19 @@ def is_distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def all_true(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``allTrue()``: whether all items are true; true of none."""
     evaluate = source.evaluate
     return boolean(lambda this, environment: all(item.value is True for item in evaluate(this, environment)), source)
 
 
 def all_false(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``allFalse()``: whether all items are false; true of none."""
     evaluate = source.evaluate
     return boolean(lambda this, environment: all(item.value is False for item in evaluate(this, environment)), source)
 
 
 def combine(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``combine(other)``: the items of both, equal ones kept."""
     (other,) = arguments
     first_part, second_part = source.evaluate, other.evaluate
     types = None if source.types is None or other.types is None else source.types | other.types
@@ -81,6 +89,7 @@ def combine(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def intersect(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``intersect(other)``: the items that are in both, each once."""
     (other,) = arguments
     first_part, second_part = source.evaluate, other.evaluate
 

@@ -10,6 +10,7 @@ from fhir_server.fhirpath.item import Environment, Item
 
 
 def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``where(criteria)``: the items for which the criteria are true."""
     (criteria,) = arguments
     evaluate, test = source.evaluate, criteria.test
 
@@ -20,6 +21,7 @@ def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def exists(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``exists([criteria])``: whether there is an item, for which the criteria are true."""
     evaluate = source.evaluate
     if not arguments:
         return boolean(lambda this, environment: bool(evaluate(this, environment)), source)
@@ -30,6 +32,7 @@ def exists(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def every(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``all(criteria)``: whether the criteria are true for each item; true of none."""
     (criteria,) = arguments
     evaluate, test = source.evaluate, criteria.test
     return boolean(
@@ -38,6 +41,7 @@ def every(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``select(projection)``: what the projection gives for each item, in one collection."""
     (projection,) = arguments
     evaluate, project = source.evaluate, projection.evaluate
 

@@ -47,6 +47,7 @@ class Navigator:
         return element.types
 
     def is_primitive(self, type_: str) -> bool:
+        """Tell whether a type of FHIR is a primitive one."""
         return type_ in self._primitives
 
     def property(self, type_: str, name: str) -> str | None:

@@ -48,6 +48,7 @@ def text(items: Sequence[Item]) -> str | None:
 
 
 def is_number(value: Any) -> bool:
+    """Tell whether a value is an integer or a decimal: a boolean is none."""
     return isinstance(value, int | Decimal) and value.__class__ is not bool
 
 

@@ -60,6 +60,7 @@ _matches = _text_test(lambda value, pattern: _regex(pattern).search(value) is no
 
 
 def matches(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``matches(regex)``: whether the text matches the regular expression."""
     _check_regex(arguments[0])
     return _matches(source, arguments)
 
@@ -100,6 +101,8 @@ def substring(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def length(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``length()``: how many characters the text has."""
+
     def evaluate(this: list[Item], environment: Environment) -> list[Item]:
         value = text(source.evaluate(this, environment))
         return [] if value is None else [Item(len(value), "integer")]
@@ -108,6 +111,8 @@ def length(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def to_string(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``toString()``: the item as text; empty for what has none."""
+
     def evaluate(this: list[Item], environment: Environment) -> list[Item]:
         item = single(source.evaluate(this, environment))
         if item is None or isinstance(item.value, dict | list):
@@ -119,6 +124,8 @@ def to_string(source: Compiled, arguments: list[Compiled]) -> Compiled:
 
 
 def to_integer(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``toInteger()``: the item as an integer; empty for what is none."""
+
     def evaluate(this: list[Item], environment: Environment) -> list[Item]:
         item = single(source.evaluate(this, environment))
         value = None if item is None or item.type in TEMPORAL else item.value

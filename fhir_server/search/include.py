@@ -26,10 +26,14 @@ class Found(Protocol):
     """What is read of a stored resource: the store's own record, which comes back as it was given."""
 
     @property
-    def key(self) -> Key: ...
+    def key(self) -> Key:
+        """The key of the resource found."""
+        ...
 
     @property
-    def is_deleted(self) -> bool: ...
+    def is_deleted(self) -> bool:
+        """Whether it is a tombstone."""
+        ...
 
 
 F = TypeVar("F", bound=Found)
@@ -40,27 +44,39 @@ class Hit(Protocol[F_co]):
     """A match of a search."""
 
     @property
-    def stored(self) -> F_co: ...
+    def stored(self) -> F_co:
+        """The current version."""
+        ...
 
 
 class Hits(Protocol[F_co]):
     """One page of a search."""
 
     @property
-    def matches(self) -> Sequence[Hit[F_co]]: ...
+    def matches(self) -> Sequence[Hit[F_co]]:
+        """The resources of the page, in its order."""
+        ...
 
     @property
-    def more(self) -> bool: ...
+    def more(self) -> bool:
+        """Whether the result goes on behind the page."""
+        ...
 
 
 class Reads(Protocol[F_co]):
     """The part of a store's snapshot that includes need."""
 
-    async def read(self, keys: Iterable[Key]) -> Mapping[Key, F_co]: ...
+    async def read(self, keys: Iterable[Key]) -> Mapping[Key, F_co]:
+        """See ``Snapshot.read``."""
+        ...
 
-    async def search(self, query: Query, page: Page) -> Hits[F_co]: ...
+    async def search(self, query: Query, page: Page) -> Hits[F_co]:
+        """See ``Snapshot.search``."""
+        ...
 
-    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]: ...
+    async def targets(self, keys: Sequence[Key], parameter: str) -> tuple[str, ...]:
+        """See ``Snapshot.targets``."""
+        ...
 
 
 async def included(

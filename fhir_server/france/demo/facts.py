@@ -38,14 +38,17 @@ class Member:
 
     @property
     def rpps(self) -> str:
+        """The RPPS number, of the range that belongs to nobody: 11 digits."""
         return fictitious_rpps(FIRST_RPPS + self.number)
 
     @property
     def national_id(self) -> str:
+        """The IDNPS: ``8`` and the RPPS number."""
         return add_prefix("RPPS", self.rpps)
 
     @property
     def specialty(self) -> list[str] | None:
+        """What the coding of the specialty is made of; None for a trade without one."""
         return self.trade.get("specialite")
 
     def practice_id(self, place: int) -> str:
@@ -63,14 +66,17 @@ class Cpts:
 
     @property
     def id(self) -> str:
+        """The logical id of the Organization."""
         return f"cpts-{self.key}"
 
     @property
     def communes(self) -> list[dict[str, str]]:
+        """Communes of the territory that the demonstration names."""
         communes: list[dict[str, str]] = self.facts["territoire"]["communes-de-demonstration"]
         return communes
 
     def service_id(self, mission: str) -> str:
+        """The logical id of the HealthcareService for unscheduled care."""
         return service_id(self.id, mission)
 
     def member_id(self, short: str) -> str:

@@ -60,10 +60,12 @@ def own(name: str) -> str:
 
 
 def coding(system: str, code: str) -> Json:
+    """Return a Coding."""
     return {"system": system, "code": code}
 
 
 def concept(system: str, code: str) -> Json:
+    """Return a CodeableConcept of one Coding."""
     return {"coding": [coding(system, code)]}
 
 
@@ -73,6 +75,7 @@ def national(pair: list[str]) -> Json:
 
 
 def reference(type_: str, id_: str) -> Json:
+    """Return a Reference to a resource of this server."""
     return {"reference": f"{type_}/{id_}"}
 
 
@@ -105,8 +108,10 @@ def idnst(value: str, *types: str) -> Json:
 
 
 def phone(value: str) -> Json:
+    """Return the ContactPoint of a telephone."""
     return {"system": "phone", "value": value}
 
 
 def email(value: str) -> Json:
+    """Return the ContactPoint of an e-mail address."""
     return {"system": "email", "value": value}
