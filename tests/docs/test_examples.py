@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from itertools import groupby
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from fhir_server.app import build
 from fhir_server.settings import SETTINGS, Settings
@@ -39,12 +41,19 @@ async def _run(found: list[Example], file: Path) -> list[str]:
         for example in found:
             assert example.answer, f"{example.where}: a request without an answer"
             got = await _sent(http, example, links)
+            await _indexed(app)
             links = got.links or links
             told = list(compared(example.answer, got))
             if told:
                 problems += [f"{example.where}: {problem}" for problem in told]
                 problems.append(f"    the answer: {got.status} {dict(got.headers)} {got.text[:2000]}")
     return problems
+
+
+async def _indexed(app: FastAPI) -> None:
+    """Wait until what a definition has changed is indexed: the pages tell what is answered then."""
+    while (await app.state.service.context.followed()).registry.oldest:  # noqa: ASYNC110 as clients do
+        await asyncio.sleep(0.01)
 
 
 async def _sent(http: httpx.AsyncClient, example: Example, links: dict[str, str]) -> Got:
