@@ -51,10 +51,12 @@ def refused(parameter: str, what: str, reason: str, is_unknown: bool = False) ->
 
 
 def bad_value(parameter: str, expected: str) -> Problem:
+    """Return the problem of a value that the parameter cannot have; ``expected`` says which it can."""
     return Problem(Issue(IssueType.VALUE, f"{parameter[:200]}: {expected}", (_where(parameter),), id="search-value"))
 
 
 def bad_code(parameter: str, codes: Iterable[str]) -> Problem:
+    """Return the problem of a code outside the required value set of the element, whose codes are ``codes``."""
     text = f"{parameter[:200]}: not a code of the required value set; the codes are {', '.join(sorted(codes))}"
     return Problem(Issue(IssueType.CODE_INVALID, text, (_where(parameter),), id="search-code"))
 

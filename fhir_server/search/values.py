@@ -55,6 +55,8 @@ _BLANK_FOR_PLUS: Final = re.compile(r"(T[0-9:.]+) ([0-9]{2}:[0-9]{2})")
 
 
 class StringValue(NamedTuple):
+    """A text as it was asked for, not folded yet."""
+
     text: str
 
 
@@ -74,6 +76,8 @@ class OfTypeValue(NamedTuple):
 
 
 class DateValue(NamedTuple):
+    """``literal``: a date, dateTime or instant of any precision, a zone or none."""
+
     prefix: str
     literal: str
 
@@ -96,14 +100,20 @@ class QuantityValue(NamedTuple):
 
 
 class ReferenceValue(NamedTuple):
+    """An id, ``Type/id`` or an absolute URL, as it was asked for."""
+
     text: str
 
 
 class UriValue(NamedTuple):
+    """A URI, compared letter by letter."""
+
     uri: str
 
 
 class NearValue(NamedTuple):
+    """A point in degrees (WGS 84) and the distance around it."""
+
     latitude: float
     longitude: float
     metres: float
@@ -227,6 +237,7 @@ def parse_of_type(text: str) -> OfTypeValue:
 
 
 def parse_missing(text: str) -> MissingValue:
+    """Return the value of ``:missing``. Raises ``ValueError`` unless it is true or false."""
     if text not in ("true", "false"):
         raise ValueError("missing takes true or false")
     return MissingValue(text == "true")

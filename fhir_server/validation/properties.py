@@ -19,6 +19,7 @@ EMPTY: Final = "received an empty array, expected none or one with items"
 
 
 def not_an_object(value: Any) -> list[Fault]:
+    """Return the fault of a value where one object must be."""
     if value is None:
         return mismatch("structure-null", value, "an object")
     id_ = "cardinality-single" if isinstance(value, list) else "type-object"
@@ -79,6 +80,7 @@ def primitive_list_check(one: Check, sibling: str) -> Check:
 
 
 def not_an_array(value: Any) -> list[Fault]:
+    """Return the fault of a value where an array must be."""
     id_ = "structure-null" if value is None else "cardinality-array"
     return mismatch(id_, value, "an array")
 
@@ -123,6 +125,8 @@ _ID_ONLY: Final = frozenset(("id",))
 
 
 def reference_check(structure: Check, target: ReferenceCheck) -> Check:
+    """Return the check of a Reference: its structure, and its target where the literal itself is right."""
+
     def check(value: Any, owner: dict[str, Any], scope: Scope) -> Found:
         found = structure(value, owner, scope)
         if found and (type(value) is not dict or any(fault.steps[-1:] in _LITERAL for fault in found)):
