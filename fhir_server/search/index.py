@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from itertools import product
 from typing import Any, Final, NamedTuple
 
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.parameters import SearchParameterType as Kind
 from fhir_server.definitions.registry import Registry
+from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import Environment, EvaluationError, Item, Path, compile_path
 from fhir_server.model.formats import Resource
 from fhir_server.search import extract
@@ -163,7 +165,7 @@ class Indexer:
 
     def _compile_parameter(self, type_: str, parameter: SearchParameter) -> _Compiled:
         structures = self._registry.structures
-        path = compile_path(parameter.expression, type_, structures)
+        path = _path(parameter.expression, type_, structures)
         extracts = self._extracts.get(parameter.type, {})
         if parameter.type is Kind.SPECIAL:
             extracts = {"Location.position": extract.near}
@@ -173,6 +175,12 @@ class Indexer:
             if systems:
                 extracts = {**extracts, "code": extract.bound_code(systems)}
         return _Compiled(parameter.code, path, extracts, parameter.type is Kind.REFERENCE)
+
+
+@lru_cache(maxsize=8192)
+def _path(expression: str, type_: str, structures: Structures) -> Path:
+    """Return an expression compiled: a new registry has most of the old one's."""
+    return compile_path(expression, type_, structures)
 
 
 def _without_stamp(meta: Resource) -> Resource:
