@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fhir_server import __version__
 from fhir_server.cli.flags import EVERY, add_flags, given_flags, log_configuration, prepare_store, settings_of
 from fhir_server.cli.speech import EXPECTED, complain, refuse, say
+from fhir_server.outcome import FhirError
 from fhir_server.settings import SETTINGS, Settings, SettingsError, StartError
 
 HEALTH: Final = "/health"
@@ -180,7 +181,11 @@ def _load_demo(settings: Settings) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        asyncio.run(load_demo(settings, show))
+        try:
+            asyncio.run(load_demo(settings, show))
+        except FhirError as error:
+            told = error.issues[0].diagnostics  # the others are alike
+            raise StartError(f"The demonstration cannot be loaded with these settings: {told}.") from None
 
 
 # --- starting --------------------------------------------------------------------------------------------------------
