@@ -25,6 +25,8 @@ from fhir_server.storage.reach import conjunction
 
 CHUNK: Final = 500
 """Candidates of which is checked together what no filter can say."""
+TAKEN: Final = 1_000
+"""Documents that are taken out of an answer together."""
 SORTED: Final = 100_000
 """Matches that are sorted here, by distance."""
 _HEADER: Final = dict.fromkeys(HEADER, 1)
@@ -86,22 +88,18 @@ class _Search:
         self.by_distance = any(by.kind == "near" for by in sort)
 
     async def of_one(self, type: str, where: Node) -> Matches:
-        """Return a page of one type: bodies come with what found them."""
+        """Return a page of one type: bodies come with what found them, some at a time."""
         asked = await self._asked(type, where)
-        cursors: list[Cursor] = []
-        found: list[Stored] = []
-
-        async def read() -> None:
-            async for document in self._matches(asked, self._page.count + 1, _HEADER):
-                cursors.append(cursor_of(document, self._sort))
-                found.append(stored_of(type, document))
-                taken[0] += len(found[-1].body or b"")
-                if self._page.bytes is not None and taken[0] > self._page.bytes and len(found) > 1:
-                    return
-
-        taken = [0]
-        await read()
-        return self._cut(list(zip(found, cursors, strict=True)))
+        found: list[tuple[Stored, Cursor]] = []
+        taken = 0
+        async for documents in self._matches(asked, self._page.count + 1, _HEADER):
+            for document in documents:
+                stored = stored_of(type, document)
+                found.append((stored, cursor_of(document, self._sort)))
+                taken += len(stored.body or b"")
+            if self._page.bytes is not None and taken > self._page.bytes and len(found) > 1:
+                break
+        return self._cut(found)
 
     async def of_several(self, types: Sequence[str], where: Node) -> Matches:
         """Return a page of several types: what comes first is known before any body is read."""
@@ -125,8 +123,8 @@ class _Search:
         if not asked.rest:
             return await self._log.resources(type).count_documents(asked.where, maxTimeMS=self._milliseconds)
         total = 0
-        async for _ in self._matches(asked, None, {"ordinal": 1}):
-            total += 1
+        async for documents in self._matches(asked, None, {"ordinal": 1}):
+            total += len(documents)
         return total
 
     # --- what is asked -----------------------------------------------------------------------------------------------
@@ -141,18 +139,20 @@ class _Search:
                 rest.append(node)
         return Asked(type, every([*filters, LIVE]), tuple(rest))
 
-    async def _matches(self, asked: Asked, count: int | None, fields: Document) -> AsyncIterator[Document]:
-        """Yield the documents of matches in the direction read: up to ``count`` of them."""
+    async def _matches(self, asked: Asked, count: int | None, fields: Document) -> AsyncIterator[list[Document]]:
+        """Yield the documents of matches in the direction read, some at a time: up to ``count`` of them, or a few more
+        where candidates are checked."""
         cursor = self._page.before if self.backward else self._page.after
         if not asked.rest:
-            async for document in self._candidates(asked, cursor, count, fields):
-                yield document
+            async for documents in self._candidates(asked, cursor, count, fields):
+                yield documents
             return
         while count is None or count > 0:
-            chunk = [document async for document in self._candidates(asked, cursor, CHUNK, fields)]
+            chunk: list[Document] = []
+            async for documents in self._candidates(asked, cursor, CHUNK, fields):
+                chunk += documents
             kept = await self._checked(asked, chunk)
-            for document in kept:
-                yield document
+            yield kept
             if len(chunk) < CHUNK:
                 return
             cursor = cursor_of(chunk[-1], self._sort)
@@ -175,25 +175,25 @@ class _Search:
 
     async def _candidates(
         self, asked: Asked, cursor: Cursor | None, count: int | None, fields: Document
-    ) -> AsyncIterator[Document]:
+    ) -> AsyncIterator[list[Document]]:
         resources = self._log.resources(asked.type)
         shown = {**fields, **{path(by): 1 for by in self._sort}}
         after = keyset(self._sort, cursor, backward=self.backward)
         by = order(self._sort, backward=self.backward)
         where = every([after, asked.where])
         size = BATCH if count is None else min(count, BATCH)
+        found: Any
         if is_plain(self._sort):
             found = resources.find(where, shown, batch_size=size, max_time_ms=self._milliseconds)
-            found = found.sort(list(by.items()))
-            async for document in found if count is None else found.limit(count):
-                yield document
-            return
-        stages: list[Document] = [{"$match": where}, {"$addFields": flags(self._sort)}, {"$sort": by}]
-        if count is not None:
-            stages.append({"$limit": count})
-        stages.append({"$project": shown})
-        async for document in resources.aggregate(stages, batchSize=size, maxTimeMS=self._milliseconds):
-            yield document
+            found = found.sort(list(by.items())).limit(count or 0)
+        else:
+            stages: list[Document] = [{"$match": where}, {"$addFields": flags(self._sort)}, {"$sort": by}]
+            if count is not None:
+                stages.append({"$limit": count})
+            stages.append({"$project": shown})
+            found = resources.aggregate(stages, batchSize=size, maxTimeMS=self._milliseconds)
+        while documents := await found.to_list(TAKEN):
+            yield documents
 
     # --- places first, bodies later ----------------------------------------------------------------------------------
 
@@ -203,16 +203,14 @@ class _Search:
         if self.by_distance:
             return await self._by_distance(asked)
         found = self._matches(asked, self._page.count + 1, {"ordinal": 1})
-        return [(type, document["_id"], cursor_of(document, self._sort)) async for document in found]
+        return [(type, one["_id"], cursor_of(one, self._sort)) async for some in found for one in some]
 
     async def _by_distance(self, asked: Asked) -> list[tuple[str, str, Cursor]]:
         """Sort here what no index of MongoDB's sorts by our distance."""
         places = _Search(self._log, (), Page(SORTED), self._milliseconds)
         fields = {"ordinal": 1, "updated": 1, "point": 1, **{path(by): 1 for by in self._sort if by.kind != "near"}}
-        found = [
-            (asked.type, document["_id"], self._cursor(document))
-            async for document in places._matches(asked, SORTED + 1, fields)
-        ]
+        matches = places._matches(asked, SORTED + 1, fields)
+        found = [(asked.type, one["_id"], self._cursor(one)) async for some in matches for one in some]
         if len(found) > SORTED:
             raise QueryTooCostly(f"more than {SORTED} matches would be sorted by distance; search more narrowly")
         rank = _rank(self._sort)
