@@ -19,11 +19,6 @@ _UPDATE_RESOURCE = """
 _INSERT_COMMIT = "INSERT INTO commits VALUES (?, ?, ?, ?)"
 
 
-def size(change: Change) -> int:
-    """Return about how many bytes a change takes."""
-    return len(change.body or b"") + entry_rows.size(change.entries)
-
-
 class Appender:
     """Appends to the log on the writer's connection, inside its transaction."""
 

@@ -34,15 +34,6 @@ DELETE: Final[dict[Kind, str]] = {
 }
 
 
-def size(entries: Iterable[IndexEntry]) -> int:
-    """Return about how many bytes the entries take: their texts, and 8 for each number."""
-    total = 0
-    for entry in entries:
-        for value in entry:
-            total += len(value) if isinstance(value, str) else 8
-    return total
-
-
 def rows(names: Names, type: int, ordinal: int, entries: Iterable[IndexEntry]) -> dict[Kind, set[Row]]:
     """Return the rows of a resource's entries, each once."""
     found: dict[Kind, set[Row]] = {}

@@ -33,13 +33,15 @@ from fhir_server.search.query import (
     Spans,
 )
 from fhir_server.storage.protocol import Match, Matches
+from fhir_server.storage.ranking import ranking
+from fhir_server.storage.reach import conjunction, reaches_out
 from fhir_server.storage.sqlite.checks import Checks
 from fhir_server.storage.sqlite.connection import Impatient
 from fhir_server.storage.sqlite.counting import Counts, count_all
 from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
 from fhir_server.storage.sqlite.pruning import Pruning, is_everything
 from fhir_server.storage.sqlite.reading import Reading, make
-from fhir_server.storage.sqlite.sorting import keyset, order_by, ranking, sort_value
+from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
 from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, narrowed, walk_ordinals
 
@@ -481,29 +483,3 @@ def _cut(ordinals: list[int], page: Page) -> list[Cursor]:
 def _direction(page: Page) -> tuple[Cursor | None, bool]:
     """Return where a page begins, and whether it is read backward."""
     return (page.after, False) if page.before is None else (page.before, True)
-
-
-def conjunction(node: Node) -> Iterator[Node]:
-    """Yield what must all hold."""
-    if isinstance(node, And):
-        for each in node.nodes:
-            yield from conjunction(each)
-    else:
-        yield node
-
-
-def reaches_out(node: Node) -> bool:
-    """Tell whether a node says something of other resources."""
-    match node:
-        case And(nodes) | Or(nodes):
-            return any(reaches_out(each) for each in nodes)
-        case Not(inner):
-            return reaches_out(inner)
-        case ReferredBy():
-            return True
-        case Equal(_, values):
-            return isinstance(values, References)
-        case Spans():
-            return isinstance(node.keys, Keys) and any(isinstance(part, References) for part in node.keys.parts)
-        case _:
-            return False

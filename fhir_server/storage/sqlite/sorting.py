@@ -5,8 +5,7 @@ A page is found by *keyset*: the condition that a row comes after (or before) th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cmp_to_key
+from collections.abc import Sequence
 
 from fhir_server.search.query import Cursor, SortBy
 from fhir_server.storage.sqlite.names import Names
@@ -68,19 +67,3 @@ def beyond(by: SortBy, column: str, value: str | float | None, *, backward: bool
         return Sql(f"{column} IS NOT NULL") if value is None else Sql(f"{column} {comparison} ?", (value,))
     comparison = "<" if by.descending else ">"
     return FALSE if value is None else Sql(f"({column} {comparison} ? OR {column} IS NULL)", (value,))
-
-
-def ranking(sort: Sequence[SortBy]) -> Callable[[Cursor], object]:
-    """Return the key that orders cursors, to merge what several types gave."""
-
-    def compare(one: Cursor, other: Cursor) -> int:
-        for by, mine, theirs in zip(sort, one, other, strict=False):
-            if mine == theirs:
-                continue
-            if mine is None or theirs is None:
-                return 1 if mine is None else -1
-            less = mine < theirs  # type: ignore[operator]
-            return -1 if less != by.descending else 1
-        return -1 if one[-1] < other[-1] else int(one[-1] != other[-1])  # type: ignore[operator]
-
-    return cmp_to_key(compare)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from fhir_server.storage.prefixes import successor
+
 Value: TypeAlias = str | int | float | None
 
 LISTED: Final = 40
@@ -91,18 +93,6 @@ def union(selects: Sequence[Sql]) -> Sql:
     for select in selects:
         values.extend(select.values)
     return Sql(" UNION ALL ".join(select.text for select in selects), tuple(values))
-
-
-def successor(prefix: str) -> str | None:
-    """Return the least text greater than every text that starts with ``prefix``; None if there is none."""
-    while prefix:
-        code = ord(prefix[-1]) + 1
-        if code == 0xD800:
-            code = 0xE000
-        if code <= 0x10FFFF:
-            return prefix[:-1] + chr(code)
-        prefix = prefix[:-1]
-    return None
 
 
 def starts(column: str, prefix: str) -> Sql:

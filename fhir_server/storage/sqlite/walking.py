@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from fhir_server.search.query import Cursor, Keys, Node, SortBy, Spans, TextStarts, Updated
+from fhir_server.storage.prefixes import successor
 from fhir_server.storage.sqlite.checks import MILLISECOND
 from fhir_server.storage.sqlite.names import Kind, Names
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
-from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every, successor
+from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every
 
 OF_TYPE: Final = "resource c INDEXED BY resource_type WHERE c.type = ? AND c.deleted = 0"
 

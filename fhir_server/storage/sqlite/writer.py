@@ -31,8 +31,9 @@ from fhir_server.storage.protocol import (
     StoreLimits,
     StoreUnavailable,
 )
+from fhir_server.storage.sizes import size
 from fhir_server.storage.sqlite import filesystem
-from fhir_server.storage.sqlite.appending import Appender, size
+from fhir_server.storage.sqlite.appending import Appender
 from fhir_server.storage.sqlite.connection import code, is_damage
 from fhir_server.storage.sqlite.identity import Identity
 from fhir_server.storage.sqlite.locks import Turns

@@ -11,7 +11,7 @@ import pytest
 from fhir_server.storage.protocol import SchemaTooNew, StoreLimits, StoreUnavailable
 from fhir_server.storage.sqlite import SqliteStore, filesystem, migrations
 from fhir_server.storage.sqlite.locks import Turns
-from fhir_server.storage.sqlite.sql import successor
+from fhir_server.storage.prefixes import successor
 from tests.storage.writing import SLOT, FixedClock, put
 
 
