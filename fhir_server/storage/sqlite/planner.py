@@ -9,7 +9,7 @@ in the order wanted.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -23,7 +23,6 @@ from fhir_server.search.query import (
     Ids,
     Keys,
     Node,
-    Not,
     Or,
     Page,
     Query,

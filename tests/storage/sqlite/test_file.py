@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fhir_server.storage.prefixes import successor
 from fhir_server.storage.protocol import SchemaTooNew, StoreLimits, StoreUnavailable
 from fhir_server.storage.sqlite import SqliteStore, filesystem, migrations
 from fhir_server.storage.sqlite.locks import Turns
-from fhir_server.storage.prefixes import successor
 from tests.storage.writing import SLOT, FixedClock, put
 
 
