@@ -5,7 +5,7 @@ from __future__ import annotations
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import Return, of_version, preferences
-from fhir_server.interactions.write import Written
+from fhir_server.interactions.writing.write import Written
 from fhir_server.model.formats import serialize
 from fhir_server.outcome import Issue, IssueType, Severity, operation_outcome
 

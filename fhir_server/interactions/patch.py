@@ -16,7 +16,7 @@ from fhir_server.interactions.patching.fhirpath_patch import parse_fhirpath_patc
 from fhir_server.interactions.patching.json_patch import parse_json_patch
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.single import resource_too_large, with_resource
-from fhir_server.interactions.write import Intent, Patch, write
+from fhir_server.interactions.writing.write import Intent, Patch, write
 from fhir_server.model.formats import Json, Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.media_types import JSON_PATCH, JSON_TYPES, PATCH_TYPES

@@ -14,7 +14,7 @@ from fhir_server.interactions.headers import if_match, if_none_match, if_unmodif
 from fhir_server.interactions.pace import THREAD_FROM, aside
 from fhir_server.interactions.parameters import criteria_of, known
 from fhir_server.interactions.routes import Route, shown
-from fhir_server.interactions.write import Intent, write
+from fhir_server.interactions.writing.write import Intent, write
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import ID

@@ -18,7 +18,6 @@ from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.headers import if_none_match, preferences
 from fhir_server.interactions.history import check_history
-from fhir_server.interactions.links import TransactionLinks
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.parameters import SHAPING, known, subsetting
 from fhir_server.interactions.patch import patch_intent
@@ -28,7 +27,8 @@ from fhir_server.interactions.read import respond, version_number
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.search import check_search
 from fhir_server.interactions.single import create_intent, delete_intent, update_intent
-from fhir_server.interactions.write import Intent, Lookup, Written, look_up, write_and_read
+from fhir_server.interactions.writing.links import TransactionLinks
+from fhir_server.interactions.writing.write import Intent, Lookup, Written, look_up, write_and_read
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key

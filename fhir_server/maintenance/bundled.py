@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
 from fhir_server.definitions.structures import Structures
-from fhir_server.interactions.links import rewritten
+from fhir_server.interactions.writing.links import rewritten
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from tempfile import TemporaryFile
 from typing import Final, NamedTuple, TypeAlias
 
-from fhir_server.interactions.integrity import links
+from fhir_server.interactions.writing.integrity import links
 from fhir_server.maintenance.bundled import Loose, Posted
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.formats import Resource

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.interactions import resolve
-from fhir_server.interactions.conditional import LISTED, Wish, ask, ask_all
+from fhir_server.interactions.writing import resolve
+from fhir_server.interactions.writing.conditional import LISTED, Wish, ask, ask_all
 from fhir_server.model.formats import Resource
 from fhir_server.search.query import UNIT_SEPARATOR as US
 from fhir_server.search.query import And, Equal, Node, Not, Present, StartsWith

@@ -17,7 +17,7 @@ from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.headers import if_match
 from fhir_server.interactions.patch import OPERATIONS, patch_intent
 from fhir_server.interactions.routes import Route
-from fhir_server.interactions.write import Intent
+from fhir_server.interactions.writing.write import Intent
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.media_types import FHIR_JSON, JSON_PATCH
 from fhir_server.outcome import BadRequest, FhirError, TooLarge, Unprocessable, UnsupportedMediaType

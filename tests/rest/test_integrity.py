@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fhir_server.app import load_demo, opened
-from fhir_server.interactions.integrity import REFERENCES
+from fhir_server.interactions.writing.integrity import REFERENCES
 from fhir_server.maintenance.reindex import reindex
 from fhir_server.search.query import Equality
 from fhir_server.settings import Settings

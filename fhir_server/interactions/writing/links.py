@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from fhir_server.definitions.structures import Structures
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.intents import Prepared, Step
-from fhir_server.interactions.known import CONDITIONAL, RELATIVE, root_of
-from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.writing.intents import Prepared, Step
+from fhir_server.interactions.writing.known import CONDITIONAL, RELATIVE, root_of
+from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed

@@ -28,9 +28,11 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
 
-from fhir_server.interactions.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.known import (
+from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.routes import served
+from fhir_server.interactions.writing.conditional import Question, Wish, ask, ask_all, criteria, only
+from fhir_server.interactions.writing.known import (
     CONDITIONAL,
     Bucket,
     Known,
@@ -40,8 +42,6 @@ from fhir_server.interactions.known import (
     names_resources,
     root_of,
 )
-from fhir_server.interactions.pace import Pace
-from fhir_server.interactions.routes import served
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed

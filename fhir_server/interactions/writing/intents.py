@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fhir_server.interactions.conditional import Question
 from fhir_server.interactions.draft import Draft
-from fhir_server.interactions.integrity import Link
-from fhir_server.interactions.own import OwnEntries
+from fhir_server.interactions.writing.conditional import Question
+from fhir_server.interactions.writing.integrity import Link
+from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.model.formats import Resource
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from fhir_server.interactions.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.headers import SECOND, etag
-from fhir_server.interactions.intents import Intent, Patch, Prepared, Step
-from fhir_server.interactions.own import OwnEntries, names
 from fhir_server.interactions.pace import Pace, aside
 from fhir_server.interactions.paths import at_entry
 from fhir_server.interactions.read import present
+from fhir_server.interactions.writing.conditional import Question, Wish, ask, ask_all, criteria, only
+from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
+from fhir_server.interactions.writing.own import OwnEntries, names
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key

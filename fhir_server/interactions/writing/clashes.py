@@ -13,8 +13,8 @@ from dataclasses import replace
 from fhir_server.definitions.installed import active_parameters
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
-from fhir_server.interactions.intents import Step
 from fhir_server.interactions.paths import located
+from fhir_server.interactions.writing.intents import Step
 from fhir_server.outcome import Conflict, Issue, IssueType
 from fhir_server.search.definition import is_usable
 

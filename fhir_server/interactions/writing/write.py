@@ -17,18 +17,18 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from fhir_server.definitions.registry import DEFINITION_TYPES
-from fhir_server.interactions.clashes import refuse_clashes
-from fhir_server.interactions.conditional import Moved, confirm
 from fhir_server.interactions.context import Context, Integrity
 from fhir_server.interactions.definitions import OutdatedWrite
 from fhir_server.interactions.draft import Draft, Raw, refuse
-from fhir_server.interactions.integrity import broken, links, refusal
-from fhir_server.interactions.intents import Intent, Patch, Prepared, Step
-from fhir_server.interactions.own import OwnEntries
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import entry, located
 from fhir_server.interactions.read import present
-from fhir_server.interactions.resolve import check_version, needs_snapshot, no_client_ids, precondition, resolve
+from fhir_server.interactions.writing.clashes import refuse_clashes
+from fhir_server.interactions.writing.conditional import Moved, confirm
+from fhir_server.interactions.writing.integrity import broken, links, refusal
+from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
+from fhir_server.interactions.writing.own import OwnEntries
+from fhir_server.interactions.writing.resolve import check_version, needs_snapshot, no_client_ids, precondition, resolve
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Conflict, Issue, IssueType
