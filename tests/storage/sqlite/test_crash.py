@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fhir_server.model.reference import Key
-from fhir_server.storage.protocol import Store, StoreFull, StoreLimits
+from fhir_server.storage.protocol import StoreFull, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from tests.storage.contract.test_commit import whole_log
 from tests.storage.writing import SLOT, FixedClock, put
+
 
 async def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, clock: FixedClock) -> None:
     store = SqliteStore(tmp_path / "store.db", clock=clock)
