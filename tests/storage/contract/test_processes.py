@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import os
+import time
 from itertools import pairwise
 
+import pytest
+
+from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality
-from fhir_server.storage.protocol import Store
+from fhir_server.storage.protocol import Planned, Store, View
 from tests.storage.contract.processes import together
 from tests.storage.contract.test_commit import holders, whole_log
-from tests.storage.writing import SLOT
+from tests.storage.writing import SLOT, body, following
+
+WRITES = 9_999 if os.environ.get("FHIR_TORTURE") == "full" else 300
+"""Of each process; a third of each kind."""
 
 
 async def test_no_update_is_lost_among_processes(store: Store, place: str) -> None:
@@ -34,3 +44,48 @@ async def test_processes_take_turns(store: Store, place: str) -> None:
     """One among several that all write without pause is not left behind."""
     done = [int(line) for (line,) in together(place, "saturate", 2_000, 4)]
     assert min(done) * 2 >= sum(done) / len(done), done
+
+
+@pytest.mark.torture
+async def test_nothing_is_lost_or_done_twice_among_processes(store: Store, place: str) -> None:
+    """Updates with If-Match, conditional creates and transactions, that all contend for the same resources."""
+    said = await asyncio.to_thread(together, place, "mix", WRITES, 4)
+    told: dict[str, list[int]] = {"update": [], "create": [], "transfer": []}
+    for line in itertools.chain.from_iterable(said):
+        kind, number = line.split()
+        told[kind].append(int(number))
+    log = await whole_log(store)
+    assert [commit.number for commit in log] == list(range(1, len(log) + 1))
+    versions: dict[Key, int] = {}
+    for change in itertools.chain.from_iterable(commit.changes for commit in log):
+        assert change.version == versions.get(change.key, 0) + 1
+        versions[change.key] = change.version
+    schedules = [version for key, version in versions.items() if key.type == "Schedule"]
+    assert sorted(told["update"]) == list(range(1, versions[SLOT] + 1))
+    assert sorted(told["create"]) == list(range(WRITES // 3))
+    assert sorted(told["transfer"]) == list(range(1, schedules[0] + 1))
+    assert schedules == [4 * (WRITES // 3)] * 3
+    async with store.snapshot() as snapshot:
+        current = await snapshot.read(versions)
+        assert {key: stored.version for key, stored in current.items()} == versions
+
+
+async def test_a_long_transaction_has_its_turn_among_those_who_write_without_pause(store: Store, place: str) -> None:
+    keys = [Key("Schedule", str(number)) for number in range(500)]
+    running = asyncio.create_task(asyncio.to_thread(together, place, "saturate", 4_000, 3))
+    while await store.read(Key("Slot", "worker0")) is None:  # noqa: ASYNC110 another process writes it
+        await asyncio.sleep(0.05)
+    runs = 0
+
+    async def plan(view: View) -> Planned[int]:
+        nonlocal runs
+        runs += 1
+        for key in keys:
+            await view.read([key])
+        return Planned([following(None, key, body()) for key in keys], runs)
+
+    started = time.monotonic()
+    await store.commit(plan)
+    assert time.monotonic() - started < 3.5
+    assert not running.done()
+    await running

@@ -92,9 +92,68 @@ async def torture(store: Store, name: str, count: int) -> None:
     await asyncio.gather(*[write(series) for series in range(count)])
 
 
+async def mix(store: Store, name: str, count: int) -> None:
+    """Do so many writes of three kinds, each of which others contend for; say what each was told."""
+    await asyncio.gather(
+        _updates(store, count // 3), _creations(store, name, count // 3), _transfers(store, count // 3)
+    )
+
+
+async def _updates(store: Store, count: int) -> None:
+    """Update one resource, each time with If-Match."""
+    done = 0
+    while done < count:
+        current = await store.read(SLOT)
+        seen = current.version if current is not None else 0
+
+        async def plan(view: View, seen: int = seen) -> Planned[int]:
+            now = (await view.read([SLOT])).get(SLOT)
+            if (now.version if now is not None else 0) != seen:
+                raise Refused("412")
+            return Planned([following(now, SLOT, body())], seen + 1)
+
+        done += 1
+        try:
+            say(f"update {(await store.commit(plan)).answer}")
+        except Refused:
+            continue
+
+
+async def _creations(store: Store, name: str, count: int) -> None:
+    """Create each identifier, unless somebody else has."""
+
+    async def create(number: int) -> None:
+        key, entry = Key("Slot", f"{name}-{number}"), Equality("identifier", str(number))
+
+        async def plan(view: View) -> Planned[bool]:
+            ((*found,),) = await view.holders([("Slot", entry)])
+            return Planned([] if found else [following(None, key, body(), (entry,))], not found)
+
+        if (await store.commit(plan)).answer:
+            say(f"create {number}")
+
+    for start in range(0, count, 20):
+        await asyncio.gather(*[create(number) for number in range(start, min(start + 20, count))])
+
+
+async def _transfers(store: Store, count: int) -> None:
+    """Change three resources together."""
+    keys = [Key("Schedule", str(number)) for number in range(3)]
+
+    async def plan(view: View) -> Planned[int]:
+        found = await view.read(keys)
+        changes = [following(found.get(key), key, body()) for key in keys]
+        return Planned(changes, changes[0].version)
+
+    for start in range(0, count, 20):
+        for answer in await asyncio.gather(*[store.commit(plan) for _ in range(start, min(start + 20, count))]):
+            say(f"transfer {answer.answer}")
+
+
 TASKS: dict[str, Callable[[Store, str, int], Awaitable[None]]] = {
     "count-up": count_up,
     "identify": identify,
+    "mix": mix,
     "saturate": saturate,
     "torture": torture,
 }
