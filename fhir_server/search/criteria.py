@@ -102,8 +102,6 @@ class SearchLimits:
     includes: int = 50
     """``_include`` and ``_revinclude`` of one search."""
     sorts: int = 8
-    count: int = 10_000
-    """The largest ``_count`` that is taken as it is; above, this many."""
 
 
 LIMITS: Final = SearchLimits()

@@ -5,9 +5,8 @@ Spec: https://hl7.org/fhir/R4/http.html#trules (criteria see what their own tran
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType
@@ -38,10 +37,7 @@ from fhir_server.search.query import (
     TextStarts,
     Updated,
 )
-
-EARTH_RADIUS: Final = 6_371_008.8
-"""Metres: the mean radius."""
-
+from fhir_server.search.sphere import metres
 
 Follow: TypeAlias = Callable[[str, References], bool]
 """Tells whether the text of a reference leads to one of the resources meant: the far end of a chain."""
@@ -108,14 +104,6 @@ def _combined(node: And | Or, key: Key, entries: Sequence[IndexEntry], follow: F
     return not deciding
 
 
-def metres_between(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Return the great-circle distance of two places (latitude, longitude in degrees) by the haversine formula."""
-    north, east = math.radians(other[0] - one[0]), math.radians(other[1] - one[1])
-    cosines = math.cos(math.radians(one[0])) * math.cos(math.radians(other[0]))
-    half = math.sin(north / 2) ** 2 + cosines * math.sin(east / 2) ** 2
-    return 2 * EARTH_RADIUS * math.asin(min(1.0, math.sqrt(half)))
-
-
 def satisfies(span: Span, any_of: Iterable[Bounds]) -> bool:
     """Return whether a span satisfies one of the bounds."""
     return any(
@@ -152,8 +140,8 @@ def _test(node: Node, follow: Follow | None) -> Callable[[IndexEntry], bool]:  #
             return lambda entry: (
                 isinstance(entry, Point)
                 and any(
-                    metres_between((entry.latitude, entry.longitude), (latitude, longitude)) <= metres
-                    for latitude, longitude, metres in places
+                    metres(entry.latitude, entry.longitude, latitude, longitude) <= distance
+                    for latitude, longitude, distance in places
                 )
             )
     raise unmatchable("chains")

@@ -292,8 +292,13 @@ Cursor: TypeAlias = tuple[str | int | float | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a result: ``count`` matches after a cursor, or the ``count`` just before it."""
+    """Which part of a result: ``count`` matches after a cursor, or the ``count`` just before it.
+
+    ``bytes``: what their bodies may have together. The engine stops reading there, so the page ends early, with one
+    match at least, and has ``more``.
+    """
 
     count: int
     after: Cursor | None = None
     before: Cursor | None = None
+    bytes: int | None = None

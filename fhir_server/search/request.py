@@ -147,7 +147,7 @@ class _Reader:
             types=self.types,
             criteria=tuple(draft.criteria),
             sort=tuple(draft.sort),
-            count=min(int(single["_count"]), self.limits.count) if "_count" in single else None,
+            count=int(single["_count"]) if "_count" in single else None,
             includes=tuple(draft.includes),
             revincludes=tuple(draft.revincludes),
             total=single.get("_total"),

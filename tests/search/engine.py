@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from typing import Any
 
 from fhir_server.model.reference import Key
-from fhir_server.search.match import matches, metres_between
+from fhir_server.search.match import matches
 from fhir_server.search.query import (
     And,
     Equal,
@@ -28,6 +28,7 @@ from fhir_server.search.query import (
     Spans,
     Text,
 )
+from fhir_server.search.sphere import metres
 
 
 @dataclass(frozen=True)
@@ -148,4 +149,4 @@ def _values(record: Record, sort: SortBy) -> Iterable[Any]:
             case Span(_, _, low, high) if sort.kind == "span":
                 yield high if sort.descending else low
             case Point(_, latitude, longitude) if sort.kind == "near" and sort.place:
-                yield metres_between((latitude, longitude), sort.place)
+                yield metres(latitude, longitude, *sort.place)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from fhir_server.model.reference import Key
 from fhir_server.search.index import Indexer
-from fhir_server.search.match import EARTH_RADIUS, Unmatchable, chains, depth, matches, metres_between
+from fhir_server.search.match import Unmatchable, chains, depth, matches
 from fhir_server.search.query import References
 from tests.search.asking import Ask
 
@@ -98,10 +96,3 @@ def test_chain_is_followed(ask: Ask, indexer: Indexer, query: str, leads_there: 
 )
 def test_depth_is_the_length_of_the_longest_chain(ask: Ask, type_: str, query: str, links: int) -> None:
     assert depth(ask.where(type_, query)) == links
-
-
-def test_distance_is_along_the_great_circle() -> None:
-    assert metres_between((0, 0), (0, 180)) == pytest.approx(EARTH_RADIUS * math.pi)
-    assert metres_between((90, 0), (-90, 77)) == pytest.approx(EARTH_RADIUS * math.pi)
-    assert metres_between((-16.85, 179.99), (-16.85, -179.99)) == pytest.approx(2_128, abs=1)
-    assert metres_between((47, 6), (47, 6)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from fhir_server.search.query import RECORD_SEPARATOR
+from fhir_server.search.sphere import metres
 from fhir_server.storage.protocol import QueryTimeout, QueryTooCostly, StoreError, StoreUnavailable
-from fhir_server.storage.sphere import metres
 
 BUSY_MILLISECONDS: Final = 5_000
 CACHE_KIBIBYTES: Final = 32_768
@@ -68,14 +69,20 @@ class Meter:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._deadline = 0.0
+        self._deadline = math.inf
         self._checks: int | None = None
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
-        """Interrupt what runs in the block once the seconds have passed."""
-        self._deadline = time.monotonic() + seconds
-        self._connection.set_progress_handler(self._look, STEPS_BETWEEN_CHECKS)
+        """Interrupt what runs in the block once the seconds have passed, or those of a block around it.
+
+        Raises ``QueryTimeout`` then; at once for no seconds at all.
+        """
+        if seconds <= 0:
+            raise _late(seconds)
+        around, self._deadline = self._deadline, min(self._deadline, time.monotonic() + seconds)
+        if around == math.inf:
+            self._connection.set_progress_handler(self._look, STEPS_BETWEEN_CHECKS)
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -83,7 +90,9 @@ class Meter:
                 raise
             raise query_error(error, seconds) from error
         finally:
-            self._connection.set_progress_handler(None, 0)
+            self._deadline = around
+            if around == math.inf:
+                self._connection.set_progress_handler(None, 0)
 
     @contextmanager
     def patience(self, checks: int) -> Iterator[None]:
@@ -127,7 +136,11 @@ def unreadable(error: sqlite3.Error) -> StoreUnavailable:
 def query_error(error: sqlite3.DatabaseError, seconds: float) -> StoreError:
     """Say why a read failed."""
     if code(error) == sqlite3.SQLITE_INTERRUPT:
-        return QueryTimeout(f"the query was stopped after {seconds:g} seconds")
+        return _late(seconds)
     if "parser stack overflow" in str(error) or "too large" in str(error):
         return QueryTooCostly("the query is nested too deeply")
     return unreadable(error)
+
+
+def _late(seconds: float) -> QueryTimeout:
+    return QueryTimeout(f"the query was stopped after {seconds:g} seconds")

@@ -23,7 +23,7 @@ from fhir_server.search.query import (
     TextStarts,
     Updated,
 )
-from fhir_server.storage.sphere import latitudes
+from fhir_server.search.sphere import latitudes
 from fhir_server.storage.sqlite.checks import MILLISECOND, instants, within
 from fhir_server.storage.sqlite.names import KINDS, Kind
 from fhir_server.storage.sqlite.reading import Reading

@@ -37,7 +37,7 @@ from fhir_server.search.query import (
     TextStarts,
     Updated,
 )
-from fhir_server.storage.sphere import metres
+from fhir_server.search.sphere import metres
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Distances on the sphere, the same on every engine. https://hl7.org/fhir/R4/location.html#positional"""
+"""Distances on the sphere, the same on every engine and in memory. https://hl7.org/fhir/R4/location.html#positional"""
 
 from __future__ import annotations
 
