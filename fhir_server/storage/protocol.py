@@ -147,6 +147,7 @@ class HistoryPage:
     """Which part of a history. Newest first unless ``ascending``; ``after`` is the last address already read.
 
     ``since``/``before_instant``: only versions with ``since <= instant < before_instant`` (microseconds).
+    ``bytes``: what their bodies may have together, as for a page of a search.
     """
 
     count: int
@@ -154,6 +155,7 @@ class HistoryPage:
     ascending: bool = False
     since: int | None = None
     before_instant: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

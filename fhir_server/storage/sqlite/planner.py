@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import (
@@ -43,6 +43,9 @@ from fhir_server.storage.sqlite.reading import Reading, make
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
 from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, narrowed, walk_ordinals
+
+Row: TypeAlias = tuple[Any, ...]
+"""A cursor as it was read: sort values, and last the ordinal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +136,18 @@ class Planner:
     def search(self, query: Query, page: Page) -> Matches:
         """Return one page of a result."""
         backward = page.before is not None
-        cursors: list[Cursor] = []
+        cursors: list[Row] = []
         for name in dict.fromkeys(query.types):
             cursors += self._cursors(name, query, page)
         if len(query.types) > 1:
             cursors.sort(key=ranking(query.sort), reverse=backward)  # type: ignore[arg-type]
-        more = len(cursors) > page.count
         chosen = cursors[: page.count]
-        if backward:
-            chosen.reverse()
-        found = self._reading.by_ordinal([int(cursor[-1]) for cursor in chosen])  # type: ignore[arg-type]
+        found = self._reading.by_ordinal([cursor[-1] for cursor in chosen], page.bytes)
         self.ordinals.update((stored.key, ordinal) for ordinal, stored in found.items())
-        return Matches(tuple([make(Match, (found[cursor[-1]], cursor)) for cursor in chosen]), more)  # type: ignore[index]
+        matches = [make(Match, (found[cursor[-1]], cursor)) for cursor in chosen[: len(found)]]
+        if backward:
+            matches.reverse()
+        return Matches(tuple(matches), more=len(matches) < len(cursors))
 
     def count(self, query: Query) -> int:
         total = 0

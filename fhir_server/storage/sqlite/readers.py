@@ -24,6 +24,7 @@ from fhir_server.storage.protocol import (
     StoreUnavailable,
     Versions,
 )
+from fhir_server.storage.sqlite.awaiting import finished
 from fhir_server.storage.sqlite.connection import connect, unreadable
 from fhir_server.storage.sqlite.counting import Counts
 from fhir_server.storage.sqlite.identity import Identity
@@ -31,7 +32,7 @@ from fhir_server.storage.sqlite.outdated import outdated
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.stored_entries import stored_entries
-from fhir_server.storage.sqlite.view import SqliteReads, finished, read_all, references, targets
+from fhir_server.storage.sqlite.view import WAITED, SqliteReads, read_all, references, targets
 
 T = TypeVar("T")
 INLINE: Final = 16
@@ -140,7 +141,8 @@ class Readers:
         """Do something in a thread. A caller that is cancelled interrupts it, and leaves only when it has ended."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        future = asyncio.get_running_loop().run_in_executor(self._threads, reader.run, work, seconds or self._seconds)
+        limit = self._seconds if seconds is None else seconds
+        future = asyncio.get_running_loop().run_in_executor(self._threads, reader.run, work, limit)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -237,4 +239,4 @@ class SqliteSnapshot:
     async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
         """One job for all: each hand-over to a thread and back waits for both to have their turn."""
         head = self.head
-        return await self._run(lambda it: finished(reads(SqliteReads(it.reading, it.planner, head))))
+        return await self._run(lambda it: finished(reads(SqliteReads(it.reading, it.planner, head)), WAITED))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
+from fhir_server.storage.budget import within
 from fhir_server.storage.protocol import ENDED, SCHEMA, Address, Commit, Head, HistoryPage, Scope, Stored, Versions
 from fhir_server.storage.sqlite.connection import Meter
 from fhir_server.storage.sqlite.names import Names
@@ -43,13 +45,23 @@ _BY_ORDINAL: Final = """
     FROM json_each(?) AS wanted CROSS JOIN resource r ON r.ordinal = wanted.value
     CROSS JOIN version v ON v.address = r.address
 """
-_COLUMNS: Final = "type, id, version, instant, interaction, body, address, generation"
-_BY_ADDRESS: Final = f"SELECT {_COLUMNS} FROM version"  # noqa: S608
+_BY_ADDRESS: Final = """
+    SELECT v.type, v.id, v.version, v.instant, v.interaction, v.body, v.address, v.generation
+    FROM json_each(?) AS wanted CROSS JOIN version v ON v.address = wanted.value
+"""
+_LOG: Final = """
+    SELECT type, id, version, instant, interaction, body, address, generation
+    FROM version WHERE address >= ? ORDER BY address
+"""
 
 
 def address(number: int, position: int = 0) -> int:
     """Return an address as one integer."""
     return (number << POSITIONS) | position
+
+
+def _order(page: HistoryPage) -> str:
+    return "ASC" if page.ascending else "DESC"
 
 
 class Reading:
@@ -98,12 +110,6 @@ class Reading:
             row = self.connection.execute(_LATER, (number, key.id, version)).fetchone()
         return None if row is None else stored(key, row)
 
-    def versions(self, where: Sql) -> list[Stored]:
-        """Return changes by a condition on ``version``, with what follows it."""
-        name = self.names.type_name
-        found = self.connection.execute(f"{_BY_ADDRESS} {where.text}", where.values)
-        return [stored(Key(name(row[0]), row[1]), row[2:]) for row in found]
-
     def deletions(self, versions: Iterable[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
         """Return those of the versions that are deletions."""
         found = ((key, version, self.vread(key, version)) for key, version in versions)
@@ -112,45 +118,53 @@ class Reading:
     # --- histories ---------------------------------------------------------------------------------------------------
 
     def history(self, scope: Scope, page: HistoryPage) -> Versions:
-        """Return one page of a history."""
+        """Return one page of a history. Addresses are found first, so that no body is read in vain."""
         limits = every(self._limits(page))
-        order = Sql(f"ORDER BY address {'ASC' if page.ascending else 'DESC'}")
-        count = bind(page.count + 1)
+        tail = build(f"ORDER BY address {_order(page)} LIMIT {{}}", bind(page.count + 1))
         if scope.id is not None:
-            number = self.names.type(scope.type or "")
-            if number is None:
-                return Versions((), more=False)
-            found = self._instance(number, scope.id, page, limits, count)
+            found = self._instance(scope, page, limits)
         elif scope.type is None and not scope.types:
-            found = self.versions(build("NOT INDEXED WHERE {} {} LIMIT {}", limits, order, count))
+            found = self._addresses(build("NOT INDEXED WHERE {} {}", limits, tail))
         else:
             found = []
             for name in dict.fromkeys((scope.type,) if scope.type is not None else scope.types):
                 number = self.names.type(name)
                 if number is not None:
                     where = build("INDEXED BY version_type WHERE type = {} AND {}", bind(number), limits)
-                    found += self.versions(build("{} {} LIMIT {}", where, order, count))
-            found.sort(key=lambda version: version.address, reverse=not page.ascending)
-        return Versions(tuple(found[: page.count]), more=len(found) > page.count)
+                    found += self._addresses(build("{} {}", where, tail))
+            found.sort(reverse=not page.ascending)
+        versions = tuple(within(self._at(found[: page.count]), page.bytes))
+        return Versions(versions, more=len(versions) < len(found))
 
-    def _instance(self, type: int, id: str, page: HistoryPage, limits: Sql, count: Sql) -> list[Stored]:
+    def _addresses(self, where: Sql) -> list[int]:
+        rows = self.connection.execute(f"SELECT address FROM version {where.text}", where.values)  # noqa: S608
+        return [place for (place,) in rows]
+
+    def _at(self, addresses: Sequence[int]) -> Iterator[Stored]:
+        """Yield the changes at addresses, in their order."""
+        return self._versions(self.connection.execute(_BY_ADDRESS, (json.dumps(addresses),)))
+
+    def _instance(self, scope: Scope, page: HistoryPage, limits: Sql) -> list[int]:
         """Versions of one resource are numbered in the order of their addresses; the first is not in the index."""
-        row = self.connection.execute("SELECT ordinal FROM resource WHERE type = ? AND id = ?", (type, id)).fetchone()
+        type_ = self.names.type(scope.type or "")
+        row = self.connection.execute(
+            "SELECT ordinal FROM resource WHERE type = ? AND id = ?", (type_, scope.id)
+        ).fetchone()
         if row is None:
             return []
         (ordinal,) = row
-        where = [Sql("type = ? AND id = ? AND version > 1", (type, id)), limits]
+        where = [Sql("type = ? AND id = ? AND version > 1", (type_, scope.id)), limits]
         if page.after is not None:
             row = self.connection.execute(
                 "SELECT version FROM version WHERE address = ? AND type = ? AND id = ?",
-                (address(*page.after), type, id),
+                (address(*page.after), type_, scope.id),
             ).fetchone()
             if row is not None:
                 where.append(Sql("version > ?" if page.ascending else "version < ?", row))
-        order = Sql(f"ORDER BY version {'ASC' if page.ascending else 'DESC'}")
-        later = build("INDEXED BY version_instance WHERE {} {} LIMIT {}", every(where), order, count)
-        found = self.versions(build("WHERE address = {} AND {}", bind(ordinal), limits)) + self.versions(later)
-        return sorted(found, key=lambda version: version.version, reverse=not page.ascending)
+        order = Sql(f"ORDER BY version {_order(page)}")
+        later = build("INDEXED BY version_instance WHERE {} {} LIMIT {}", every(where), order, bind(page.count + 1))
+        found = self._addresses(build("WHERE address = {} AND {}", bind(ordinal), limits)) + self._addresses(later)
+        return sorted(found, reverse=not page.ascending)
 
     def _limits(self, page: HistoryPage) -> Iterable[Sql]:
         """Instants never go back along the log, so they are ranges of addresses too."""
@@ -173,38 +187,49 @@ class Reading:
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
-    def commits(self, after: int, changes: int) -> list[Commit]:
-        """Return the next commits: as many as have about that many changes together, at least one if there is one."""
-        cuts = self.connection.execute(
-            "SELECT address FROM version WHERE address >= ? ORDER BY address LIMIT 1 OFFSET ?",
-            (address(after + 1), changes),
-        ).fetchone()
-        last = after + changes if cuts is None else max(after + 1, (int(cuts[0]) >> POSITIONS) - 1)
+    def commits(self, after: int, changes: int, size: int) -> list[Commit]:
+        """Return the next commits: as many as have about that many changes, or bytes, together; one at least, if there
+        is one."""
+        grouped: dict[int, list[Stored]] = {}
+        rows = self.connection.execute(_LOG, (address(after + 1),))
+        for change in self._versions(rows):
+            number = change.address.number
+            if number not in grouped and (changes <= 0 or size <= 0):
+                rows.close()
+                break
+            grouped.setdefault(number, []).append(change)
+            changes, size = changes - 1, size - len(change.body or b"")
         heads = self.connection.execute(
             "SELECT number, instant, generation, schema FROM commits WHERE number > ? AND number <= ? ORDER BY number",
-            (after, last),
+            (after, max(grouped, default=after)),
         ).fetchall()
-        if not heads:
-            return []
-        until = address(heads[-1][0] + 1)
-        where = Sql("WHERE address >= ? AND address < ? ORDER BY address", (address(after + 1), until))
-        grouped: dict[int, list[Stored]] = {}
-        for change in self.versions(where):
-            grouped.setdefault(change.address.number, []).append(change)
         return [
-            Commit(number, instant, generation, schema, tuple(grouped.get(number, ())))
+            Commit(number, instant, generation, schema, tuple(grouped[number]))
             for number, instant, generation, schema in heads
         ]
 
-    def by_ordinal(self, ordinals: Sequence[int]) -> dict[int, Stored]:
-        """Return current resources by their place in the order of creation."""
-        if not ordinals:
-            return {}
-        rows = self.connection.execute(_BY_ORDINAL, (json.dumps(ordinals),)).fetchall()
-        names = {number: self.names.type_name(number) for number in {row[1] for row in rows}}
+    def _versions(self, rows: Iterable[Sequence[Any]]) -> Iterator[Stored]:
+        name = self.names.type_name
+        for type_, id_, *row in rows:
+            yield stored(Key(name(type_), id_), row)
+
+    def by_ordinal(self, ordinals: Sequence[int], limit: int | None = None) -> dict[int, Stored]:
+        """Return current resources by their place in the order of creation: the first of them, as many as the
+        ``limit`` of bytes holds and one at least."""
         found: dict[int, Stored] = {}
+        if not ordinals:
+            return found
+        left = math.inf if limit is None else limit
+        names: dict[int, str] = {}
+        rows = self.connection.execute(_BY_ORDINAL, (json.dumps(ordinals),))
         for ordinal, type_, id_, version, instant, interaction, body, place, generation in rows:
-            key, where = make(Key, (names[type_], id_)), make(Address, (place >> POSITIONS, place & MASK))
+            # Written out: a page of a search has a thousand of them.
+            left -= len(body or b"")
+            if left < 0 and found:
+                rows.close()
+                break
+            name = names.get(type_) or names.setdefault(type_, self.names.type_name(type_))
+            key, where = make(Key, (name, id_)), make(Address, (place >> POSITIONS, place & MASK))
             row = (key, version, instant, INTERACTIONS[interaction], body, where, generation)
             found[ordinal] = make(Stored, row)
         return found

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
@@ -29,6 +30,7 @@ from fhir_server.storage.protocol import (
 )
 from fhir_server.storage.sqlite import filesystem
 from fhir_server.storage.sqlite.appending import Appender
+from fhir_server.storage.sqlite.committing import Committer
 from fhir_server.storage.sqlite.connection import connect, unreadable
 from fhir_server.storage.sqlite.identity import Identity, log_of
 from fhir_server.storage.sqlite.locks import Turns, alone
@@ -39,14 +41,29 @@ from fhir_server.storage.sqlite.reindexing import reindex
 from fhir_server.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
-LOG: Final = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 FEED_CHANGES: Final = 500
-"""Changes of the feed read in one transaction."""
+FEED_BYTES: Final = 4_000_000
+"""Changes of the feed read in one transaction, and about what their bodies have."""
 COPIED_CHANGES: Final = 2_000
 """Changes of other logs' commits appended in one transaction."""
 AHEAD_MICROSECONDS: Final = 5_000_000
 WAL_BYTES: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a store has while it is open."""
+
+    connection: sqlite3.Connection
+    """The writer's."""
+    inline: Reading
+    """On a connection of its own, for the event loop."""
+    identity: Identity
+    readers: Readers
+    writer: Writer
+    closing: ExitStack
 
 
 class SqliteStore:
@@ -65,12 +82,7 @@ class SqliteStore:
         self._limits = limits
         self._definition_types = definition_types
         self._warning: str | None = None
-        self._turns: Turns | None = None
-        self._identity: Identity | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._inline: Reading | None = None
-        self._writer: Writer | None = None
-        self._readers: Readers | None = None
+        self._opened: Parts | None = None
 
     async def open(self) -> None:
         """Open the file, or make it; bring its layout up to date. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
@@ -80,40 +92,44 @@ class SqliteStore:
         except OSError as error:
             raise filesystem.cannot_open(self._path, error) from error
         if self._warning is not None:
-            LOG.warning(self._warning)
+            _LOG.warning(self._warning)
         try:
-            await asyncio.to_thread(self._open)
+            self._opened = await asyncio.to_thread(self._open)
         except (sqlite3.Error, OSError) as error:
-            await self.close()
             reason = error.strerror if isinstance(error, OSError) else error
             raise StoreUnavailable(f"{self._path} cannot be opened: {reason}") from error
-        except BaseException:
-            await self.close()
-            raise
-        assert self._connection is not None  # noqa: S101
-        assert self._turns is not None  # noqa: S101
-        assert self._identity is not None  # noqa: S101
-        self._readers = Readers(self._path, self._identity, self._limits.readers, self._limits.query_seconds)
-        self._writer = Writer(
-            self._path, self._identity, self._connection, self._turns, self._clock, self._limits, self._definition_types
-        )
-        self._writer.start()
 
-    def _open(self) -> None:
-        self._turns = Turns(self._path)
-        with self._turns.turn():
-            # The store holds personal data: it is its owner's alone; SQLite gives the files beside it the same mode.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._connection = connect(self._path, writes=True)
-            self._refuse_foreign(self._connection)
-            (mode,) = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise StoreUnavailable(f"{self._path}: SQLite cannot keep a write-ahead log here (it says {mode!r})")
-            migrate(self._connection)
-            self._connection.execute("BEGIN IMMEDIATE").execute("ROLLBACK")  # says now if the file cannot be written
-            self._inline = Reading(connect(self._path))
-            self._inline.head()
-            self._identity = Identity(self._path)
+    def _open(self) -> Parts:
+        with ExitStack() as closing:
+            turns = Turns(self._path)
+            closing.callback(turns.close)
+            with turns.turn():
+                connection = self._connect(closing)
+                inline = Reading(connect(self._path))
+                closing.callback(inline.connection.close)
+                inline.head()
+                identity = Identity(self._path)
+            readers = Readers(self._path, identity, self._limits.readers, self._limits.query_seconds)
+            closing.callback(readers.close)
+            committer = Committer(connection, self._clock, self._limits, self._definition_types)
+            writer = Writer(self._path, identity, committer, turns, self._limits)
+            writer.start()
+            closing.callback(writer.finish)
+            return Parts(connection, inline, identity, readers, writer, closing.pop_all())
+
+    def _connect(self, closing: ExitStack) -> sqlite3.Connection:
+        """Return the writer's connection to a file that is there, ours, up to date and can be written."""
+        # The store holds personal data: it is its owner's alone; SQLite gives the files beside it the same mode.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = connect(self._path, writes=True)
+        closing.callback(connection.close)
+        self._refuse_foreign(connection)
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreUnavailable(f"{self._path}: SQLite cannot keep a write-ahead log here (it says {mode!r})")
+        migrate(connection)
+        connection.execute("BEGIN IMMEDIATE").execute("ROLLBACK")  # says now if the file cannot be written
+        return connection
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
         """Raise ``StoreUnavailable`` for a database that another program has made."""
@@ -122,44 +138,37 @@ class SqliteStore:
             raise StoreUnavailable(f"{self._path} is the database of another program; give a file of its own")
 
     async def close(self) -> None:
-        writer, self._writer = self._writer, None
-        readers, self._readers = self._readers, None
-        if writer is not None:
-            await asyncio.to_thread(writer.finish)
-        if readers is not None:
-            await asyncio.to_thread(readers.close)
-        if self._inline is not None:
-            self._inline.connection.close()
-            self._inline = None
-        if self._connection is not None:
-            await asyncio.to_thread(self._connection.close)
-            self._connection = None
-        if self._turns is not None:
-            self._turns.close()
-            self._turns = None
+        """Finish what is queued, then close. A store that is not open stays so."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await asyncio.to_thread(opened.closing.close)
+
+    @property
+    def parts(self) -> Parts:
+        """What an open store has. Raises ``StoreUnavailable`` if it is not open."""
+        if self._opened is None:
+            raise StoreUnavailable("the store is closed")
+        return self._opened
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        if self._readers is None:
-            raise StoreUnavailable("the store is closed")
-        return SqliteSnapshot(self._readers)
+        """Return one state of the log to read, a context manager. Raises ``StoreUnavailable``."""
+        return SqliteSnapshot(self.parts.readers)
 
     async def read(self, key: Key) -> Stored | None:
         """One statement on a connection of its own, here: handing it to a thread costs more than it does."""
-        if self._inline is None:
-            raise StoreUnavailable("the store is closed")
+        inline = self.parts.inline
         try:
-            return self._inline.read(key)
+            return inline.read(key)
         except sqlite3.Error as error:
             raise unreadable(error) from error
 
     async def head(self) -> Head:
         """Return the end of the log, read here as ``read`` does."""
-        if self._inline is None:
-            raise StoreUnavailable("the store is closed")
+        inline = self.parts.inline
         try:
-            return self._inline.head()
+            return inline.head()
         except sqlite3.Error as error:
             raise unreadable(error) from error
 
@@ -175,15 +184,13 @@ class SqliteStore:
                 return
 
     async def _page_of_log(self, after: int, until: int | None) -> tuple[list[Commit], int]:
-        if self._readers is None:
-            raise StoreUnavailable("the store is closed")
-        readers = self._readers
+        readers = self.parts.readers
         reader = await readers.take()
         try:
             head = reader.begin()
             if after > head.number or after < 0:
                 raise CursorGone(f"the log ends at {head.number}; {after} is not a place in it")
-            commits = await readers.run(reader, lambda it: it.reading.commits(after, FEED_CHANGES))
+            commits = await readers.run(reader, lambda it: it.reading.commits(after, FEED_CHANGES, FEED_BYTES))
         finally:
             readers.give_back(reader)
         end = head.number if until is None else until
@@ -192,10 +199,12 @@ class SqliteStore:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def commit(self, plan: Plan[T]) -> Committed[T]:
-        answer: Committed[T] = await self._the_writer.submit(plan)
+        """Run the plan at the head, in the writer's thread, and append its changes."""
+        answer: Committed[T] = await self.parts.writer.commit(plan)
         return answer
 
     async def append(self, commits: Iterable[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
+        """Append commits verbatim, some thousand changes in one transaction."""
         batch: list[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]] = []
         changes = 0
         for commit, entries in commits:
@@ -211,7 +220,7 @@ class SqliteStore:
         def work(reading: Reading) -> None:
             Appender(reading, self._definition_types).copy(batch, log_id)
 
-        await self._work(work)
+        await self._perform(work)
 
     async def end(self) -> None:
         """Mark the end of the log, in a transaction of its own: a row of no commit takes the next number."""
@@ -221,42 +230,35 @@ class SqliteStore:
             row = (head.number + 1, head.instant, head.generation, ENDED)
             reading.connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?)", row)
 
-        await self._work(work)
+        await self._perform(work)
 
     async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
+        """Write index entries anew, in a transaction of its own; return of how many resources."""
+
         def work(reading: Reading) -> int:
             return reindex(reading, entries, again=again)
 
-        written: int = await self._work(work)
-        return written
+        return await self._perform(work)
 
     def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
         """Enter with True for one at a time, by a lock file beside the database."""
         return alone(self._path, task)
 
-    async def _work(self, work: Any) -> Any:
-        return await self._the_writer.submit(None, work)
-
-    @property
-    def _the_writer(self) -> Writer:
-        if self._writer is None:
-            raise StoreUnavailable("the store is closed")
-        return self._writer
+    async def _perform(self, work: Callable[[Reading], T]) -> T:
+        answer: T = await self.parts.writer.perform(work)
+        return answer
 
     # --- health ------------------------------------------------------------------------------------------------------
 
     async def healthy(self) -> Sequence[str]:
-        if self._inline is None or self._identity is None or self._writer is None or not self._writer.is_alive:
-            raise StoreUnavailable("the store is closed")
-        self._identity.check()
+        """Return warnings; raise ``StoreUnavailable`` if nothing can be read, or nothing more will be written."""
+        parts = self.parts
+        parts.identity.check()
         warnings = [] if self._warning is None else [self._warning]
-        failure = self._writer.failure()
+        failure = parts.writer.failure()
         if failure is not None:
             warnings.append(f"the last write failed: {failure}")
-        try:
-            head = self._inline.head()
-        except sqlite3.Error as error:
-            raise unreadable(error) from error
+        head = await self.head()
         ahead = head.instant - self._clock()
         if ahead > AHEAD_MICROSECONDS:
             warnings.append(f"the last commit is {ahead / 1e6:.1f} s ahead of this machine's clock")

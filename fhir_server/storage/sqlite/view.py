@@ -21,8 +21,8 @@ from fhir_server.storage.sqlite.stored_entries import stored_entries
 SINGLY: Final = 4
 """So many reads by key cost less one by one."""
 
-
 T = TypeVar("T")
+WAITED: Final = "reads together await nothing but the snapshot that they are given"
 
 
 class SqliteReads:
@@ -52,8 +52,11 @@ class SqliteReads:
     async def search(self, query: Query, page: Page) -> Matches:
         return self._planner.search(query, page)
 
-    async def count(self, query: Query, seconds: float | None = None) -> int:  # the writer limits the plan's time
-        return self._planner.count(query)
+    async def count(self, query: Query, seconds: float | None = None) -> int:
+        if seconds is None:
+            return self._planner.count(query)
+        with self._reading.meter.limit(seconds):
+            return self._planner.count(query)
 
     async def references(self, keys: Sequence[Key], parameter: str) -> Mapping[Key, tuple[str, ...]]:
         return references(self._reading, keys, parameter)
@@ -160,18 +163,6 @@ _TARGETS: Final = """
     CROSS JOIN resource r INDEXED BY resource_key ON r.type = :type AND r.id = wanted.value
     CROSS JOIN equality e ON e.ordinal = r.ordinal AND e.field = :field
 """
-
-
-def finished(reads: Awaitable[T]) -> T:
-    """Run reads to their end without an event loop; fail if they await anything but their snapshot."""
-    steps = reads.__await__()
-    try:
-        next(steps)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    steps.close()
-    raise RuntimeError("reads together await nothing but the snapshot that they are given")
 
 
 def holders(reading: Reading, type: str, entry: Equality) -> tuple[Key, ...]:

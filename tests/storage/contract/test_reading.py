@@ -290,6 +290,34 @@ async def test_a_query_past_its_time_is_stopped_and_the_store_goes_on(make_store
     assert await store.read(Key("Slot", "1")) is not None
 
 
+async def test_a_count_that_may_take_no_time_is_no_count(store: Store) -> None:
+    await store.commit(put(SLOT, [Equality("status", "free")]))
+    free = Query(("Slot",), Equal("status", ("free",)))
+
+    async def both(reads: Snapshot) -> int:
+        with pytest.raises(QueryTimeout):
+            await reads.count(free, seconds=0)
+        return await reads.count(free)
+
+    async with store.snapshot() as snapshot:
+        assert await both(snapshot) == 1
+        assert await snapshot.together(both) == 1
+
+
+async def test_a_count_among_reads_together_is_stopped_in_its_own_time(store: Store) -> None:
+    words = {Key("Slot", str(n)): (Text("name", f"word {n}", f"Word {n}"),) for n in range(4_000)}
+    await put_all(store, words)
+    slow = Query(("Slot",), Or(tuple(TextContains("name", tuple(f"none {n}" for n in range(300))) for _ in range(5))))
+
+    async def reads(snapshot: Snapshot) -> int:
+        with pytest.raises(QueryTimeout):
+            await snapshot.count(slow, seconds=0.02)
+        return await snapshot.count(SLOTS)
+
+    async with store.snapshot() as snapshot:
+        assert await snapshot.together(reads) == 4_000
+
+
 async def test_a_cancelled_search_leaves_the_snapshot_whole(store: Store) -> None:
     await put_all(store, {Key("Slot", str(n)): (Equality("status", "free"),) for n in range(500)})
     chain = Query(("Slot",), Or((EndsWith("status", ("x",)), Equal("status", References("Slot", EVERYTHING)))))

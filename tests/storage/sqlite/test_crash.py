@@ -20,8 +20,8 @@ async def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, clock: Fixe
     await store.open()
     try:
         await store.commit(put(SLOT))
-        (pages,) = await limit_pages(store, None)
-        await limit_pages(store, pages + 5)
+        (pages,) = store.parts.connection.execute("PRAGMA page_count").fetchone()
+        limit_pages(store, pages + 5)
         small = [put(Key("Slot", f"small{n}")) for n in range(3)]
         large = put(Key("Slot", "large"), content=b"x" * 500_000)
         results = await asyncio.gather(
@@ -31,7 +31,7 @@ async def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, clock: Fixe
         with pytest.raises(StoreFull):
             await store.commit(large)
         assert await store.read(Key("Slot", "large")) is None
-        await limit_pages(store, 1_000_000)
+        limit_pages(store, 1_000_000)
         assert (await store.commit(large)).answer == 1
         log = await whole_log(store)
         assert [commit.number for commit in log] == list(range(1, len(log) + 1))
@@ -40,17 +40,9 @@ async def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, clock: Fixe
         await store.close()
 
 
-async def limit_pages(store: SqliteStore, count: int | None) -> tuple[int]:
-    """Tell how many pages the file has; limit them, as a full disk does."""
-
-    def work(connection: object) -> tuple[int]:
-        execute = store._connection.execute  # type: ignore[union-attr]
-        (pages,) = execute("PRAGMA page_count").fetchone()
-        if count is not None:
-            execute(f"PRAGMA max_page_count = {count:d}")
-        return (pages,)
-
-    return work(None)
+def limit_pages(store: SqliteStore, count: int) -> None:
+    """Let the file grow no more than a full disk does."""
+    store.parts.connection.execute(f"PRAGMA max_page_count = {count:d}")
 
 
 async def test_the_write_ahead_log_stays_small_beside_readers(tmp_path: Path, clock: FixedClock) -> None:

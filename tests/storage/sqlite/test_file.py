@@ -112,18 +112,16 @@ async def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
 async def test_every_commit_is_flushed(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db", clock=FixedClock())
     await store.open()
-    assert store._connection is not None
-    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store.parts.connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store.parts.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     await store.close()
 
 
 async def test_readers_cannot_write(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db", clock=FixedClock(), limits=StoreLimits(readers=1))
     await store.open()
-    assert store._inline is not None
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        store._inline.connection.execute("DELETE FROM resource")
+        store.parts.inline.connection.execute("DELETE FROM resource")
     await store.close()
 
 

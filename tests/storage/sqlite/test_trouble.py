@@ -302,8 +302,8 @@ async def test_a_damaged_file_is_written_no_more(opened: OpenSqlite, path: Path,
 
 async def test_a_failed_commit_is_warned_of_until_one_succeeds(opened: OpenSqlite, path: Path) -> None:
     store = await opened()
-    assert store._connection is not None
-    store._connection.execute("PRAGMA busy_timeout = 20")
+    connection = store.parts.connection
+    connection.execute("PRAGMA busy_timeout = 20")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable):
@@ -314,12 +314,12 @@ async def test_a_failed_commit_is_warned_of_until_one_succeeds(opened: OpenSqlit
     assert len(await store.healthy()) == 1
     await store.commit(put(SLOT))
     assert await store.healthy() == []
-    store._connection.execute("PRAGMA max_page_count = 1")
+    connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(StoreFull):
         await store.commit(put(Key("Slot", "large"), content=b"x" * 500_000))
     (warning,) = await store.healthy()
     assert "full" in warning
-    store._connection.execute("PRAGMA max_page_count = 1000000")
+    connection.execute("PRAGMA max_page_count = 1000000")
     await store.commit(put(SLOT))
     assert await store.healthy() == []
 
@@ -343,6 +343,71 @@ async def test_a_file_that_may_grow_no_more_is_a_full_disk(opened: OpenSqlite, p
     assert [type(result).__name__ for result in results] == ["Committed", "StoreFull", "Committed"]
     assert await store.read(Key("Slot", "large")) is None
     assert (await store.commit(put(Key("Slot", "large"), content=b"x" * 500_000))).answer == 1
+
+
+class Bug(Exception):
+    """What no engine raises."""
+
+
+def in_the_clock(store: SqliteStore, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(store.parts.writer._committer, "_clock", fail)
+
+
+def in_the_turns(store: SqliteStore, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(store.parts.writer._turns, "turn", fail)
+
+
+def in_the_file(store: SqliteStore, patch: pytest.MonkeyPatch) -> None:
+    def vanished() -> None:
+        raise StoreUnavailable("gone")
+
+    patch.setattr(store.parts.writer._identity, "check", vanished)
+
+
+def fail(*_: object) -> object:
+    raise Bug
+
+
+@pytest.mark.parametrize("where", [in_the_clock, in_the_turns, in_the_file])
+async def test_who_fails_together_gets_an_exception_of_his_own(
+    opened: OpenSqlite, monkeypatch: pytest.MonkeyPatch, where: Callable[[SqliteStore, pytest.MonkeyPatch], None]
+) -> None:
+    """One instance raised by many tasks would gather the traces of all of them."""
+    store = await opened()
+    with monkeypatch.context() as patch:
+        where(store, patch)
+        results = await asyncio.gather(*[store.commit(put(SLOT)) for _ in range(5)], return_exceptions=True)
+    assert len({id(result) for result in results}) == 5
+    assert len({type(result) for result in results}) == 1
+    for result in results:
+        assert isinstance(result, RuntimeError | StoreUnavailable)
+        assert isinstance(result.__cause__, Bug | StoreUnavailable)
+    assert len(await store.healthy()) == 1
+    assert (await store.commit(put(SLOT))).answer == 1
+
+
+async def test_a_writer_that_ends_by_a_bug_leaves_nobody_waiting(
+    opened: OpenSqlite, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await opened()
+    await store.commit(put(SLOT))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.parts.writer, "_write", fail)
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*[store.commit(put(SLOT)) for _ in range(5)], return_exceptions=True)
+    assert {type(result) for result in results} == {StoreUnavailable}
+    assert len({id(result) for result in results}) == 5
+    assert "Bug" in caplog.text
+    with pytest.raises(StoreUnavailable, match="the writer has stopped"):
+        await store.commit(put(SLOT))
+    with pytest.raises(StoreUnavailable, match="the writer has stopped"):
+        await store.healthy()
+    stored = await store.read(SLOT)
+    assert stored is not None
+    assert stored.version == 1
+    other = await opened()  # neither the turn nor a transaction is kept
+    assert (await other.commit(put(SLOT))).answer == 2
+    await store.close()
 
 
 # --- the place -------------------------------------------------------------------------------------------------------
