@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from fhir_server import __released__
@@ -17,6 +18,7 @@ from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.media_types import FHIR_JSON, JSON_PATCH
 from fhir_server.outcome import BadRequest, Issue, IssueType
+from fhir_server.storage.protocol import StoreError
 
 FORMATS: Final = (FHIR_JSON, "json")
 MODES: Final = ("full", "normative", "terminology")
@@ -52,7 +54,8 @@ async def capabilities(context: Context, request: Request, route: Route) -> Resp
         told = "this server has no TerminologyCapabilities yet"
         raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.mode",), id="parameter-value"))
     wish = shaping(context, "CapabilityStatement", given)
-    demand_current(context.registry, await context.store.head())
+    with suppress(StoreError):  # what can be done is told even where the store cannot be read now
+        demand_current(context.registry, await context.store.head())
     return Response(200, {}, (await shaped(context, wish, serialize(statement(context))),))
 
 

@@ -49,21 +49,30 @@ async def reindexing(service: Service) -> AsyncIterator[None]:
 async def _forever(service: Service) -> None:
     news = service.context.definitions.news
     work = CatchingUp(tell=_LOG.error, is_patient=True)
+    trouble = ""
     while True:
         news.clear()
         try:
-            context = await service.context.followed()
-            if context.registry.oldest:
-                async with context.store.alone(TASK) as is_mine:
-                    if is_mine:
-                        await work.run(context)
+            await _catch_up(work, service)
+            trouble = ""
         except StoreError as error:
-            _LOG.warning("reindexing stopped, and goes on soon: %s", error)
+            if trouble != str(error):  # once, however long it lasts
+                _LOG.warning("definitions cannot be followed now: %s", error)
+            trouble = str(error)
         except Exception:
-            _LOG.exception("reindexing stopped, and goes on soon")
+            _LOG.exception("reindexing failed; it is tried again")
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await news.wait()
+
+
+async def _catch_up(work: CatchingUp, service: Service) -> None:
+    context = await service.context.followed()
+    if not context.registry.oldest:
+        return
+    async with context.store.alone(TASK) as is_mine:
+        if is_mine:
+            await work.run(context)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import pytest
 
 from fhir_server.maintenance.reindexing import CatchingUp, in_turn
 from fhir_server.model.reference import Key
+from fhir_server.storage.protocol import Head, StoreUnavailable
 from tests.rest.asking import (
     Json,
     bundle,
@@ -424,6 +425,25 @@ async def test_a_resource_that_cannot_be_indexed_holds_up_no_other(
             (left,) = await snapshot.outdated("Practitioner", context.registry.changed, 10)
         assert left.key.id == "p3"
         refused(await http.get("Practitioner?colour=red"), 400, "search-parameter-reindexing")
+
+
+async def test_a_store_that_cannot_be_read_is_told_once(
+    server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing() -> Head:
+        raise StoreUnavailable("nothing answers")
+
+    http = server.http
+    monkeypatch.setattr("fhir_server.maintenance.reindexing.LOOK_SECONDS", 0.001)
+    with monkeypatch.context() as patch:
+        patch.setattr(server.service.context.store, "head", failing)
+        server.service.context.definitions.news.set()
+        await asyncio.sleep(0.1)
+        assert (await http.get("metadata")).status_code == 200
+    told = [record.getMessage() for record in caplog.records if "definitions" in record.getMessage()]
+    assert told == ["definitions cannot be followed now: nothing answers"]
+    await put(http, parameter())
+    assert await found(http, "Practitioner?colour=red") == []
 
 
 # --- after a restart -------------------------------------------------------------------------------------------------
