@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
@@ -23,12 +23,12 @@ from fhir_server.interactions.headers import etag
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.parameters import general, known
 from fhir_server.interactions.routes import Route
-from fhir_server.interactions.sizes import within
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import instant, interval
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Gone, Issue, IssueType, NotFound
+from fhir_server.storage.budget import within
 from fhir_server.storage.protocol import POSITIONS, Address, HistoryPage, Scope, Snapshot, Stored, Versions
 
 PARAMETERS: Final = ("_count", "_since", "_at", "_after", "_page")
@@ -81,18 +81,18 @@ async def history(context: Context, request: Request, route: Route) -> Response:
     async with context.store.snapshot() as snapshot:
         head = snapshot.head
         log = public_log_id(head.log_id)
-        page = wish.page(log, head.number)
+        page = replace(wish.page(log, head.number), bytes=context.limits.answer_bytes)
         total = None
         if route.id is not None:
             total = await _instance_total(snapshot, Key(route.type or "", route.id), wish)
         if wish.at is not None:
             found, last = await current_at(snapshot, scope, page, wish.at[0])
+            fitting = tuple(within(found.versions, page.bytes))
+            if len(fitting) < len(found.versions):
+                found, last = Versions(fitting, more=True), fitting[-1].address
         else:
             found = await snapshot.history(scope, page)
             last = found.versions[-1].address if found.versions else None
-        fitting = within(found.versions, context.limits.answer_bytes)
-        if len(fitting) < len(found.versions):
-            found, last = Versions(tuple(fitting), more=True), fitting[-1].address
         again = await _created_again(snapshot, found.versions)
     given = {**wish.given, **dict(general(request))}
     steps = _steps(wish, found, last, log, head.number)

@@ -19,7 +19,7 @@ from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.parameters import shaped
 from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.routes import Route
-from fhir_server.interactions.sizes import size, too_long, within
+from fhir_server.interactions.sizes import size, too_long
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import serialize
 from fhir_server.outcome import BadRequest, Issue, IssueType, Severity, operation_outcome
@@ -145,21 +145,11 @@ async def _page(
 ) -> tuple[Matches, Sequence[Stored]]:
     """Return the matches of a page and what they include. Raises ``BadRequest`` if that is too much."""
     limit = context.limits.answer_bytes
-    matches = _fitting(await snapshot.search(query, page), limit, backwards=page.before is not None)
+    matches = await snapshot.search(query, replace(page, bytes=limit))
     extra = await included(snapshot, matches.matches, wish, context.registry, context.limits.includes)
     if size(extra) > limit:
         raise too_long("with its _include and _revinclude", limit)
     return matches, extra
-
-
-def _fitting(matches: Matches, limit: int, *, backwards: bool) -> Matches:
-    """Return the matches that fit into one answer, those next to where the page starts: one at least."""
-    found = matches.matches
-    nearest = [match.stored for match in (reversed(found) if backwards else found)]
-    count = len(within(nearest, limit))
-    if count == len(found):
-        return matches
-    return Matches(found[-count:] if backwards else found[:count], more=True)
 
 
 def _count(context: Context, wish: SearchRequest) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.storage.protocol import Stored
@@ -11,16 +11,6 @@ from fhir_server.storage.protocol import Stored
 def size(found: Iterable[Stored]) -> int:
     """Return how many bytes the bodies of resources have."""
     return sum(len(stored.body or b"") for stored in found)
-
-
-def within(found: Sequence[Stored], limit: int) -> Sequence[Stored]:
-    """Return the first of the resources, as many as ``limit`` bytes hold and one at least."""
-    left = limit
-    for place, stored in enumerate(found):
-        left -= len(stored.body or b"")
-        if left < 0 and place:
-            return found[:place]
-    return found
 
 
 def too_long(what: str, limit: int, path: str = "http") -> BadRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -17,12 +18,14 @@ from fhir_server.search.query import (
     Page,
     Query,
     References,
+    SortBy,
     Text,
     TextContains,
 )
 from fhir_server.storage.protocol import (
     Address,
     HistoryPage,
+    Matches,
     Planned,
     QueryTimeout,
     Scope,
@@ -247,6 +250,49 @@ async def test_a_history_is_bounded_by_instants(store: Store, past: list[Stored]
                 assert await all_pages(snapshot, scope, page) == expected[::-1]
                 page = HistoryPage(2, ascending=True, since=since, before_instant=before)
                 assert await all_pages(snapshot, scope, page) == expected
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize("scope", [Scope(), Scope("Slot"), Scope(types=("Slot", "Schedule"))], ids=str)
+async def test_a_history_page_ends_at_its_bytes(store: Store, scope: Scope, ascending: bool) -> None:
+    sizes = [30, 40, 31, 100, 70, 1, 1]
+    for number, size in enumerate(sizes):
+        await store.commit(put(Key("Slot", str(number)), content=b"x" * size))
+    expected = [[30, 40, 31], [100], [70, 1, 1]] if ascending else [[1, 1, 70], [100], [31, 40, 30]]
+    page = HistoryPage(50, ascending=ascending, bytes=101)
+    pages: list[list[int]] = []
+    more = True
+    async with store.snapshot() as snapshot:
+        while more:
+            found = await snapshot.history(scope, page)
+            pages.append([len(version.body or b"") for version in found.versions])
+            page, more = replace(page, after=found.versions[-1].address), found.more
+        alone = await snapshot.history(scope, replace(page, after=None, bytes=1))
+    assert pages == expected
+    assert (len(alone.versions), alone.more) == (1, True)
+
+
+@pytest.mark.parametrize("sort", [(), (SortBy("_id", "id"),)], ids=["unsorted", "sorted"])
+async def test_a_search_page_ends_at_its_bytes_whichever_way_it_is_read(store: Store, sort: tuple[SortBy, ...]) -> None:
+    sizes = [30, 40, 31, 100, 70, 1, 1]
+    for number, size in enumerate(sizes):
+        await store.commit(put(Key("Slot", str(number)), content=b"x" * size))
+    query = Query(("Slot", "Schedule"), EVERYTHING, sort)
+
+    def read(found: Matches) -> list[int]:
+        return [len(match.stored.body or b"") for match in found.matches]
+
+    async with store.snapshot() as snapshot:
+        found = await snapshot.search(query, Page(50, bytes=101))
+        pages = [read(found)]
+        while found.more:
+            found = await snapshot.search(query, Page(50, after=found.matches[-1].cursor, bytes=101))
+            pages.append(read(found))
+        assert pages == [[30, 40, 31], [100], [70, 1, 1]]
+        before = await snapshot.search(query, Page(50, before=found.matches[0].cursor, bytes=139))
+        assert (read(before), before.more) == ([31, 100], True)
+        alone = await snapshot.search(query, Page(50, bytes=1))
+        assert (read(alone), alone.more) == ([30], True)
 
 
 async def test_a_history_of_nothing_asked_is_empty(store: Store, past: list[Stored]) -> None:
