@@ -37,7 +37,6 @@ class Restored:
     commits: int
     changes: int
     found: int
-    old_log: str
     log: str
 
 
@@ -79,7 +78,7 @@ async def restore(
         await _append(context, commits, head.log_id, head.number, file.header.commits)
     async with in_turn(context.store):
         await CatchingUp(tell).run(await context.followed())
-    return Restored(file.header.commits, file.changes, head.number, file.header.log_id, head.log_id)
+    return Restored(file.header.commits, file.changes, head.number, head.log_id)
 
 
 async def _skip(store: Store, commits: Iterator[Commit], number: int, path: Path) -> None:
