@@ -26,7 +26,7 @@ async def measure(scale: Scale) -> list[Row]:
     rows = []
     numbers = count()
     with fhir_server(scale.scratch / "create.sqlite") as server:
-        warm = islice(_creates(numbers), 50)  # fhir.resources is imported at the first write
+        warm = islice(creates(numbers), 50)  # fhir.resources is imported at the first write
         await drive(server.port, warm, expected=(201,))
         for clients in CLIENTS:
             rows += await _rows(scale, server, numbers, clients)
@@ -43,15 +43,16 @@ async def _rows(scale: Scale, server: Server, numbers: Iterator[int], clients: i
         told = f"{run.rate:.0f} /s, {server.spent(before, count)}"
         return Row(f"{what}, {clients} client{'s'[: clients > 1]}", f"{number(count)} slots", told, run.samples)
 
-    plain = list(islice(_creates(numbers), most))
-    absent = list(islice(_creates(numbers, conditional=True), most))
+    plain = list(islice(creates(numbers), most))
+    absent = list(islice(creates(numbers, conditional=True), most))
     created = await row("create", plain, 201)
     created_if_none = await row("conditional create, no match", absent, 201)
     found = await row("conditional create, match", absent[: len(created_if_none.samples)], 200)
     return [created, created_if_none, found]
 
 
-def _creates(numbers: Iterator[int], *, conditional: bool = False) -> Iterator[bytes]:
+def creates(numbers: Iterator[int], *, conditional: bool = False) -> Iterator[bytes]:
+    """Yield requests that create the slots of these numbers."""
     for each in numbers:
         person, index = divmod(each, data.SLOTS_EACH)
         headers: Mapping[str, str] = {}

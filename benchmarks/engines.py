@@ -1,0 +1,134 @@
+"""What a request costs on MongoDB and on SQLite, in CPU of the server's own process: the part that is ours.
+
+The MongoDB is the stand-in of the tests, in memory and without indexes, or a real one that ``FHIR_TEST_MONGODB_URI``
+names. What takes time on the stand-in says nothing: so creates come first, into an empty store, and what a server
+computes while it waits, about the same each second, is taken off.
+
+python -m benchmarks.engines
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count, cycle, islice
+from time import perf_counter
+from typing import Any, Final, TypeAlias
+
+from benchmarks import data
+from benchmarks.client import Answer, drive, get, request
+from benchmarks.create import creates
+from benchmarks.fill import fill, practitioners
+from benchmarks.program import Scale, main
+from benchmarks.report import Row, number
+from benchmarks.sas_query import ALL, counted, requests
+from benchmarks.server import BASE, Server, fhir_server
+from tests.mongo_server import server as mongo_server
+
+QUESTION: Final = "What does a request cost on MongoDB, beside SQLite?"
+AIM: Final = 2.0
+CLIENTS: Final = 16
+IDLE_SECONDS: Final = 3
+VERSIONS: Final = (10_000, 1_000)
+"""Of one resource, and how many of them one transaction makes, beside others."""
+PAGE: Final = 100
+
+Measured: TypeAlias = tuple[str, float, Sequence[float]]
+"""What was asked, the seconds of CPU for each answer, and the times they took."""
+
+
+async def measure(scale: Scale) -> list[Row]:
+    rows: list[Row] = []
+    costs: dict[str, list[float]] = {}
+    with mongo_server.serving() as uri, mongo_server.database(uri) as place:
+        for engine, store in (("SQLite", scale.scratch / "engines.sqlite"), ("MongoDB", place)):
+            with fhir_server(store) as server:
+                async for what, cost, samples in _measured(scale, server):
+                    costs.setdefault(what, []).append(cost)
+                    rows.append(Row(f"{what}, {engine}", _size(scale), f"{cost * 1e6:.0f} µs of CPU", samples))
+    for what, (sqlite, mongo) in costs.items():
+        share = mongo / sqlite
+        rows.append(
+            Row(f"{what}: MongoDB ÷ SQLite", _size(scale), f"{share:.1f} times", aim=f"≤ {AIM:g}", met=share <= AIM)
+        )
+    return rows
+
+
+def _size(scale: Scale) -> str:
+    return f"{number(scale.least)} slots"
+
+
+async def _measured(scale: Scale, server: Server) -> AsyncIterator[Measured]:
+    people = practitioners(scale.least)
+    numbers = count(1_000 * data.SLOTS_EACH)
+    most = min(scale.requests * 4, 2_000)
+    meter = Meter(server, await _idle(server))
+    await drive(server.port, islice(creates(numbers), 50), expected=(201,))
+    plain = list(islice(creates(numbers), most))
+    yield await meter.run("create", iter(plain), scale.seconds, status=201)
+    conditional = list(islice(creates(numbers, conditional=True), most // 4))
+    yield await meter.run("conditional create, no match", iter(conditional), scale.seconds, status=201)
+    async with _long_history(server) as (versions, page):
+        yield await meter.run("vread in a long history", cycle(versions), scale.seconds)
+        yield await meter.run("page of a long history", cycle([page]), scale.seconds)
+    await fill(server, scale.least)
+    reads = [get(f"{BASE}/Slot/{data.slot_id(n % people, n % data.SLOTS_EACH)}") for n in range(1_000)]
+    yield await meter.run("read", cycle(reads), scale.seconds)
+    sas = requests(people, ALL, scale.requests)
+    yield await meter.run(
+        f"SAS query, all {data.FREE_IN_WINDOW}", iter(sas), scale.seconds, check=counted(ALL), clients=1
+    )
+
+
+async def _idle(server: Server) -> float:
+    """Return how many seconds a server computes in a second without requests."""
+    await asyncio.sleep(IDLE_SECONDS)
+    before = server.cpu_seconds()
+    await asyncio.sleep(IDLE_SECONDS)
+    return (server.cpu_seconds() - before) / IDLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Tells what answers cost a server."""
+
+    server: Server
+    idle: float
+
+    async def run(
+        self,
+        what: str,
+        asked: Iterator[bytes],
+        seconds: float,
+        *,
+        status: int = 200,
+        check: Callable[[Answer], None] | None = None,
+        clients: int = CLIENTS,
+    ) -> Measured:
+        before, started = self.server.cpu_seconds(), perf_counter()
+        run = await drive(self.server.port, asked, clients=clients, seconds=seconds, expected=(status,), check=check)
+        waited = self.idle * (perf_counter() - started)
+        return what, (self.server.cpu_seconds() - before - waited) / len(run.samples), run.samples
+
+
+@asynccontextmanager
+async def _long_history(server: Server) -> AsyncIterator[tuple[list[bytes], bytes]]:
+    """Make many versions by transactions of a thousand entries; give what asks for some of them, and for a page."""
+    every, together = VERSIONS
+    for turn in range(every // together):
+        entries = [_entry(each, turn) for each in range(together)]
+        await drive(server.port, [request("POST", f"{BASE}/", data.transaction(entries))], expected=(200,))
+    turns = every // together
+    versions = [get(f"{BASE}/Organization/h{n % together}/_history/{n % turns + 1}") for n in range(200)]
+    yield versions, get(f"{BASE}/Organization/_history?_count={PAGE}")
+
+
+def _entry(each: int, turn: int) -> dict[str, Any]:
+    resource = {"resourceType": "Organization", "id": f"h{each}", "name": f"Maison {each}, {turn}"}
+    return {"resource": resource, "request": {"method": "PUT", "url": f"Organization/h{each}"}}
+
+
+if __name__ == "__main__":
+    main(QUESTION, measure, is_small=True)
