@@ -204,7 +204,7 @@ class Reading:
             (after, max(grouped, default=after)),
         ).fetchall()
         return [
-            Commit(number, instant, generation, schema, tuple(grouped[number]))
+            Commit(number, instant, generation, schema, tuple(grouped.get(number, ())))
             for number, instant, generation, schema in heads
         ]
 
