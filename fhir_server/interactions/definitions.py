@@ -21,7 +21,8 @@ from fhir_server.search.definition import is_usable
 from fhir_server.storage.protocol import Address, Head, HistoryPage, Scope, Snapshot, Store, Stored
 
 VERSIONS: Final = 200
-"""Versions of definitions read together."""
+BYTES: Final = 4_000_000
+"""Versions of definitions read together, and about what their bodies have."""
 
 _FOLLOWED: Final = Scope("SearchParameter")
 
@@ -79,7 +80,7 @@ class Definitions:
         """Take the versions of definitions since the last one read."""
         more = True
         while more:
-            page = await snapshot.history(_FOLLOWED, HistoryPage(VERSIONS, self._read_to, ascending=True))
+            page = await snapshot.history(_FOLLOWED, HistoryPage(VERSIONS, self._read_to, ascending=True, bytes=BYTES))
             for stored in page.versions:
                 self._ledger.add(stored.key.id, stored.address.number, _resource(stored))
                 self._read_to = stored.address
