@@ -17,7 +17,7 @@ from fhir_server.storage.mongo.documents import written_of
 from fhir_server.storage.mongo.log import Log, State
 from fhir_server.storage.mongo.projecting import project
 from fhir_server.storage.mongo.turns import Turns
-from fhir_server.storage.protocol import CommitTooLarge, Planned, SchemaTooNew, StoreLimits, StoreUnavailable, View
+from fhir_server.storage.protocol import CommitTooLarge, Planned, SchemaTooNew, StoreUnavailable, View
 from tests.storage.contract.test_commit import whole_log
 from tests.storage.mongo.conftest import OpenMongo
 from tests.storage.writing import SLOT, Refused, body, following, put
@@ -223,12 +223,14 @@ async def some_commits(make_mongo: OpenMongo) -> list[Any]:
     return await whole_log(aside)
 
 
-async def test_what_no_document_can_hold_is_refused_and_nothing_else(make_mongo: OpenMongo) -> None:
+async def test_what_no_document_can_hold_is_refused_and_nothing_else(
+    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Many short values take several times their size in a document."""
-    store = make_mongo(limits=StoreLimits(commit_bytes=12_000_000))
-    await store.open()
-    many = tuple(Equality("p", str(n)) for n in range(900_000))
+    monkeypatch.setattr(committing, "DOCUMENT_BYTES", 100_000)
+    monkeypatch.setattr(committing, "LARGE_BYTES", 10_000)
+    many = tuple(Equality("p", str(n)) for n in range(9_000))
     with pytest.raises(CommitTooLarge):
-        await store.commit(put(SLOT, many))
-    assert await whole_log(store) == []
-    await store.commit(put(SLOT))
+        await mongo.commit(put(SLOT, many))
+    assert await whole_log(mongo) == []
+    await mongo.commit(put(SLOT, many[:3_000]))
