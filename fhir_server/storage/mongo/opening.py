@@ -36,7 +36,7 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except InvalidURI as error:
         raise StoreUnavailable(
-            "the URI of MongoDB cannot be read: is every / : @ in its password written as %XX?"
+            "the URI of MongoDB cannot be read: every / : @ in its password is written as %XX"
         ) from error
     except (ConfigurationError, OperationFailure, ServerSelectionTimeoutError, ConnectionFailure) as error:
         raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_advice(error)}") from error
@@ -57,8 +57,8 @@ def _advice(error: PyMongoError) -> str:
     if isinstance(error, ConfigurationError):
         if "wire version" in str(error):
             return f"is too old: {OLDEST} or newer is needed"
-        return "cannot be used as the URI says: are its options right, and does it name a database, as in mongodb://HOST/NAME?"
-    return "does not answer, or has no primary: is it running, and may this machine reach it?"
+        return "cannot be used as the URI says: its options must be right, and it must name a database, as in mongodb://HOST/NAME"
+    return "does not answer, or has no primary: see that it runs, and that this machine may reach it"
 
 
 async def is_linearizable(client: Client) -> bool:

@@ -23,7 +23,7 @@ URI = "mongodb://reader:se%3Fcret@db1.example.org:27017,db2.example.org/cpts?aut
         (OperationFailure("not authorized", 13), "grant it the role readWrite"),
         (OperationFailure("x", 4711, {"codeName": "Odd"}), "refuses to work: Odd (4711)"),
         (ConfigurationError("Server at x reports wire version 8, but ..."), "is too old: MongoDB 4.4 or newer"),
-        (ConfigurationError("no default database"), "does it name a database"),
+        (ConfigurationError("no default database"), "it must name a database"),
         (InvalidURI("Username and password must be escaped"), "written as %XX"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -50,5 +50,5 @@ async def test_a_server_that_is_not_there_is_told_soon(make_mongo: OpenMongo, mo
 
 
 async def test_a_uri_without_a_database_is_refused(make_mongo: OpenMongo, mongo_uri: str) -> None:
-    with pytest.raises(StoreUnavailable, match="does it name a database"):
+    with pytest.raises(StoreUnavailable, match="it must name a database"):
         await make_mongo(at=mongo_uri).open()
