@@ -89,12 +89,7 @@ def if_modified_since(headers: Mapping[str, str]) -> int | None:
     """Return the instant of ``If-Modified-Since`` (microseconds), or None; a date that cannot be read is no condition,
     as RFC 7232 demands."""
     text = headers.get("if-modified-since")
-    if text is None:
-        return None
-    try:
-        return micros(parsedate_to_datetime(text))
-    except (ValueError, TypeError, OverflowError):
-        return None
+    return None if text is None else _instant(text)
 
 
 def if_unmodified_since(headers: Mapping[str, str]) -> int | None:
@@ -105,10 +100,18 @@ def if_unmodified_since(headers: Mapping[str, str]) -> int | None:
     text = headers.get("if-unmodified-since")
     if text is None:
         return None
+    found = _instant(text)
+    if found is None:
+        raise _bad("If-Unmodified-Since", "a date such as Tue, 15 Nov 1994 08:12:31 GMT")
+    return found
+
+
+def _instant(text: str) -> int | None:
+    """Return the microseconds of a date of HTTP, None if it cannot be read."""
     try:
         return micros(parsedate_to_datetime(text))
     except (ValueError, TypeError, OverflowError):
-        raise _bad("If-Unmodified-Since", "a date such as Tue, 15 Nov 1994 08:12:31 GMT") from None
+        return None
 
 
 def preferences(headers: Mapping[str, str]) -> Preferences:

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final
 
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.pace import Pace, aside
 from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
@@ -30,8 +30,7 @@ BATCH: Final = 50
 LOOK_SECONDS: Final = 1.0
 """How often each process looks whether there is something to do, if nobody tells it."""
 WAIT_SECONDS: Final = 0.2
-_HEAVY: Final = 100_000
-"""Bytes of a resource that is computed beside the event loop."""
+"""How long a command waits before it asks again for its turn."""
 
 
 @asynccontextmanager
@@ -142,9 +141,7 @@ async def _entries(context: Context, stored: Stored) -> tuple[IndexEntry, ...] |
     body = stored.body or b""
     if stored.generation >= context.registry.changed_for(stored.key.type) and b'"contained"' not in body:
         return None
-    if len(body) > _HEAVY:
-        return await asyncio.to_thread(_computed, context, body)
-    return _computed(context, body)
+    return await aside(len(body), _computed, context, body)
 
 
 def _computed(context: Context, body: bytes) -> tuple[IndexEntry, ...]:
