@@ -87,7 +87,7 @@ class InProcesses:
         try:
             return await loop.run_in_executor(self._threads, self._asked, tools.registry.installed, raw)
         except ProcessDied as error:
-            _LOG.warning("a process that prepares resources has died (%s); these are prepared without it", error)
+            _LOG.warning("a process did not prepare its resources (%s); they are prepared without it", error)
             return await self._here.prepare(tools, raw)
 
     def _asked(self, installed: Installed, raw: Sequence[Raw]) -> list[Ready]:
