@@ -60,6 +60,7 @@ class Stored(NamedTuple):
 
     @property
     def is_deleted(self) -> bool:
+        """Whether this version is a deletion."""
         return self.body is None
 
 
@@ -216,21 +217,29 @@ class Snapshot(Protocol):
     """The state at one instant of the log. Every answer of one snapshot agrees with the others."""
 
     @property
-    def head(self) -> Head: ...
+    def head(self) -> Head:
+        """The end of the log that is seen."""
+        ...
 
     async def read(self, keys: Iterable[Key]) -> Mapping[Key, Stored]:
         """Return the current version of each key that ever was; deleted ones are tombstones."""
         ...
 
-    async def vread(self, key: Key, version: int) -> Stored | None: ...
+    async def vread(self, key: Key, version: int) -> Stored | None:
+        """Return one version, deletions included; None if there is none."""
+        ...
 
     async def deletions(self, versions: Sequence[tuple[Key, int]]) -> frozenset[tuple[Key, int]]:
         """Return those of the versions that are deletions."""
         ...
 
-    async def history(self, scope: Scope, page: HistoryPage) -> Versions: ...
+    async def history(self, scope: Scope, page: HistoryPage) -> Versions:
+        """Return one page of versions, deletions included, in the order of their addresses."""
+        ...
 
-    async def search(self, query: Query, page: Page) -> Matches: ...
+    async def search(self, query: Query, page: Page) -> Matches:
+        """Return one page of the current resources that match. Raises ``QueryTimeout``, ``QueryTooCostly``."""
+        ...
 
     async def count(self, query: Query, seconds: float | None = None) -> int:
         """Return how many resources match, exactly. Raises ``QueryTimeout`` after ``seconds`` (None: the store's)."""
@@ -297,13 +306,17 @@ view. It may raise: then it changes nothing, and the exception is the caller's."
 class Store(Protocol):
     """One engine's store of one log."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Open the store, or make it. Raises ``StoreUnavailable``, ``SchemaTooNew``."""
+        ...
 
     async def close(self) -> None:
         """Finish what is queued, then close."""
         ...
 
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Return one state of the log to read, for as long as the block lasts. Raises ``StoreUnavailable``."""
+        ...
 
     async def read(self, key: Key) -> Stored | None:
         """Return one current version (or tombstone) without the cost of a snapshot."""

@@ -18,6 +18,7 @@ _OUTDATED: Final = """
 
 
 def outdated(reading: Reading, type: str, generation: int, limit: int) -> tuple[Stored, ...]:
+    """Return up to ``limit`` resources of a type whose entries are of an older generation than this one."""
     number = reading.names.type(type)
     if number is None:
         return ()

@@ -140,7 +140,7 @@ class Planner:
         for name in dict.fromkeys(query.types):
             cursors += self._cursors(name, query, page)
         if len(query.types) > 1:
-            cursors.sort(key=ranking(query.sort), reverse=backward)  # type: ignore[arg-type]
+            cursors.sort(key=ranking(query.sort), reverse=backward)
         chosen = cursors[: page.count]
         found = self._reading.by_ordinal([cursor[-1] for cursor in chosen], page.bytes)
         self.ordinals.update((stored.key, ordinal) for ordinal, stored in found.items())
@@ -253,7 +253,7 @@ class Planner:
             if segment.loose and rows:
                 last = rows[-1][0]
                 whole = [row for row in rows if row[0] != last] if len(rows) == wanted else rows
-                whole.sort(key=ranking(query.sort), reverse=backward)  # type: ignore[arg-type]
+                whole.sort(key=ranking(query.sort), reverse=backward)
                 rows = whole if len(rows) < wanted else whole + self._limited(walk.tied(last), wanted - len(whole))
             found += rows
             if len(found) > page.count:
@@ -465,7 +465,7 @@ class Planner:
     def matching(self, name: str, where: Node, limit: int) -> list[int]:
         """Return the ordinals of the first matches of a type, in order of creation."""
         cursors = self._cursors(name, Query((name,), where), Page(limit))
-        return [int(cursor[-1]) for cursor in cursors[:limit]]  # type: ignore[arg-type]
+        return [int(cursor[-1]) for cursor in cursors[:limit]]  # type: ignore[arg-type] # ordinals
 
 
 def _choice(option: _Option, conjuncts: Sequence[Node]) -> Choice:

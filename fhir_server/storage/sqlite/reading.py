@@ -19,6 +19,8 @@ from fhir_server.storage.sqlite.sql import Sql, bind, build, every
 
 INTERACTIONS: Final = {str(interaction): interaction for interaction in Interaction}
 MASK: Final = (1 << POSITIONS) - 1
+HIGHEST: Final = (1 << 63 - POSITIONS) - 1
+"""The highest number of a commit."""
 
 _CURRENT: Final = """
     SELECT v.version, v.instant, v.interaction, v.body, v.address, r.generation
@@ -73,6 +75,7 @@ class Reading:
         self.meter = Meter(connection)
 
     def head(self) -> Head:
+        """Return the end of the log; the mark behind the last commit of one that has ended is no commit."""
         row = self.connection.execute(
             "SELECT number, instant, generation, schema FROM commits ORDER BY number DESC LIMIT 1"
         ).fetchone()
@@ -81,6 +84,7 @@ class Reading:
         return Head(log_id, number - (schema == ENDED), instant, generation, schema)
 
     def read(self, key: Key) -> Stored | None:
+        """Return the current version, or the tombstone, of a key; None if it never was."""
         number = self.names.type(key.type)
         if number is None:
             return None
@@ -88,6 +92,7 @@ class Reading:
         return None if row is None else stored(key, row)
 
     def read_many(self, keys: Iterable[Key]) -> dict[Key, Stored]:
+        """Return the same of each key that ever was, in a statement a type."""
         by_type: dict[str, list[str]] = {}
         for key in keys:
             by_type.setdefault(key.type, []).append(key.id)
@@ -101,6 +106,7 @@ class Reading:
         return found
 
     def vread(self, key: Key, version: int) -> Stored | None:
+        """Return one version, deletions included. The first is found by its ordinal: the index holds the later ones."""
         number = self.names.type(key.type)
         if number is None:
             return None
@@ -191,17 +197,19 @@ class Reading:
         """Return the next commits: as many as have about that many changes, or bytes, together; one at least, if there
         is one."""
         grouped: dict[int, list[Stored]] = {}
+        last = HIGHEST
         rows = self.connection.execute(_LOG, (address(after + 1),))
         for change in self._versions(rows):
             number = change.address.number
             if number not in grouped and (changes <= 0 or size <= 0):
                 rows.close()
+                last = number - 1
                 break
             grouped.setdefault(number, []).append(change)
             changes, size = changes - 1, size - len(change.body or b"")
         heads = self.connection.execute(
             "SELECT number, instant, generation, schema FROM commits WHERE number > ? AND number <= ? ORDER BY number",
-            (after, max(grouped, default=after)),
+            (after, last),
         ).fetchall()
         return [
             Commit(number, instant, generation, schema, tuple(grouped.get(number, ())))
