@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from secrets import token_hex
@@ -131,15 +132,18 @@ class Committer:
     # --- the work ----------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while await self._arrived():
-            self._busy = True
-            jobs = list(islice(self._waiting, self._limits.group_plans))
-            answers = await self._group(jobs)
-            for job, answer in answers:
-                self._waiting.popleft()
-                _settle(job.future, answer)
-            self._busy = False
-        await self._turns.leave()
+        try:
+            while await self._arrived():
+                self._busy = True
+                answers = await self._group(list(islice(self._waiting, self._limits.group_plans)))
+                for job, answer in answers:
+                    self._waiting.popleft()
+                    _settle(job.future, answer)
+                self._busy = False
+            await self._turns.leave()
+        finally:
+            for job in self._waiting:  # of a bug: nobody is left waiting
+                _settle(job.future, StoreUnavailable("the writer has ended"))
 
     async def _arrived(self) -> bool:
         """Wait for plans; false: there will be none."""
@@ -182,7 +186,7 @@ class Committer:
         """All that might have been in the commit are told the same; none of them runs again."""
         self._head = None
         self.failure = str(error) if isinstance(error, StoreError) else type(error).__name__
-        return [(job, error) for job in jobs]
+        return [(job, _of_his_own(error)) for job in jobs]
 
     async def _attempt(self, jobs: Sequence[Job]) -> Answers | None:
         """Run plans at the head and append what they change; None: somebody else was first."""
@@ -340,6 +344,15 @@ class Committer:
             LOG.info("commit %d was left unapplied by its writer, and is applied now", number)
             values = (document[name] for name in ("_id", "instant", "generation", "schema"))
             await self.apply(written_of(document), Head(self._log.identity, *values))
+
+
+def _of_his_own(error: Exception) -> Exception:
+    """Return the exception for one of several callers: raising one changes it."""
+    if not isinstance(error, StoreError):
+        return RuntimeError(f"the write failed: {type(error).__name__}")
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    return own
 
 
 def _settle(future: asyncio.Future[Any], answer: object) -> None:

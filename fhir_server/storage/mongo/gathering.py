@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from copy import copy
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -50,7 +51,7 @@ class Gathered(Generic[K, V]):
             found = await self._ask(list(taken))
         except Exception as error:
             for future in taken.values():
-                future.set_exception(error)
+                future.set_exception(copy(error))
                 future.exception()  # nobody may be left to hear it
         else:
             for key, future in taken.items():

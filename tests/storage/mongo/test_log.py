@@ -138,6 +138,36 @@ async def test_what_stays_unknown_is_503_and_never_run_again(
     assert await mongo.healthy() == []
 
 
+async def test_who_fails_together_gets_an_exception_of_his_own(
+    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(log: Log, document: dict[str, Any]) -> bool:
+        raise OperationFailure("not authorized", 13)
+
+    monkeypatch.setattr(Log, "insert", failing)
+    results = await asyncio.gather(*[mongo.commit(put(SLOT)) for _ in range(3)], return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable] * 3
+    assert len({id(result) for result in results}) == 3
+
+
+async def test_a_writer_that_ends_by_a_bug_leaves_nobody_waiting(
+    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bug(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(mongo.parts.committer, "_group", bug)
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreUnavailable, match="has ended"):
+            await mongo.commit(put(SLOT))
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await mongo.commit(put(SLOT))
+        with pytest.raises(StoreUnavailable):
+            await mongo.healthy()
+        with pytest.raises(KeyError):
+            await mongo.close()
+
+
 class OutOfTurn(Turns):
     """The place of a process that does not wait for its turn."""
 
