@@ -19,6 +19,7 @@ from fhir_server.fhirpath.syntax import Binary, Call, Index, Member, Node, TypeO
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, IssueType
 from fhir_server.search import extract
+from fhir_server.search.cost import excess
 from fhir_server.search.criteria import Kind
 
 CODE: Final = re.compile("[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -114,7 +115,11 @@ def expression_fault(expression: str, kind: Kind, base: str, registry: Registry)
         path = compile_path(expression, base, registry.structures)
     except ExpressionError as error:
         return f"it cannot be compiled: {error}"
-    roots = set(_roots(parse(expression)))
+    node = parse(expression)
+    costly = excess(expression, node)
+    if costly is not None:
+        return costly
+    roots = set(_roots(node))
     if None not in roots and roots.isdisjoint(_types(base, registry)) and roots.isdisjoint(registry.bases(base)):
         return f"it says nothing of {base}: it begins with {', '.join(sorted(filter(None, roots)))}"
     if path.types is not None and not path.types & READ[kind]:

@@ -70,7 +70,7 @@ def test_a_definition_that_can_be_searched_by(registry: Registry, more: dict[str
         ({"expression": "Slot.comment.frobnicate()"}, "expression", "frobnicate"),
         ({"expression": "Slot.colour"}, "expression", "Slot has no element colour"),
         ({"expression": "Schedule.comment"}, "expression", "it says nothing of Slot: it begins with Schedule"),
-        ({"expression": "Slot.comment" + " | Slot.comment" * 2_000}, "expression", "characters"),
+        ({"expression": "Slot.comment" + " | Slot.comment" * 2_000}, "expression", "30012 characters"),
         ({"type": "date"}, "expression", "it leads to string on Slot; a date is found in Period, Timing, date"),
         ({"type": "quantity", "expression": "Slot.start"}, "expression", "it leads to instant on Slot"),
     ],
@@ -80,6 +80,49 @@ def test_why_a_definition_cannot_be_searched_by(registry: Registry, more: dict[s
     assert issue.id == "search-parameter-definition"
     assert issue.expression == (f"SearchParameter.{path}",)
     assert told in issue.diagnostics
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("Slot.comment.where($this.matches('^(a+)+$'))", "matches()"),
+        ("Slot.comment.replaceMatches('a', 'aa')", "replaceMatches()"),
+        ("Slot.specialty.select($this.combine($this)).text", "select()"),
+        ("Slot.specialty.combine(Slot.specialty).text", "combine()"),
+        ("Slot.comment.iif(true, $this & $this)", "iif()"),
+        ("Slot.comment & Slot.comment", "the operator &"),
+        ("Slot.specialty.where(text.length() * 2 > 4).text", "the operator *"),
+        ("Slot.specialty.where(-1 = 1).text", "the operator -"),
+        ("Slot.descendants().descendants()", "descendants()"),
+        ("Slot.specialty.where((%resource.specialty | $this).count() > 1).text", "%resource"),
+        ("Slot.extension.value.resolve().text", "resolve()"),
+        ("Slot.specialty[$this.children().count()].text", "children()"),
+    ],
+)
+def test_what_may_cost_more_than_a_resource_is_long(registry: Registry, expression: str, told: str) -> None:
+    (issue,) = found(registry, expression=expression)
+    assert issue.expression == ("SearchParameter.expression",)
+    assert f"{told} is not for search parameters" in issue.diagnostics
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "Slot.specialty.where(coding.exists(system.startsWith('a') and code = 'b')).text",
+        "Slot.specialty.first().text | Slot.comment",
+        "Slot.extension('https://example.org/colour').value.ofType(string)",
+        "(Slot.extension.value as string)",
+        "Slot.specialty[0].text",
+    ],
+)
+def test_what_costs_no_more_than_a_resource_is_long(registry: Registry, expression: str) -> None:
+    assert found(registry, expression=expression) == []
+
+
+def test_an_expression_has_its_length(registry: Registry) -> None:
+    assert found(registry, expression="Slot.comment" + " " * 1_988) == []
+    (issue,) = found(registry, expression="Slot.comment" + " " * 1_989)
+    assert issue.diagnostics == "it has 2001 characters, at most 2000 are read"
 
 
 def test_a_definition_without_an_expression_has_nothing_to_index(registry: Registry) -> None:
