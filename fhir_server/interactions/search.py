@@ -34,8 +34,8 @@ from fhir_server.storage.protocol import Matches, QueryTimeout, Snapshot, Stored
 CURSOR: Final = "_cursor"
 """Our parameter in the links of pages: where a page starts."""
 
-_READABLE: Final = "/:|,.-_~$*!()'@"
-"""What stays as it is in a link's query besides letters and digits."""
+_READABLE: Final = "/:,.-_~$*!()'@"
+"""What stays as it is in a link's query besides letters and digits. The bar of tokens does not: no URI may hold one."""
 
 
 _NONE: Final = Matches((), False)

@@ -63,10 +63,8 @@ def update_intent(request: Request, route: Route) -> Intent:
     type_ = route.type or ""
     resource = parsed(request, type_)
     if route.id is not None and resource.get("id") != route.id:
-        given = "another id" if "id" in resource else "no id"
-        raise BadRequest(
-            Issue(IssueType.VALUE, f"the resource has {given} than the URL", (f"{type_}.id",), id="id-mismatch")
-        )
+        told = "the resource has another id than the URL" if "id" in resource else "the resource has no id; the URL has"
+        raise BadRequest(Issue(IssueType.VALUE, told, (f"{type_}.id",), id="id-mismatch"))
     none = if_none_match(request.headers)
     if none is not None and "*" not in none:
         told = "If-None-Match of an update can only be *"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -53,6 +54,22 @@ async def test_self_link_says_what_was_understood_and_can_be_followed(http: http
     assert parse_qsl(urlsplit(self_link).query) == [("_sort", "-family"), ("family", "nom"), ("_count", "2")]
     again = await http.get(self_link)
     assert again.json()["entry"] == posted.json()["entry"]
+
+
+async def test_links_hold_only_what_a_uri_may(http: httpx.AsyncClient) -> None:
+    """Java's URI, with which HAPI's client reads a link, takes no bar. https://www.rfc-editor.org/rfc/rfc3986#appendix-A"""
+    await created(http, practitioner("Nom", "v1"))
+    await created(http, practitioner("Nom", "v1"))
+    query = {
+        "identifier": "urn:oid:1|v1,urn:oid:2|v1,|v1,v1",
+        "family:contains": 'n"<>[]{}^`\\é %#&+o,n',
+        "_count": "1",
+    }
+    answer = await http.get("Practitioner", params=query)
+    self_link = link(answer, "self") or ""
+    uri = r"[a-z]+://[^/]+/[A-Za-z/]+\?([A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-F]{2})*"
+    assert re.fullmatch(uri, self_link), self_link
+    assert dict(parse_qsl(urlsplit(self_link).query)) == query
 
 
 @pytest.mark.parametrize("query", ["", "?_count=1", "?_count=3", "?_sort=-family&_count=2", "?_sort=gender&_count=2"])

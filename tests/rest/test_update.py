@@ -37,12 +37,16 @@ async def test_clients_choose_no_ids_where_that_is_off(serve: Serve) -> None:
         assert (await server.http.put("Practitioner?identifier=x", json=practitioner())).status_code == 201
 
 
-@pytest.mark.parametrize("change", [{"id": "other"}, {}])
-async def test_update_needs_the_id_of_its_url(http: httpx.AsyncClient, change: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"id": "other"}, "the resource has another id than the URL"), ({}, "the resource has no id; the URL has")],
+)
+async def test_update_needs_the_id_of_its_url(http: httpx.AsyncClient, change: dict[str, str], told: str) -> None:
     made = await created(http, practitioner())
     response = await http.put(f"Practitioner/{made['id']}", json=practitioner("Autre", **change))
     refused(response, 400, "id-mismatch")
     assert expressions(response) == ["Practitioner.id"]
+    assert response.json()["issue"][0]["diagnostics"] == told
     assert (await http.get(f"Practitioner/{made['id']}")).json() == made
 
 
