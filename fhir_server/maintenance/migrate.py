@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final
 
 from fhir_server.interactions.context import Context
+from fhir_server.maintenance.appending import bare, chunks
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.maintenance.reindexing import CatchingUp, in_turn
-from fhir_server.maintenance.restore import CHUNK_BYTES, CHUNK_CHANGES, Indexed, indexed
 from fhir_server.search.query import Query
 from fhir_server.storage.protocol import ENDED, Commit, Store, StoreError
 
@@ -68,7 +67,7 @@ async def migrate(
 async def _copy(source: Store, context: Context, done: int, total: int, log_id: str, progress: Progress) -> None:
     try:
         if done < total:
-            async for chunk in _chunks(context, source.log(done), total):
+            async for chunk in chunks(context, _until(source.log(done), total)):
                 await context.store.append(chunk, log_id)
                 done = chunk[-1][0].number
                 progress(done, 2 * total)
@@ -80,16 +79,9 @@ async def _copy(source: Store, context: Context, done: int, total: int, log_id: 
         ) from error
 
 
-async def _chunks(context: Context, commits: AsyncIterator[Commit], last: int) -> AsyncIterator[list[Indexed]]:
-    chunk: list[Indexed] = []
-    changes = size = 0
+async def _until(commits: AsyncIterator[Commit], last: int) -> AsyncIterator[Commit]:
     async for commit in commits:
-        chunk.append(indexed(context, commit))
-        changes += len(commit.changes)
-        size += sum(len(change.body or b"") for change in commit.changes)
-        if changes >= CHUNK_CHANGES or size >= CHUNK_BYTES or commit.number == last:
-            yield chunk
-            chunk, changes, size = [], 0, 0
+        yield commit
         if commit.number == last:
             return
 
@@ -101,21 +93,12 @@ async def _verify(source: Store, target: Store, after: int, done: Migrated, prog
         if commit.number > done.commits:
             return
         other = await anext(copied, None)
-        if other is None or _digest(other) != _digest(commit):
+        if other is None or bare(other) != bare(commit):
             raise CommandFailed(f"Commit {commit.number} is not the same in both stores: remove the new one.")
         for change in commit.changes:
             done.live[change.key.type] = 0
         done.changes += len(commit.changes)
         progress(done.commits + commit.number, 2 * done.commits)
-
-
-def _digest(commit: Commit) -> bytes:
-    """Return a hash of all that a commit says, but for what its index entries were computed with."""
-    digest = sha256(repr((commit.number, commit.instant, commit.generation)).encode())
-    for change in commit.changes:
-        digest.update(repr((change.key, change.version, change.instant, str(change.interaction))).encode())
-        digest.update(b"-" if change.body is None else sha256(change.body).digest())
-    return digest.digest()
 
 
 async def _compare_counts(source: Store, target: Store, done: Migrated) -> None:

@@ -7,27 +7,18 @@ compares what is there with the file and goes on behind it. Index entries are co
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from fhir_server.interactions.context import Context
+from fhir_server.maintenance.appending import bare, chunks
 from fhir_server.maintenance.backup_file import BackupReader, Damaged, Header, TooNew
 from fhir_server.maintenance.documents import Readable
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.maintenance.reindexing import CatchingUp, in_turn
-from fhir_server.model.formats import parse
-from fhir_server.outcome import FhirError
-from fhir_server.search.query import IndexEntry
-from fhir_server.storage.protocol import SCHEMA, Commit, Store, Stored, StoreError
-
-CHUNK_CHANGES: Final = 1_000
-CHUNK_BYTES: Final = 8_000_000
-"""What is appended together, whichever is reached first; one commit is never cut."""
-
-Indexed = tuple[Commit, tuple[tuple[IndexEntry, ...], ...]]
+from fhir_server.storage.protocol import SCHEMA, Commit, Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +78,7 @@ async def _skip(store: Store, commits: Iterator[Commit], number: int, path: Path
         return
     async for there in store.log(0):
         commit = next(commits, None)
-        if commit is None or _bare(there) != _bare(commit):
+        if commit is None or bare(there) != bare(commit):
             raise CommandFailed(
                 f"The store is not empty: it holds {number} commits, and they are not the beginning of {path}; "
                 "give the name of a store that does not exist yet."
@@ -96,7 +87,7 @@ async def _skip(store: Store, commits: Iterator[Commit], number: int, path: Path
 
 async def _append(context: Context, commits: Iterator[Commit], log_id: str, done: int, total: int) -> None:
     try:
-        for chunk in _chunks(context, commits):
+        async for chunk in chunks(context, _each(commits)):
             await context.store.append(chunk, log_id)
             done = chunk[-1][0].number
     except (StoreError, CommandFailed) as error:
@@ -107,41 +98,9 @@ async def _append(context: Context, commits: Iterator[Commit], log_id: str, done
         ) from error
 
 
-def _chunks(context: Context, commits: Iterator[Commit]) -> Iterator[list[Indexed]]:
-    chunk: list[Indexed] = []
-    changes = size = 0
+async def _each(commits: Iterator[Commit]) -> AsyncIterator[Commit]:
     for commit in commits:
-        chunk.append(indexed(context, commit))
-        changes += len(commit.changes)
-        size += sum(len(change.body or b"") for change in commit.changes)
-        if changes >= CHUNK_CHANGES or size >= CHUNK_BYTES:
-            yield chunk
-            chunk, changes, size = [], 0, 0
-    if chunk:
-        yield chunk
-
-
-def indexed(context: Context, commit: Commit) -> Indexed:
-    """Return a commit as it is appended: with the entries that the definitions now in force give its changes."""
-    generation = context.registry.generation
-    changes = tuple(change._replace(generation=generation) for change in commit.changes)
-    entries = tuple(_entries(context, change) for change in changes)
-    return Commit(commit.number, commit.instant, commit.generation, commit.schema, changes), entries
-
-
-def _entries(context: Context, change: Stored) -> tuple[IndexEntry, ...]:
-    if change.body is None:
-        return ()
-    try:
-        return context.indexer.entries(parse(change.body))
-    except (FhirError, KeyError, TypeError) as error:
-        raise CommandFailed(f"version {change.version} of {change.key} is no resource of FHIR R4") from error
-
-
-def _bare(commit: Commit) -> Commit:
-    """Return a commit without what an engine may say otherwise: the generation of index entries."""
-    changes = tuple(change._replace(generation=0) for change in commit.changes)
-    return Commit(commit.number, commit.instant, commit.generation, commit.schema, changes)
+        yield commit
 
 
 @dataclass(slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -13,6 +13,7 @@ from fhir_server.__main__ import main
 from fhir_server.app import open_engine
 from fhir_server.interactions.exchange import Request
 from fhir_server.maintenance import migrate as module
+from fhir_server.maintenance.appending import bare
 from fhir_server.maintenance.check import check
 from fhir_server.maintenance.migrate import migrate
 from fhir_server.maintenance.progress import CommandFailed
@@ -129,7 +130,7 @@ async def test_what_is_written_during_the_migration_follows(ways: Ways, monkeypa
 async def test_an_interrupted_migration_goes_on(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ways.service(ways.source) as service:
         await fill(service)
-    monkeypatch.setattr(module, "CHUNK_CHANGES", 3)
+    monkeypatch.setattr("fhir_server.maintenance.appending.CHUNK_CHANGES", 3)
     async with ways.engine(ways.source) as source:
         total = (await source.head()).number
         async with ways.service(ways.target) as service:
@@ -169,15 +170,14 @@ async def test_a_store_with_other_content_is_left_alone(ways: Ways) -> None:
 async def test_a_difference_stops_it_before_the_old_store_ends(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ways.service(ways.source) as service:
         await fill(service)
-    digests: Callable[[Commit], bytes] = module._digest
     seen = 0
 
-    def differing(commit: Commit) -> bytes:
+    def differing(commit: Commit) -> Commit:
         nonlocal seen
         seen += 1
-        return digests(commit) + (b"x" if seen == 9 else b"")
+        return replace(bare(commit), instant=0) if seen == 9 else bare(commit)
 
-    monkeypatch.setattr(module, "_digest", differing)
+    monkeypatch.setattr(module, "bare", differing)
     async with ways.engine(ways.source) as source, ways.service(ways.target) as service:
         with pytest.raises(CommandFailed, match="Commit 5 is not the same"):
             await migrate(source, service.context, tell=pytest.fail)

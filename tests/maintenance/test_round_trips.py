@@ -219,7 +219,7 @@ async def test_restore_into_a_store_with_other_content_is_refused(file: Path, pl
 async def test_interrupted_restore_goes_on_where_it_stopped(
     file: Path, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fhir_server.maintenance.restore.CHUNK_CHANGES", 1)
+    monkeypatch.setattr("fhir_server.maintenance.appending.CHUNK_CHANGES", 1)
 
     def stop(done: int, total: int) -> None:
         if done > total // 2 and reading.pop() == 0:
