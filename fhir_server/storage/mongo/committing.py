@@ -1,9 +1,9 @@
 """The one committer of a process: it takes waiting plans together and appends what they change as one document.
 
 Nothing but the insertion at a number that is still free makes a commit. If somebody else was first, the plans run
-again; if the outcome is unknown, *the same document* is inserted again until it is certain, or the plans are answered
-503 and never run again. An answer leaves when its commit is certain, projected and marked; an answer without changes
-when the number after the head it was true at is certainly free.
+again; if the outcome stays unknown, they are answered 503 and never run again. An answer leaves when its commit is
+certain, projected and marked; an answer without changes when the number after the head it was true at is certainly
+free.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ from secrets import token_hex
 from typing import Any, Final, TypeAlias
 
 import bson
-from pymongo.errors import OperationFailure, PyMongoError, WriteConcernError
+from pymongo.errors import PyMongoError
 
 from fhir_server.storage.ended import check_writable
+from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.asking import AskingView, Leads, driven
-from fhir_server.storage.mongo.connection import Document, unavailable
-from fhir_server.storage.mongo.documents import Written, commit_document, resource_document, written_of
+from fhir_server.storage.mongo.connection import unavailable
+from fhir_server.storage.mongo.documents import Written, commit_document, resource_document
 from fhir_server.storage.mongo.log import Log
-from fhir_server.storage.mongo.projecting import project
 from fhir_server.storage.mongo.reading import Reading
 from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.turns import IDLE_SECONDS, Turns
 from fhir_server.storage.mongo.view import Group, MongoView
 from fhir_server.storage.protocol import (
-    ENDED,
     SCHEMA,
     Clock,
-    Commit,
     Committed,
     CommitTooLarge,
     Head,
@@ -51,10 +49,6 @@ LOG: Final = logging.getLogger(__name__)
 MILLISECOND: Final = 1000
 DEADLINE_SECONDS: Final = 15.0
 """So long plans run again, and a commit of unknown outcome is settled."""
-AGAIN_SECONDS: Final = 0.1
-"""Between two tries of what did not answer."""
-HELP_SECONDS: Final = 0.2
-"""So long others are given to apply their own commit."""
 DOCUMENT_BYTES: Final = 16_000_000
 """The largest document, a little under MongoDB's own bound."""
 CHANGE_BYTES: Final = 300
@@ -78,9 +72,17 @@ Answers: TypeAlias = list[tuple[Job, object]]
 
 class Committer:
     def __init__(
-        self, log: Log, reading: Reading, searching: Searching, clock: Clock, limits: StoreLimits, types: frozenset[str]
+        self,
+        log: Log,
+        appender: Appender,
+        reading: Reading,
+        searching: Searching,
+        clock: Clock,
+        limits: StoreLimits,
+        types: frozenset[str],
     ) -> None:
         self._log = log
+        self._appender = appender
         self._reading = reading
         self._searching = searching
         self._clock = clock
@@ -127,7 +129,7 @@ class Committer:
     async def tick(self) -> None:
         """Apply what a process that died has left."""
         if not self._busy:
-            await self.heal()
+            await self._appender.heal()
 
     # --- the work ----------------------------------------------------------------------------------------------------
 
@@ -197,10 +199,12 @@ class Committer:
         answers = await self._plan(jobs, group)
         if not group.changes:
             return answers if await self._log.is_free(group.number) else None
-        token = token_hex(8)
-        if not await self._append(commit_document(group.commit(), group.changes, token), token):
+        if not await self._appender.append(commit_document(group.commit(), group.changes, token_hex(8))):
             return None
-        await self.apply(group.changes, Head(head.log_id, group.number, group.instant, group.generation, SCHEMA))
+        self._head = Head(head.log_id, group.number, group.instant, group.generation, SCHEMA)
+        state = await self._appender.apply(group.changes, self._head)
+        if state is None or not self._turns.is_alone(state):
+            await self._turns.leave()
         return answers
 
     async def _known_head(self) -> Head:
@@ -209,7 +213,7 @@ class Committer:
         if found is not None:
             self._head = found.head
         elif self._head is None:
-            self._head = await self.heal()
+            self._head = await self._appender.heal()
         return self._head
 
     # --- plans -------------------------------------------------------------------------------------------------------
@@ -269,81 +273,6 @@ class Committer:
         if weight > DOCUMENT_BYTES:
             raise CommitTooLarge(weight, DOCUMENT_BYTES)
         return total, weight
-
-    # --- the log -----------------------------------------------------------------------------------------------------
-
-    async def _append(self, document: Document, token: str) -> bool:
-        """Insert a commit until its outcome is certain; return whether the number is ours."""
-        while True:
-            try:
-                if await self._log.insert(document):
-                    return True
-                there = await self._log.token(document["_id"])
-                if there is not None:
-                    return there == token
-            except (WriteConcernError, StoreUnavailable) as error:
-                await self._wait(error)
-            except OperationFailure:  # refused, and nothing written
-                raise
-            except PyMongoError as error:
-                await self._wait(error)
-
-    async def apply(self, changes: Sequence[Written], head: Head) -> None:
-        """Project a commit and mark it, until that is certain."""
-        while True:
-            try:
-                await project(self._log, changes)
-                await self._marked(head)
-            except (PyMongoError, StoreUnavailable) as error:
-                await self._wait(error)
-            else:
-                return
-
-    async def _marked(self, head: Head) -> None:
-        state = await self._log.mark(head)
-        self._head = head
-        if state is None or not self._turns.is_alone(state):
-            await self._turns.leave()
-
-    async def _wait(self, error: Exception) -> None:
-        LOG.warning("MongoDB did not confirm a write, which is tried again: %s", type(error).__name__)
-        await asyncio.sleep(AGAIN_SECONDS)
-
-    async def end(self, successor: str | None = None) -> bool:
-        """Mark the end of the log; return whether it is ours. ``successor``: the log that the store holds instead."""
-        while True:
-            head = await self.heal()
-            if head.schema == ENDED or (successor is not None and head.number):
-                return False
-            last = Commit(head.number + 1, head.instant, head.generation, ENDED, ())
-            token = token_hex(8)
-            if await self._append(commit_document(last, (), token) | {"successor": successor}, token):
-                await self.heal()
-                return True
-
-    async def heal(self) -> Head:
-        """Return the head of the log, applied; finish what another process has not finished in time."""
-        loop = asyncio.get_running_loop()
-        since = loop.time()
-        while True:
-            head = (await self._log.state()).head
-            last = await self._log.last()
-            if last is None or last["_id"] <= head.number or head.schema == ENDED:
-                return head
-            if last["schema"] == ENDED:
-                await self._log.mark_end()
-            elif loop.time() - since < HELP_SECONDS:
-                await asyncio.sleep(HELP_SECONDS / 20)
-            else:
-                await self._help(last["_id"])
-
-    async def _help(self, number: int) -> None:
-        """Apply a commit that its writer has left unapplied."""
-        document = await self._log.find(number)
-        if document is not None:
-            LOG.info("commit %d was left unapplied by its writer, and is applied now", number)
-            values = (document[name] for name in ("_id", "instant", "generation", "schema"))
-            await self.apply(written_of(document), Head(self._log.identity, *values))
 
 
 def _of_his_own(error: Exception) -> Exception:

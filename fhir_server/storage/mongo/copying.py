@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
-from fhir_server.storage.mongo.committing import Committer
+from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.connection import told
 from fhir_server.storage.mongo.documents import Written, commit_document
 from fhir_server.storage.mongo.log import Log
@@ -22,32 +22,32 @@ Copied: TypeAlias = tuple[Commit, Sequence[tuple[IndexEntry, ...]]]
 _WRITTEN: Final = "commits are appended verbatim only to a store that has never been written otherwise"
 
 
-async def copy(log: Log, committer: Committer, commits: Iterable[Copied], log_id: str) -> Iterator[Copied] | None:
+async def copy(log: Log, appender: Appender, commits: Iterable[Copied], log_id: str) -> Iterator[Copied] | None:
     """Append commits. An empty store takes the identity of the first ones' log: then it must be opened again, and the
     commits are returned unwritten."""
     rest = iter(commits)
     first = next(rest, None)
     if first is None:
         return None
-    head = await committer.heal()
+    head = await appender.heal()
     last = await log.last()
     if last is not None and not last.get("copied") and last.get("successor") != log_id:
         raise StoreError(_WRITTEN)
     if log_id != log.identity:
         if head.number:
             raise StoreError(f"this store holds the log {log.identity}, not {log_id}")
-        await _leave(log, committer, first[0], log_id)
+        await _leave(log, appender, first[0], log_id)
         return chain([first], rest)
     for commit, entries in chain([first], rest):
         _check(commit, head)
-        head = await _append(log, committer, commit, entries)
+        head = await _append(log, appender, commit, entries)
     return None
 
 
-async def _leave(log: Log, committer: Committer, first: Commit, log_id: str) -> None:
+async def _leave(log: Log, appender: Appender, first: Commit, log_id: str) -> None:
     """End the empty log, so that no other process ever writes to it, and let the database hold the other."""
     _check(first, Head(log_id, 0, 0, 0, SCHEMA))
-    if (await log.state()).head.schema != ENDED and not await committer.end(log_id):
+    if (await log.state()).head.schema != ENDED and not await appender.end(log_id):
         raise StoreError(_WRITTEN)
     with told():
         await become(log.database, log.identity, log_id)
@@ -60,13 +60,13 @@ def _check(commit: Commit, head: Head) -> None:
         raise StoreError(f"commit {commit.number} has schema {commit.schema}; this program knows {SCHEMA}")
 
 
-async def _append(log: Log, committer: Committer, commit: Commit, entries: Sequence[tuple[IndexEntry, ...]]) -> Head:
+async def _append(log: Log, appender: Appender, commit: Commit, entries: Sequence[tuple[IndexEntry, ...]]) -> Head:
     changes = await _written(log, commit, entries)
     with told():
         if not await log.insert(commit_document(commit, changes, token_hex(8), copied=True)):
             raise StoreError(_WRITTEN)
     head = Head(log.identity, commit.number, commit.instant, commit.generation, commit.schema)
-    await committer.apply(changes, head)
+    await appender.apply(changes, head)
     return head
 
 

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
 from fhir_server.storage.ended import check_writable
+from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.committing import Committer
 from fhir_server.storage.mongo.connection import Document, connect, database, told
 from fhir_server.storage.mongo.copying import copy
@@ -59,6 +60,7 @@ class Parts:
     heads: Gathered[None, Head]
     reading: Reading
     searching: Searching
+    appender: Appender
     committer: Committer
     leases: Leases
     closing: AsyncExitStack
@@ -98,8 +100,9 @@ class MongoStore:
 
     async def _parts(self, log: Log, closing: AsyncExitStack) -> Parts:
         reading, searching = Reading(log), Searching(log, self._limits.query_seconds)
-        committer = Committer(log, reading, searching, self._clock, self._limits, self._definition_types)
-        await committer.heal()
+        appender = Appender(log)
+        await appender.heal()
+        committer = Committer(log, appender, reading, searching, self._clock, self._limits, self._definition_types)
         committer.start()
         ticking = asyncio.create_task(_tick(committer))
         closing.push_async_callback(_stop, ticking)
@@ -108,7 +111,7 @@ class MongoStore:
         async def heads(_: Sequence[None]) -> dict[None, Head]:
             return {None: (await log.state()).head}
 
-        return Parts(log, Gathered(heads), reading, searching, committer, Leases(log), closing.pop_all())
+        return Parts(log, Gathered(heads), reading, searching, appender, committer, Leases(log), closing.pop_all())
 
     async def close(self) -> None:
         """Write what is queued, then disconnect. A store that is not open stays so."""
@@ -156,17 +159,17 @@ class MongoStore:
 
     async def append(self, commits: Iterable[tuple[Commit, Sequence[tuple[IndexEntry, ...]]]], log_id: str) -> None:
         parts = self.parts
-        other = await copy(parts.log, parts.committer, commits, log_id)
+        other = await copy(parts.log, parts.appender, commits, log_id)
         if other is not None:
             await self.close()
             await self.open()
             parts = self.parts
-            await copy(parts.log, parts.committer, other, log_id)
+            await copy(parts.log, parts.appender, other, log_id)
 
     async def end(self) -> None:
         """Mark the end of the log."""
         check_writable(await self.head())
-        await self.parts.committer.end()
+        await self.parts.appender.end()
 
     async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
         """Replace the index values of what is still current and was indexed under an older generation."""

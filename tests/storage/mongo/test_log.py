@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, WriteConcernError
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality, Query
-from fhir_server.storage.mongo import MongoStore, committing
+from fhir_server.storage.mongo import MongoStore, appending, committing
 from fhir_server.storage.mongo.documents import written_of
 from fhir_server.storage.mongo.log import Log, State
 from fhir_server.storage.mongo.projecting import project
@@ -32,7 +32,7 @@ async def left_unapplied(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> 
         raise OperationFailure("killed", 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(committing, "project", dies)
+        patch.setattr(appending, "project", dies)
         patch.setattr(committing, "DEADLINE_SECONDS", 0.3)
         with pytest.raises(StoreUnavailable, match="not certain"):
             await store.commit(put(SLOT, [Equality("status", "free")]))
