@@ -20,3 +20,10 @@ def mongo_uri() -> Iterator[str]:
         pytest.skip(reason)
     with server.serving() as uri:
         yield uri
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not tested: a skip alone is easily overlooked."""
+    reason = server.missing()
+    if reason is not None:
+        terminalreporter.write_line(f"WARNING: {reason}", yellow=True)
