@@ -45,6 +45,8 @@ from fhir_server.storage.protocol import Clock, Store, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
+OPENAPI: Final = "/openapi.json"
+
 
 def system_clock() -> int:
     """Return microseconds since the epoch."""
@@ -54,9 +56,6 @@ def system_clock() -> int:
 def random_id() -> str:
     """Return a UUID of version 4, as text: an id that nobody guesses."""
     return str(uuid4())
-
-
-OPENAPI: Final = "/openapi.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ ENDED: Final = 2**31 - 1
 none appends to it."""
 
 POSITIONS: Final = 2**20
-"""Changes that one commit can hold."""
+"""Changes that one commit can hold: a power of two."""
 
 
 # --- data ------------------------------------------------------------------------------------------------------------

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fhir_server.search.query import IndexEntry
-from fhir_server.storage.protocol import SCHEMA, Change, Commit, Head, Stored, StoreError
+from fhir_server.storage.protocol import POSITIONS, SCHEMA, Change, Commit, Head, Stored, StoreError
 from fhir_server.storage.sqlite import entries as entry_rows
 from fhir_server.storage.sqlite.names import KINDS, Kind
 from fhir_server.storage.sqlite.reading import Reading, address
-from fhir_server.storage.sqlite.schema import POSITIONS
 
 _INSERT_VERSION = "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_RESOURCE = "INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -30,8 +29,8 @@ class Appender:
 
     def add(self, changes: Sequence[Change], number: int, first: int, instant: int) -> bool:
         """Write a plan's changes at (number, first …); return whether a definition is among them."""
-        if first + len(changes) > 1 << POSITIONS:
-            raise StoreError(f"a commit holds at most {1 << POSITIONS} changes")
+        if first + len(changes) > POSITIONS:
+            raise StoreError(f"a commit holds at most {POSITIONS} changes")
         for rows in self._fresh.values():
             rows.clear()  # of a plan that failed half-way
         defines = False

@@ -14,12 +14,12 @@ from fhir_server.storage.budget import within
 from fhir_server.storage.protocol import ENDED, SCHEMA, Address, Commit, Head, HistoryPage, Scope, Stored, Versions
 from fhir_server.storage.sqlite.connection import Meter
 from fhir_server.storage.sqlite.names import Names
-from fhir_server.storage.sqlite.schema import POSITIONS
+from fhir_server.storage.sqlite.schema import POSITION_BITS
 from fhir_server.storage.sqlite.sql import Sql, bind, build, every
 
 INTERACTIONS: Final = {str(interaction): interaction for interaction in Interaction}
-MASK: Final = (1 << POSITIONS) - 1
-HIGHEST: Final = (1 << 63 - POSITIONS) - 1
+MASK: Final = (1 << POSITION_BITS) - 1
+HIGHEST: Final = (1 << 63 - POSITION_BITS) - 1
 """The highest number of a commit."""
 
 _CURRENT: Final = """
@@ -59,7 +59,7 @@ _LOG: Final = """
 
 def address(number: int, position: int = 0) -> int:
     """Return an address as one integer."""
-    return (number << POSITIONS) | position
+    return (number << POSITION_BITS) | position
 
 
 def _order(page: HistoryPage) -> str:
@@ -237,7 +237,7 @@ class Reading:
                 rows.close()
                 break
             name = names.get(type_) or names.setdefault(type_, self.names.type_name(type_))
-            key, where = make(Key, (name, id_)), make(Address, (place >> POSITIONS, place & MASK))
+            key, where = make(Key, (name, id_)), make(Address, (place >> POSITION_BITS, place & MASK))
             row = (key, version, instant, INTERACTIONS[interaction], body, where, generation)
             found[ordinal] = make(Stored, row)
         return found
@@ -250,5 +250,5 @@ make: Final = tuple.__new__
 def stored(key: Key, row: Sequence[Any]) -> Stored:
     """Make a version of (version, instant, interaction, body, address, generation)."""
     version, instant, interaction, body, place, generation = row
-    where = make(Address, (place >> POSITIONS, place & MASK))
+    where = make(Address, (place >> POSITION_BITS, place & MASK))
     return make(Stored, (key, version, instant, INTERACTIONS[interaction], body, where, generation))

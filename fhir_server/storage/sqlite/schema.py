@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from typing import Final
 
-POSITIONS: Final = 20
+from fhir_server.storage.protocol import POSITIONS
+
+POSITION_BITS: Final = POSITIONS.bit_length() - 1
 """Bits of an address that are the position inside a commit."""
 
 TABLES: Final = (
