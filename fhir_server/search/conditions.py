@@ -236,11 +236,17 @@ class Conditions:
                 raise bad_value(origin, "a boolean: true or false")
             return
         codes = codes_of(tuple(found), structures)
-        if codes and any(token.code and token.code not in codes for token in tokens):
+        if codes and not all(_is_among(token, codes) for token in tokens):
             problem = bad_code(origin, codes)
             if self.refuse_codes:
                 raise problem
             self.warnings.append(problem.issue)
+
+
+def _is_among(token: TokenValue, codes: Mapping[str, frozenset[str]]) -> bool:
+    """Return whether some value of a value set, given as code → systems, is a token's."""
+    systems = frozenset().union(*codes.values()) if token.code is None else codes.get(token.code)
+    return systems is not None and (not token.system or token.system in systems)
 
 
 def understood(condition: Condition, text: str) -> str:

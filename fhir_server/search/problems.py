@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/search.html#errors
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fhir_server.outcome import Issue, IssueType
 
@@ -55,9 +55,13 @@ def bad_value(parameter: str, expected: str) -> Problem:
     return Problem(Issue(IssueType.VALUE, f"{parameter[:200]}: {expected}", (_where(parameter),), id="search-value"))
 
 
-def bad_code(parameter: str, codes: Iterable[str]) -> Problem:
-    """Return the problem of a code outside the required value set of the element, whose codes are ``codes``."""
-    text = f"{parameter[:200]}: not a code of the required value set; the codes are {', '.join(sorted(codes))}"
+def bad_code(parameter: str, codes: Mapping[str, Iterable[str]]) -> Problem:
+    """Return the problem of a code outside the required value set of the element: ``codes`` → systems."""
+    systems = sorted({system for several in codes.values() for system in several})
+    text = (
+        f"{parameter[:200]}: not a code of the required value set; the codes are {', '.join(sorted(codes))}, "
+        f"of {', '.join(systems)}"
+    )
     return Problem(Issue(IssueType.CODE_INVALID, text, (_where(parameter),), id="search-code"))
 
 

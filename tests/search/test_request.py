@@ -64,6 +64,24 @@ def test_code_outside_a_required_binding_may_be_let_through(ask: Ask) -> None:
     assert [issue.id for issue in request.ignored] == ["search-code"]
 
 
+@pytest.mark.parametrize(
+    "token", ["http://example.org/other|free", "http://example.org/other|", "free,http://a.org|busy"]
+)
+def test_code_of_a_system_outside_a_required_binding_is_told(ask: Ask, token: str) -> None:
+    request = ask.request("Slot", f"status={token}", refuse_unknown_codes=False)
+    assert [issue.id for issue in request.ignored] == ["search-code"]
+    with pytest.raises(BadRequest) as caught:
+        ask.request("Slot", f"status={token}")
+    assert "http://hl7.org/fhir/slotstatus" in (caught.value.issues[0].diagnostics or "")
+
+
+@pytest.mark.parametrize(
+    "token", ["http://hl7.org/fhir/slotstatus|free", "http://hl7.org/fhir/slotstatus|", "|free", "free"]
+)
+def test_code_within_a_required_binding_is_taken_with_its_system_or_without(ask: Ask, token: str) -> None:
+    assert not ask.request("Slot", f"status={token}").ignored
+
+
 def test_code_of_one_target_type_need_not_be_one_of_another(ask: Ask) -> None:
     query = "based-on.status=ready"
     assert not ask.request("Task", query).ignored
