@@ -297,6 +297,20 @@ async def test_a_damaged_file_is_written_no_more(opened: OpenSqlite, path: Path,
     assert await store.healthy() == []
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_commit_that_lost_its_changes_is_still_told(opened: OpenSqlite, path: Path, number: int) -> None:
+    """Else who checks the log would not see that something is missing."""
+    store = await opened()
+    for _ in range(3):
+        await store.commit(put(SLOT))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("DELETE FROM version WHERE address >> 20 = ?", (number,))
+    other.close()
+    assert [(commit.number, len(commit.changes)) for commit in await whole_log(store)] == [
+        (each, int(each != number)) for each in (1, 2, 3)
+    ]
+
+
 # --- a write fails ---------------------------------------------------------------------------------------------------
 
 
