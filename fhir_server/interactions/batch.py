@@ -87,7 +87,7 @@ async def _one(
     is_read = wish.request.method == "GET"
     if is_read:
         budget.demand()
-    return answered(budget.take(await perform(wish.request), is_read=is_read))
+    return answered(wish.request, budget.take(await perform(wish.request), is_read=is_read))
 
 
 def _created(entries: Sequence[Any]) -> frozenset[str]:

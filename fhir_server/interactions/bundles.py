@@ -90,8 +90,8 @@ async def alone(answering: Awaitable[Entry], at: str, request_id: str) -> Entry:
         return refused(at_entry(failure(request_id), at))
 
 
-def answered(response: Response) -> Entry:
-    """Return the response entry of one answer."""
+def answered(request: Request, response: Response) -> Entry:
+    """Return the response entry of one answer; that of a HEAD holds no resource."""
     body = b"".join(response.body)
     described: dict[str, Any] = {"status": _status(response.status)}
     for header, name in (("Location", "location"), ("ETag", "etag")):
@@ -104,7 +104,7 @@ def answered(response: Response) -> Entry:
         return Entry(response=described)
     if response.issues:
         described["outcome"] = operation_outcome(list(response.issues))
-    return Entry(resource=body or None, response=described)
+    return Entry(resource=body if body and request.method != "HEAD" else None, response=described)
 
 
 def refused(error: FhirError) -> Entry:

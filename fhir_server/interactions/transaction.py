@@ -58,14 +58,16 @@ async def transaction(context: Context, request: Request, envelope: Envelope, pe
     answers: dict[int, Entry] = {}
     pace = Pace()
     for (place, _), one in zip(work.intents, written, strict=True):
-        answers[place] = answered(answer(context, _quiet(work.wishes[place].request), one))
+        wish = _quiet(work.wishes[place].request)
+        answers[place] = answered(wish, answer(context, wish, one))
         await pace.keep()
     for (place, _, shape), stored in zip(work.lookups, read, strict=True):
-        answers[place] = answered(await respond(context, work.wishes[place].request, shape, stored))
+        wish = work.wishes[place].request
+        answers[place] = answered(wish, await respond(context, wish, shape, stored))
         await pace.keep()
     for place in work.later:
-        wish = work.wishes[place]
-        answers[place] = await alone(_later(wish, perform), wish.at, request.id)
+        later = work.wishes[place]
+        answers[place] = await alone(_later(later, perform), later.at, request.id)
     entries = [answers[place] for place in range(len(work.wishes))]
     pieces = bundle("transaction-response", entries, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
@@ -154,7 +156,7 @@ async def _done(context: Context, work: _Work) -> tuple[list[Written], list[Stor
 
 async def _later(wish: Posted, perform: Perform) -> Entry:
     """Answer a search or history of the transaction's result."""
-    return answered(await perform(wish.request))
+    return answered(wish.request, await perform(wish.request))
 
 
 def _quiet(request: Request) -> Request:

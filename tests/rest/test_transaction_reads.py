@@ -38,6 +38,15 @@ async def test_read_sees_the_update_beside_it_whatever_the_order(http: httpx.Asy
     assert answers[0]["resource"] == (await http.get("Practitioner/p")).json()
 
 
+@pytest.mark.parametrize("type_", ["batch", "transaction"])
+@pytest.mark.parametrize("url", ["Practitioner/p", "Practitioner?_id=p", "Practitioner/p/_history", "metadata"])
+async def test_head_is_answered_without_a_resource(http: httpx.AsyncClient, type_: str, url: str) -> None:
+    await http.put("Practitioner/p", json=practitioner(id="p"))
+    got, head = await done(http, type_, entry("GET", url), entry("HEAD", url))
+    assert "resource" in got
+    assert head == {"response": got["response"]}
+
+
 async def test_search_and_history_see_what_was_written(http: httpx.AsyncClient) -> None:
     await created(http, practitioner("Avant"))
     answers = await done(
