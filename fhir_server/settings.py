@@ -47,10 +47,6 @@ class SettingsError(StartError):
 # --- from text to value, and back ------------------------------------------------------------------------------------
 
 
-def _read_text(text: str) -> str:
-    return text
-
-
 def _read_choice(text: str, choices: tuple[str, ...]) -> str:
     if text.lower() not in choices:
         raise ValueError(f"{text!r} is not one of {', '.join(choices)}")

@@ -12,8 +12,3 @@ HL7: Final = "http://hl7.org/fhir/"
 
 OURS: Final = "https://cpts.example.org/fhir/"
 """The base of the definitions that this project adds to R4: the one place that says so."""
-
-
-def without_version(canonical: str) -> str:
-    """Return the URL of a canonical, without its ``|version``."""
-    return canonical.partition("|")[0]

@@ -18,9 +18,6 @@ from fhir_server.fhirpath.parser import type_name
 from fhir_server.fhirpath.syntax import Call, Node
 from fhir_server.fhirpath.types import hierarchical, resolved_type
 
-Argument = Callable[[Node, Types], Compiled]
-"""Compiles an argument for the given types of ``$this``."""
-
 Builder = Callable[[Compiled, list[Compiled]], Compiled]
 """From the source and the arguments of a call to its closures."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.definitions.canonical import OURS, without_version
+from fhir_server.definitions.canonical import OURS
 from fhir_server.definitions.compartments import ITSELF
 from fhir_server.definitions.parameters import COMPARATORS, SearchParameter, SearchParameters, SearchParameterType
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, CORE_TYPES, DEFAULT_TYPES, Registry
@@ -110,7 +110,3 @@ def test_compartments_are_those_of_r4() -> None:
     assert practitioner["PractitionerRole"] == ("practitioner",)
     assert practitioner["Practitioner"] == (ITSELF,)
     assert REGISTRY.compartment("Encounter") is None
-
-
-def test_a_canonical_is_known_without_its_version() -> None:
-    assert without_version("http://a|4.0.1") == without_version("http://a") == "http://a"

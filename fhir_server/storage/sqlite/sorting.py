@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhir_server.search.query import Cursor, SortBy
-from fhir_server.storage.sqlite.names import Names
+from fhir_server.storage.sqlite.names import Kind, Names
 from fhir_server.storage.sqlite.sql import FALSE, Sql, bind, build, every, some
 
 NULL = Sql("NULL")
@@ -19,7 +19,7 @@ def sort_value(by: SortBy, names: Names, type: int, ordinal: str) -> Sql:
     least = "max" if by.descending else "min"
     if by.kind in {"id", "updated"}:
         return Sql(f"(SELECT {by.kind} FROM resource WHERE ordinal = {ordinal})")  # noqa: S608
-    value: Sql
+    table: Kind
     match by.kind:
         case "equality":
             table, value = "equality", Sql("value")
@@ -31,7 +31,7 @@ def sort_value(by: SortBy, names: Names, type: int, ordinal: str) -> Sql:
             table, value = "point", Sql("metres(latitude, longitude, ?, ?)", by.place or (0.0, 0.0))
         case _:
             raise ValueError(f"unknown kind of sort: {by.kind}")
-    field = names.field(type, by.parameter, table)  # type: ignore[arg-type]
+    field = names.field(type, by.parameter, table)
     if field is None:
         return NULL
     select = f"(SELECT {least}({{}}) FROM {table} WHERE ordinal = {ordinal} AND field = {{}})"  # noqa: S608
