@@ -106,7 +106,7 @@ class JsonStream(logging.StreamHandler[TextIO]):
             while self._waiting:
                 at, logger, message, fields = self._waiting.popleft()
                 lines.append(f"{_json_line(at, 'info', logger, message, fields)}{self.terminator}")
-            with suppress(OSError):
+            with suppress(OSError, ValueError, AttributeError):  # full, closed, or none at all
                 self.stream.write("".join(lines))
                 super().flush()
         finally:

@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,11 +124,18 @@ async def test_lines_of_a_turn_are_written_together_and_before_a_later_record() 
     assert [line["status"] for line in third] == [410] and third[0]["level"] == "info"
 
 
-async def test_line_for_a_stream_that_fails_stops_nobody() -> None:
-    handler, logger = listening(Writes(error=OSError(28, "No space left on device")))
+@pytest.mark.parametrize(
+    "stream", [lambda: Writes(error=OSError(28, "No space left on device")), lambda: closed(Writes()), lambda: None]
+)
+async def test_line_for_a_stream_that_fails_stops_nobody(
+    stream: Callable[[], Writes | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    handler, logger = listening(stream())
     try:
         tell(logger, "request", {"status": 200})
         await asyncio.sleep(0)
+        logger.warning("later")
     finally:
         logging.root.handlers = handler
 
@@ -144,10 +152,15 @@ class Writes(io.StringIO):
         if self._error:
             raise self._error
         self.written.append(text)
-        return len(text)
+        return super().write(text)
 
 
-def listening(stream: Writes) -> tuple[list[logging.Handler], logging.Logger]:
+def closed(stream: Writes) -> Writes:
+    stream.close()
+    return stream
+
+
+def listening(stream: Writes | None) -> tuple[list[logging.Handler], logging.Logger]:
     """Have a stream listen alone; return who listened before, and a logger."""
     handler = JsonStream(stream)
     handler.setFormatter(JsonLines())
