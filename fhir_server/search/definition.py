@@ -116,15 +116,22 @@ def expression_fault(expression: str, kind: Kind, base: str, registry: Registry)
     except ExpressionError as error:
         return f"it cannot be compiled: {error}"
     node = parse(expression)
-    costly = excess(expression, node)
-    if costly is not None:
-        return costly
-    roots = set(_roots(node))
-    if None not in roots and roots.isdisjoint(_types(base, registry)) and roots.isdisjoint(registry.bases(base)):
-        return f"it says nothing of {base}: it begins with {', '.join(sorted(filter(None, roots)))}"
+    fault = excess(expression, node) or _astray(node, base, registry)
+    if fault is not None:
+        return fault
     if path.types is not None and not path.types & READ[kind]:
         led = ", ".join(sorted(path.types)) or "nothing"
         return f"it leads to {led} on {base}; a {kind} is found in {', '.join(sorted(READ[kind]))}"
+    return None
+
+
+def _astray(node: Node, base: str, registry: Registry) -> str | None:
+    """Return why an expression leads to nothing that is indexed with a base, None if it may."""
+    roots = set(_roots(node))
+    if None not in roots and roots.isdisjoint(_types(base, registry)) and roots.isdisjoint(registry.bases(base)):
+        return f"it says nothing of {base}: it begins with {', '.join(sorted(filter(None, roots)))}"
+    for name in _set_by_the_server(node):
+        return f"meta.{name} is set by the server and not indexed: search by _lastUpdated"
     return None
 
 
@@ -135,6 +142,18 @@ def _types(base: str, registry: Registry) -> Iterator[str]:
         return
     structures = registry.structures
     yield from (type_ for type_ in structures.resource_types if structures.is_a(type_, base))
+
+
+def _set_by_the_server(node: Node | None) -> Iterator[str]:
+    """Yield the elements of meta that alternatives of an expression lead to and no index entry is made of."""
+    match node:
+        case Binary("|", left, right):
+            yield from _set_by_the_server(left)
+            yield from _set_by_the_server(right)
+        case TypeOperation("as", operand):
+            yield from _set_by_the_server(operand)
+        case Member(Member(_, "meta"), "lastUpdated" | "versionId" as name):
+            yield name
 
 
 def _roots(node: Node | None) -> Iterator[str | None]:

@@ -73,6 +73,9 @@ def test_a_definition_that_can_be_searched_by(registry: Registry, more: dict[str
         ({"expression": "Slot.comment" + " | Slot.comment" * 2_000}, "expression", "30012 characters"),
         ({"type": "date"}, "expression", "it leads to string on Slot; a date is found in Period, Timing, date"),
         ({"type": "quantity", "expression": "Slot.start"}, "expression", "it leads to instant on Slot"),
+        ({"type": "date", "expression": "Slot.meta.lastUpdated"}, "expression", "not indexed: search by _lastUpdated"),
+        ({"type": "date", "expression": "start | (meta.lastUpdated as instant)"}, "expression", "meta.lastUpdated is"),
+        ({"type": "token", "expression": "Slot.meta.versionId"}, "expression", "meta.versionId is set by the server"),
     ],
 )
 def test_why_a_definition_cannot_be_searched_by(registry: Registry, more: dict[str, Any], path: str, told: str) -> None:
