@@ -27,7 +27,7 @@ AGAIN_SECONDS: Final = 0.1
 """Between two tries of what did not answer."""
 HELP_SECONDS: Final = 0.2
 """So long others are given to apply their own commit."""
-HEAL_SECONDS: Final = 15.0
+HEAL_SECONDS: Final = 30.0
 """So long it may take to apply what another has left."""
 
 

@@ -47,7 +47,7 @@ from fhir_server.storage.sizes import size
 
 LOG: Final = logging.getLogger(__name__)
 MILLISECOND: Final = 1000
-DEADLINE_SECONDS: Final = 15.0
+DEADLINE_SECONDS: Final = 30.0
 """So long plans run again, and a commit of unknown outcome is settled."""
 DOCUMENT_BYTES: Final = 16_000_000
 """The largest document, a little under MongoDB's own bound."""
