@@ -15,6 +15,7 @@ from typing import Final
 from fhir_server.definitions.installed import Ledger
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
+from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.tools import Tools
 from fhir_server.model.formats import Resource, parse
 from fhir_server.search.definition import is_usable
@@ -78,12 +79,13 @@ class Definitions:
 
     async def _read(self, snapshot: Snapshot) -> None:
         """Take the versions of definitions since the last one read."""
-        more = True
+        more, pace = True, Pace(is_read=True)
         while more:
             page = await snapshot.history(_FOLLOWED, HistoryPage(VERSIONS, self._read_to, ascending=True, bytes=BYTES))
             for stored in page.versions:
                 self._ledger.add(stored.key.id, stored.address.number, _resource(stored))
                 self._read_to = stored.address
+                await pace.keep()
             more = page.more
 
     async def _oldest(self, snapshot: Snapshot, registry: Registry) -> dict[str, int]:

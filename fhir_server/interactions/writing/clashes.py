@@ -7,38 +7,49 @@ Spec: https://hl7.org/fhir/R4/searchparameter.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fhir_server.definitions.installed import active_parameters
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
+from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import located
 from fhir_server.interactions.writing.intents import Step
 from fhir_server.outcome import Conflict, Issue, IssueType
 from fhir_server.search.definition import is_usable
 
 
-def refuse_clashes(registry: Registry, steps: Sequence[Step]) -> None:
+async def refuse_clashes(registry: Registry, steps: Sequence[Step]) -> None:
     """Raise ``Conflict`` if something that is written has the code of another one that stays or is written too."""
     written = [step for step in steps if step.intent.type == "SearchParameter"]
     if not written:
         return
     replaced = {key.id for step in written for key in step.writes}
-    others = [parameter for parameter in registry.installed.parameters if parameter.id not in replaced]
+    others: defaultdict[str, list[SearchParameter]] = defaultdict(list)
+    for parameter in registry.installed.parameters:
+        if parameter.id not in replaced:
+            others[parameter.code].append(parameter)
     issues: list[Issue] = []
+    pace = Pace()
     for step in written:
         own = [replace(one, id=step.keys[0].id) for one in active_parameters(step.resource) if is_usable(one, registry)]
         issues.extend(located(issue, step.intent.at) for issue in _clashes(registry, own, others))
-        others += own
+        for one in own:
+            others[one.code].append(one)
+        await pace.keep()
     if issues:
         raise Conflict(*issues)
 
 
-def _clashes(registry: Registry, own: Sequence[SearchParameter], others: Sequence[SearchParameter]) -> Iterator[Issue]:
+def _clashes(
+    registry: Registry, own: Sequence[SearchParameter], others: Mapping[str, Sequence[SearchParameter]]
+) -> Iterator[Issue]:
+    """Yield where a code is taken. ``others`` are by code."""
     for one in own:
-        for other in others:
-            if one.code == other.code and _overlap(registry, one.base, other.base):
+        for other in others.get(one.code, ()):
+            if _overlap(registry, one.base, other.base):
                 told = (
                     f"{one.code} is the code of SearchParameter/{other.id} on {other.base}, which is active: "
                     "choose another code, or retire or delete that one"

@@ -146,7 +146,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
     if context.integrity is not Integrity.OFF:
         await _find_links(context, prepared)
     await _draft_all(context, prepared)
-    refuse_clashes(context.registry, prepared.steps)
+    await refuse_clashes(context.registry, prepared.steps)
     return prepared
 
 
