@@ -15,7 +15,7 @@ from typing import Final, cast
 from fhir_server import __version__
 from fhir_server.cli import backup, check, export, load, migrate, reindex, restore, serve
 from fhir_server.cli.maintaining import SIGINT
-from fhir_server.cli.speech import EXPECTED, refuse, say
+from fhir_server.cli.speech import EXPECTED, open_streams, refuse, say
 from fhir_server.settings import SettingsError
 
 COMMANDS: Final = (serve, load, export, backup, restore, migrate, check, reindex)
@@ -25,6 +25,7 @@ VERSION: Final = f"fhir-server {__version__} (FHIR R4 4.0.1, Python {platform.py
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` are those of the process by default. Returns the exit code."""
+    open_streams()
     options = _parser().parse_args(arguments)
     try:
         return cast("int", options.run(options))

@@ -125,6 +125,21 @@ def ask(url: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
     return answer.status, content
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-"])
+def test_a_server_without_standard_error_serves(tmp_path: Path, closed: str) -> None:
+    command = [sys.executable, "-c", STAND_IN, "plain", "serve", "--port", "0"]
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        port_of(process)
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+
+
 def test_help_explains_the_commands_with_examples() -> None:
     result = run("--help")
     assert result.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -11,6 +12,16 @@ from fhir_server.storage.protocol import StoreError
 
 EXPECTED: Final = (StartError, StoreError, CommandFailed)
 """What may stop a command without being a bug: its text is enough."""
+
+
+def open_streams() -> None:
+    """Open what the program was started without (``2>&-``), to nowhere: what is written goes on, and no file or socket
+    gets the number of standard error. Processes that this one starts inherit it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this stream's
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def say(text: str) -> None:
