@@ -75,7 +75,8 @@ def _sign(payload: bytes, secret: str, question: SearchRequest) -> bytes:
 
 def _digest(question: SearchRequest) -> bytes:
     pairs = [pair for pair in question.understood if pair[0].partition(":")[0] not in _ANSWER_ONLY]
-    told = repr((question.types, pairs))
+    order = [(str(sort.parameter.type), sort.parameter.expression) for sort in question.sort]  # may be defined anew
+    told = repr((question.types, pairs, order))
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()
 
 

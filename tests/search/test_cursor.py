@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.outcome import BadRequest
-from fhir_server.search.criteria import SearchRequest
+from fhir_server.search.criteria import Kind, SearchRequest
 from fhir_server.search.cursor import Place, seal, unseal
 from tests.search.asking import Ask
 
@@ -48,6 +50,18 @@ def test_cursor_of_another_store_or_query_is_refused() -> None:
     for secret, query in (("log-2", QUERY), *((LOG, other) for other in others)):
         with pytest.raises(BadRequest):
             unseal(text, secret, query)
+
+
+def test_cursor_belongs_to_the_definition_of_its_order(ask: Ask) -> None:
+    asked = ask.request("Slot", "status=free&_sort=start")
+    text = seal(Place((1,)), LOG, asked)
+    (key,) = asked.sort
+    for change in ({"expression": "Slot.end"}, {"type": Kind.STRING}):
+        other = replace(asked, sort=(replace(key, parameter=replace(key.parameter, **change)),))
+        with pytest.raises(BadRequest):
+            unseal(text, LOG, other)
+    told_otherwise = replace(key.parameter, url="https://example.org/other", id="other")
+    assert unseal(text, LOG, replace(asked, sort=(replace(key, parameter=told_otherwise),))) == Place((1,))
 
 
 def test_cursor_belongs_to_what_is_matched_and_its_order(ask: Ask) -> None:
