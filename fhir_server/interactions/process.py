@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Final
 
 from fhir_server.definitions.installed import Installed
@@ -25,6 +26,10 @@ from fhir_server.interactions.tools import Tools
 
 NICENESS: Final = 10
 """How far such a process stands back where others want the same cores: reads are answered first."""
+
+
+ANSWER_SECONDS: Final = 60.0
+"""The longest that an answer may take; one takes well under a second. A process that hangs is ended then."""
 
 
 class ProcessDied(Exception):
@@ -63,9 +68,14 @@ class Process:
     def _answer(self, installed: Installed, raw: Sequence[Raw]) -> list[Ready] | None:
         popen = self._popen = self._popen or self._start()
         assert popen.stdin is not None and popen.stdout is not None  # noqa: S101 - pipes were asked for
-        pickle.dump((installed, raw), popen.stdin)
-        popen.stdin.flush()
-        answer: list[Ready] | None = pickle.load(popen.stdout)  # noqa: S301 - our own process has written it
+        patience = Timer(ANSWER_SECONDS, popen.kill)
+        patience.start()
+        try:
+            pickle.dump((installed, raw), popen.stdin)
+            popen.stdin.flush()
+            answer: list[Ready] | None = pickle.load(popen.stdout)  # noqa: S301 - our own process has written it
+        finally:
+            patience.cancel()
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ from time import thread_time
 import pytest
 
 from fhir_server.app import make_tools
+from fhir_server.interactions import process
 from fhir_server.interactions.draft import Draft, Raw
 from fhir_server.interactions.preparing import HEAVY, WORTH_A_PROCESS, InProcesses, OnLoop, Prepares, weight
 from fhir_server.interactions.process import NICENESS
@@ -84,6 +85,16 @@ async def test_bundle_survives_the_death_of_its_process(in_processes: InProcesse
     for pid in in_processes.pids:
         os.kill(pid, signal.SIGKILL)
     assert await in_processes.prepare(TOOLS, raw) == before
+
+
+async def test_bundle_survives_a_process_that_hangs(in_processes: InProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = organizations(WORTH_A_PROCESS)
+    before = await in_processes.prepare(TOOLS, raw)
+    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.2)
+    for pid in in_processes.pids:
+        os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        assert await in_processes.prepare(TOOLS, raw) == before
 
 
 async def test_process_comes_back_after_its_death(in_processes: InProcesses) -> None:
