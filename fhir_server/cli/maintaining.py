@@ -21,7 +21,7 @@ T = TypeVar("T")
 Commands = argparse._SubParsersAction
 
 STORE: Final = ("store",)
-INDEXING: Final = ("store", "base_url", "zone", "types")
+INDEXING: Final = ("store", "base_url", "zone", "types", "integrity")
 """What decides which index entries a resource has, beside its content."""
 SIGTERM: Final = 143
 SIGINT: Final = 130
