@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from fhir_server.interactions.context import Context
 from fhir_server.maintenance.pages import COUNT_SECONDS
-from fhir_server.maintenance.progress import Progress, unheard
+from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.primitives import instant
 from fhir_server.model.reference import Key, Local, local, references
@@ -51,17 +51,17 @@ async def check(context: Context, *, tell: Told, progress: Progress = unheard) -
     """Compare the log, up to its head of now, with everything that is made of it.
 
     ``tell`` takes each problem as one line; it names resources by type and id. ``progress`` counts commits.
+    Raises ``CommandFailed`` where the store cannot be read any further.
     """
     async with context.store.snapshot() as snapshot:
         head = snapshot.head
     checker = _Checker(context, Checked(head), tell)
-    if head.number:
-        async for commit in context.store.log(0):
-            await checker.commit(commit)
-            progress(commit.number, head.number)
-            if commit.number >= head.number:
-                break
-    await checker.end()
+    try:
+        await checker.log(progress)
+        await checker.end()
+    except (TypeError, ValueError, LookupError) as error:  # what rows that nobody wrote lead to
+        told = f"Past commit {checker.report.commits} of {head.number}, the store cannot be read"
+        raise CommandFailed(f"{told}: what it holds is damaged ({type(error).__name__}).") from error
     return checker.report
 
 
@@ -78,6 +78,16 @@ class _Checker:
         self._tell(text)
 
     # --- the log ---------------------------------------------------------------------------------------------------
+
+    async def log(self, progress: Progress) -> None:
+        """Check each commit up to the head."""
+        head = self.report.head.number
+        if head:
+            async for commit in self._context.store.log(0):
+                await self.commit(commit)
+                progress(commit.number, head)
+                if commit.number >= head:
+                    break
 
     async def commit(self, commit: Commit) -> None:
         """Check one commit, and its changes when enough of them have come together."""

@@ -6,8 +6,10 @@ import json
 import os
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -195,6 +197,17 @@ def test_check_of_a_store_with_changed_bytes_says_so_or_finds_nothing_wrong_with
         assert done.returncode in {0, 1}
         found += done.returncode
     assert found > 3
+
+
+def test_check_of_a_store_with_a_row_that_nobody_wrote_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "in.ndjson").write_text(json.dumps(organization("O", "o")))
+    assert run(tmp_path, "load", "--store", "sqlite:x.db", "in.ndjson").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("DELETE FROM type")
+    done = run(tmp_path, "check", "--store", "sqlite:x.db")
+    assert done.returncode == 1
+    assert "the store cannot be read: what it holds is damaged" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_two_loads_at_once_store_each_resource_once(tmp_path: Path) -> None:
