@@ -27,7 +27,6 @@ from fhir_server.interactions.tools import Tools
 NICENESS: Final = 10
 """How far such a process stands back where others want the same cores: reads are answered first."""
 
-
 ANSWER_SECONDS: Final = 60.0
 """The longest that an answer may take; one takes well under a second. A process that hangs is ended then."""
 
