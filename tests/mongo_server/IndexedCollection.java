@@ -6,32 +6,35 @@ import de.bwaldvogel.mongo.backend.QueryResult;
 import de.bwaldvogel.mongo.backend.memory.MemoryCollection;
 import de.bwaldvogel.mongo.bson.Document;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 
 /**
  * A collection that narrows a query by one of its conditions before it reads documents.
  *
  * <p>The server uses an index only for a query that has exactly the fields of a unique index, and reads the whole
- * collection for any other. Here a condition for equality (or {@code $in}) on {@code _id}, or on a field of text that is
- * asked often, gives candidates; each is still held against the whole query, so answers are the same.
+ * collection for any other. Here a condition on {@code _id}, or on one of the texts that a resource is found by, gives
+ * candidates; each is still held against the whole query, so answers are the same.
  */
 final class IndexedCollection extends MemoryCollection {
     private static final String ID = "_id";
-    /** Fields of text, or of arrays of texts, that the engine asks for equality. */
-    private static final List<String> TEXTS = List.of("equal", "text", "id");
+    /** Where there are texts, or arrays of them. */
+    private static final List<String> TEXTS = List.of("equal", "text", "id", "span.of");
 
-    private final Map<String, Map<String, Set<Integer>>> positions = new HashMap<>();
+    private final Map<String, NavigableMap<String, Set<Integer>>> positions = new HashMap<>();
     /** Under what each position stands in {@code positions}: the server changes documents in place. */
     private final Map<Integer, Map<String, List<String>>> listed = new HashMap<>();
 
     IndexedCollection(MongoDatabase database, String name, CollectionOptions options, CursorRegistry cursors) {
         super(database, name, options, cursors);
-        TEXTS.forEach(field -> positions.put(field, new HashMap<>()));
+        TEXTS.forEach(field -> positions.put(field, new TreeMap<>()));
     }
 
     @Override
@@ -52,8 +55,10 @@ final class IndexedCollection extends MemoryCollection {
                 for (Object each : (Collection<?>) condition.getValue()) {
                     some = fewer(some, candidates((Document) each));
                 }
+            } else if (condition.getKey().equals("$or")) {
+                some = any((Collection<?>) condition.getValue());
             } else {
-                some = equal(condition.getKey(), condition.getValue());
+                some = where(condition.getKey(), condition.getValue());
             }
             fewest = fewer(fewest, some);
         }
@@ -64,15 +69,38 @@ final class IndexedCollection extends MemoryCollection {
         return one == null || other != null && other.size() < one.size() ? other : one;
     }
 
-    private Collection<Integer> equal(String field, Object condition) {
-        Collection<?> values = List.of();
+    private Collection<Integer> any(Collection<?> queries) {
+        Set<Integer> found = new TreeSet<>();
+        for (Object each : queries) {
+            Collection<Integer> some = candidates((Document) each);
+            if (some == null) {
+                return null;
+            }
+            found.addAll(some);
+        }
+        return found;
+    }
+
+    /** Returns where a field may meet a condition. */
+    private Collection<Integer> where(String field, Object condition) {
         if (condition instanceof String || field.equals(ID) && condition instanceof Number) {
-            values = List.of(condition);
-        } else if (condition instanceof Document && ((Document) condition).keySet().equals(Set.of("$in"))) {
-            values = (Collection<?>) ((Document) condition).get("$in");
-        } else {
+            return equal(field, List.of(condition));
+        }
+        if (!(condition instanceof Document)) {
             return null;
         }
+        Document operators = (Document) condition;
+        if (operators.keySet().equals(Set.of("$in"))) {
+            return equal(field, (Collection<?>) operators.get("$in"));
+        }
+        if (operators.get("$elemMatch") instanceof Document) {
+            Document element = (Document) operators.get("$elemMatch");
+            return element.containsKey("of") ? where(field + ".of", element.get("of")) : between(field, element);
+        }
+        return null;
+    }
+
+    private Collection<Integer> equal(String field, Collection<?> values) {
         Set<Integer> found = new TreeSet<>();
         for (Object value : values) {
             if (field.equals(ID)) {
@@ -83,6 +111,17 @@ final class IndexedCollection extends MemoryCollection {
                 return null;
             }
         }
+        return found;
+    }
+
+    private Collection<Integer> between(String field, Document bounds) {
+        Object low = bounds.get("$gte");
+        Object high = bounds.get("$lt");
+        if (!positions.containsKey(field) || !(low instanceof String) || !(high instanceof String)) {
+            return null;
+        }
+        Set<Integer> found = new TreeSet<>();
+        positions.get(field).subMap((String) low, (String) high).values().forEach(found::addAll);
         return found;
     }
 
@@ -121,7 +160,7 @@ final class IndexedCollection extends MemoryCollection {
     private void list(Integer position, Document document) {
         Map<String, List<String>> own = new HashMap<>();
         for (String field : TEXTS) {
-            List<String> texts = texts(document.get(field));
+            List<String> texts = texts(document, field);
             texts.forEach(text -> positions.get(field).computeIfAbsent(text, any -> new TreeSet<>()).add(position));
             if (!texts.isEmpty()) {
                 own.put(field, texts);
@@ -137,11 +176,14 @@ final class IndexedCollection extends MemoryCollection {
         }
     }
 
-    private static List<String> texts(Object value) {
+    private static List<String> texts(Document document, String path) {
         List<String> found = new ArrayList<>();
-        for (Object each : value instanceof Collection ? (Collection<?>) value : List.of(value == null ? 0 : value)) {
-            if (each instanceof String) {
-                found.add((String) each);
+        String[] names = path.split("\\.");
+        Object value = document.get(names[0]);
+        for (Object each : value instanceof Collection ? (Collection<?>) value : Arrays.asList(value)) {
+            Object text = names.length > 1 && each instanceof Document ? ((Document) each).get(names[1]) : each;
+            if (text instanceof String) {
+                found.add((String) text);
             }
         }
         return found;
