@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.definitions import Definitions
+from fhir_server.interactions.guide import Guide
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
 from fhir_server.interactions.tools import Indexes, Tools
@@ -202,11 +204,19 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
+def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+    """Return the implementation guides that the server follows."""
+    return (guide(),)
+
+
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
-    registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
+    guides = make_guides(settings)
+    parameters = chain.from_iterable(one.parameters for one in guides)
+    registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
     validator = Validator(registry.structures, registry.types)
-    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings))
+    checks = tuple(chain.from_iterable(one.checks for one in guides))
+    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)
 
 
 def make_indexer(settings: Settings, registry: Registry) -> Indexes:
@@ -233,6 +243,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             update_create=settings.update_create,
             integrity=Integrity(settings.integrity),
             refuse_unknown_codes=settings.unknown_codes == "refuse",
+            rules=tuple(chain.from_iterable(one.rules for one in make_guides(settings))),
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,
