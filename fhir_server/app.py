@@ -32,6 +32,7 @@ from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
+from fhir_server.operations.table import OPERATIONS
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
@@ -205,6 +206,7 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
+    registry = registry.with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
     return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings))
 
