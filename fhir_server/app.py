@@ -34,6 +34,7 @@ from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
+from fhir_server.operations.table import OPERATIONS
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
@@ -214,6 +215,7 @@ def make_tools(settings: Settings) -> Tools:
     guides = make_guides(settings)
     parameters = chain.from_iterable(one.parameters for one in guides)
     registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
+    registry = registry.with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
     checks = tuple(chain.from_iterable(one.checks for one in guides))
     return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)
