@@ -15,6 +15,7 @@ from urllib.parse import quote
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import IDNPS_SYSTEM, luhn_digit
+from fhir_server.france.sas import profiles
 
 DAYS: Final = 25
 SLOTS_A_DAY: Final = 10
@@ -66,8 +67,8 @@ def roster(number: int) -> list[Json]:
         v.resource(
             "Practitioner",
             me,
-            v.PRACTITIONER,
-            identifier=[v.idnps(national_id(number), v.TYPES_OLD)],
+            profiles.PRACTITIONER,
+            identifier=[v.idnps(national_id(number), profiles.TYPES_OLD)],
             active=True,
             name=[{"family": family(number), "given": [_GIVEN[number % len(_GIVEN)]], "suffix": ["DR"]}],
             qualification=[{"code": v.national(["TRE_R09-CategorieProfessionnelle", "C"])}],
@@ -75,7 +76,7 @@ def roster(number: int) -> list[Json]:
         v.resource(
             "Location",
             me,
-            v.LOCATION,
+            profiles.LOCATION,
             identifier=[{"system": v.LOCATION_SYSTEM, "value": me}],
             status="active",
             name=f"Cabinet {number}",
@@ -85,7 +86,7 @@ def roster(number: int) -> list[Json]:
         v.resource(
             "PractitionerRole",
             me,
-            v.PRACTITIONER_ROLE,
+            profiles.PRACTITIONER_ROLE,
             active=True,
             practitioner=v.reference("Practitioner", me),
             code=[v.national(["TRE_R23-ModeExercice", "L"]), v.national(["TRE_R21-Fonction", "FON-01"])],
@@ -96,7 +97,7 @@ def roster(number: int) -> list[Json]:
         v.resource(
             "Schedule",
             me,
-            v.SCHEDULE,
+            profiles.SCHEDULE,
             identifier=[{"system": SCHEDULE_SYSTEM, "value": me}],
             active=True,
             specialty=specialty,
@@ -116,13 +117,15 @@ def slot(number: int, index: int) -> Json:
     day, turn = divmod(index, SLOTS_A_DAY)
     start = FIRST_DAY + timedelta(days=day, minutes=_MINUTES * turn) + _OPENING
     service = {
-        "extension": [{"url": v.R5_SERVICE_TYPE, "valueReference": v.reference("HealthcareService", "cpts-snp")}],
+        "extension": [
+            {"url": profiles.R5_SERVICE_TYPE, "valueReference": v.reference("HealthcareService", "cpts-snp")}
+        ],
         **v.national(["TRE_R66-CategorieEtablissement", "604"]),
     }
     return v.resource(
         "Slot",
         None,
-        v.CPTS_SLOT,
+        profiles.CPTS_SLOT,
         [v.coding(v.tre("TRE_R314-TypeCreneau"), code) for code in ("SNP", "CPTS")],
         identifier=[{"system": SLOT_SYSTEM, "value": slot_id(number, index)}],
         serviceType=[v.concept(v.ACT_CODE, "AMB"), service, {"text": "Consultation de médecine générale"}],

@@ -61,7 +61,7 @@ class Found:
 async def search(context: Context, request: Request, route: Route) -> Response:
     """Return a searchset Bundle."""
     wish, cursor = _wish(context, request, route)
-    found = await _found(context, route, wish, cursor)
+    found = await find(context, route, wish, cursor)
     links = _links(context, route, wish, found)
     pieces = bundle(
         "searchset",
@@ -118,8 +118,8 @@ def _secret(log_id: str, route: Route) -> str:
     return f"{log_id} {route.compartment}/{route.id}"
 
 
-async def _found(context: Context, route: Route, wish: SearchRequest, cursor: str | None) -> Found:
-    """Read one page, its includes and its total from one snapshot."""
+async def find(context: Context, route: Route, wish: SearchRequest, cursor: str | None = None) -> Found:
+    """Read one page, its includes and its total from one snapshot. Raises ``BadRequest`` if that is too much."""
     async with context.store.snapshot() as snapshot:
         head = snapshot.head
         demand_current(context.registry, head)
