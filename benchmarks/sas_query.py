@@ -1,6 +1,6 @@
 """The SAS platform's query (flow INT_R01): free slots of 25 professionals in 72 hours, with agendas and actors.
 
-Each query asks for other professionals on other days, and each answer is counted: 375 slots, 75 includes. *All* gives
+Each query asks for other professionals on other days, and each answer is counted: 375 slots, 100 includes. *All* gives
 ``_count=1000``, as the platform's examples do, and has them all on one page; *first page* is the query without it, as
 long as this server gives 50 to a page then. *Just started* are the first queries of a server: those of a store of
 gigabytes have it read most pages of the file for the first time.
@@ -74,7 +74,7 @@ async def check_content(port: int, people: int) -> None:
     } | {
         ("include", type_, data.practitioner_id(person))
         for person in data.asked(turn, people)
-        for type_ in ("Schedule", "Practitioner", "PractitionerRole")
+        for type_ in ("Schedule", "Practitioner", "PractitionerRole", "Location")
     }
     found = {(e["search"]["mode"], e["resource"]["resourceType"], e["resource"]["id"]) for e in entries}
     if found != wanted or len(entries) != len(wanted):

@@ -218,11 +218,15 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class ReferredBy:
-    """Another resource, of ``type``, that matches ``where``, refers to this one by ``parameter``: ``_has``."""
+    """Another resource, of ``type``, that matches ``where``, refers to this one by ``parameter``: ``_has``.
+
+    ``compound``: the name of one made of ``parameter`` and of a span without keys that ``where`` asks for, if there is.
+    """
 
     type: str
     parameter: str
     where: Node
+    compound: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ from fhir_server.storage.sqlite.drivers import NONE, Driver, Drivers, unite
 from fhir_server.storage.sqlite.pruning import Pruning, is_everything
 from fhir_server.storage.sqlite.reading import Reading, make
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
-from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
-from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, going_on, index_of, narrowed, walk_ordinals
+from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build, going_on
+from fhir_server.storage.sqlite.walking import OF_TYPE, Index, Walk, index_of, narrowed, walk_ordinals
 
 Row: TypeAlias = tuple[Any, ...]
 """A cursor as it was read: sort values, and last the ordinal."""

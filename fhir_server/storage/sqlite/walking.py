@@ -18,7 +18,7 @@ from fhir_server.storage.prefixes import successor
 from fhir_server.storage.sqlite.checks import MILLISECOND
 from fhir_server.storage.sqlite.names import Kind, Names
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
-from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every
+from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every, going_on
 
 OF_TYPE: Final = "resource c INDEXED BY resource_type WHERE c.type = ? AND c.deleted = 0"
 
@@ -145,12 +145,6 @@ def _least(*values: float | None) -> float | None:
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
-
-
-def going_on(conditions: Sequence[Sql]) -> Sql:
-    """Go on with further conditions; a constant must not be among them (see ``every``)."""
-    further = every(conditions)
-    return Sql("") if further == TRUE else build(" AND {}", further)
 
 
 @dataclass(frozen=True, slots=True)
