@@ -194,8 +194,9 @@ class Checks:
         mine = build(
             f"(SELECT {{}} || id FROM resource WHERE ordinal = {ordinal})", bind(f"{self._names.type_name(type)}/")
         )
-        if node.compound:
-            return self._spanned(node, other, mine)
+        window = node.window()
+        if window is not None:
+            return self._spanned(node, window, other, mine)
         alias = self._alias("v")
         there = self._check(node.where, other, f"{alias}.ordinal")
         if there == FALSE:
@@ -208,15 +209,11 @@ class Checks:
             there,
         )
 
-    def _spanned(self, node: ReferredBy, type: int, mine: Sql) -> Sql:
+    def _spanned(self, node: ReferredBy, span: Spans, type: int, mine: Sql) -> Sql:
         """What refers to mine and has the span is one range of the compound's index, however much refers to mine."""
         field = self._names.field(type, node.compound, "span")
-        conjuncts = tuple(conjunction(node.where))
-        span = next(
-            each for each in conjuncts if isinstance(each, Spans) and node.compound.endswith(f"+{each.parameter}")
-        )
         alias = self._alias("s")
-        rest = And(tuple(each for each in conjuncts if each is not span))
+        rest = And(tuple(each for each in conjunction(node.where) if each is not span))
         low, below = span.lows()
         there = every(
             [

@@ -84,7 +84,7 @@ class Pruning:
                 there = self._references(References(other, where))
                 number = self._names.type(other)
                 known = number is not None and self._names.field(number, parameter, "equality") is not None
-                kept = ReferredBy(other, parameter, there.where, compound if there.where == where else "")
+                kept = ReferredBy(other, parameter, there.where, compound)
                 return kept if known and not is_nothing(there.where) else NOTHING
             case Spans(keys=Keys(parts)):
                 kept_parts = tuple(self._references(part) if isinstance(part, References) else part for part in parts)

@@ -148,12 +148,22 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Ties:
+    """Those that share a value of the first sort key, None if they have none, and come after a cursor."""
+
+    value: str | float | None
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A select, to be given a limit. ``loose``: what shares a value comes in no order, so that the last value read
     must be read again whole (``Walk.tied``)."""
 
     select: Sql
     loose: bool = False
+    ties: Ties | None = None
+    """Given where all of it shares one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +189,30 @@ class Walk:
             if self.backward:
                 yield self._valued(None)
         else:
-            yield Segment(self.tied(cursor[0], self._ties(cursor)))
+            yield self.tied(Ties(cursor[0], cursor))
             yield self._valued(cursor[0])
             if self.index.missing is not None and not self.backward:
                 yield self._missing(None)
 
-    def tied(self, value: str | float | None, ties: Sql = TRUE) -> Sql:
+    def tied(self, ties: Ties) -> Segment:
         """Select what has one value, in the order of the other sort keys."""
-        limits = every([Sql(f"{self.index.column} = ?", (value,)), self.index.least, ties])
-        return self._select(self.index.source, self.index.column, limits, self._rest())
+        same = Sql(f"{self.index.column} = ?", (ties.value,))
+        limits = every([same, self.index.least, self._beyond(ties)])
+        return Segment(self._select(self.index.source, self.index.column, limits, self._rest()), ties=ties)
+
+    def same(self, value: str | float | None) -> Sql:
+        """Select the rows of the index that have a value."""
+        same = Sql(f"{self.index.column} = ?", (value,))
+        return build("SELECT 1 FROM {}{}", self.index.source, going_on([same]))
+
+    def inside(self, ties: Ties) -> Walk | None:
+        """Return the walk along the index of the second sort key that passes all that share a value of the first."""
+        index = index_of(self.sort[1], self.names, self.type)
+        if index is None:
+            return None
+        value = sort_value(self.sort[0], self.names, self.type, "c.ordinal")
+        check = every([self.check, build("{} IS {}", value, bind(ties.value))])
+        return replace(self, sort=self.sort[1:], index=index, check=check)
 
     def _valued(self, beyond: str | float | None) -> Segment:
         """Select by value alone, beyond one: an index cannot run down its values and up the ordinals, so what shares
@@ -207,8 +232,8 @@ class Walk:
 
     def _missing(self, cursor: Cursor | None) -> Segment:
         assert self.index.missing is not None  # noqa: S101
-        ties = TRUE if cursor is None else self._ties(cursor)
-        return Segment(self._select(self.index.missing, "NULL", ties, self._rest()))
+        ties = Ties(None, cursor)
+        return Segment(self._select(self.index.missing, "NULL", self._beyond(ties), self._rest()), ties=ties)
 
     def _rest(self) -> str:
         return order_by(self.sort[1:], self._columns(), backward=self.backward)
@@ -216,8 +241,10 @@ class Walk:
     def _columns(self) -> list[str]:
         return [*[f"k{place:d}" for place in range(1, len(self.sort))], "c.ordinal"]
 
-    def _ties(self, cursor: Cursor) -> Sql:
-        return keyset(self.sort[1:], self._columns(), cursor[1:], backward=self.backward)
+    def _beyond(self, ties: Ties) -> Sql:
+        if ties.cursor is None:
+            return TRUE
+        return keyset(self.sort[1:], self._columns(), ties.cursor[1:], backward=self.backward)
 
     def _select(self, source: Sql, column: str, limits: Sql, order: str) -> Sql:
         values = [sort_value(by, self.names, self.type, "c.ordinal") for by in self.sort[1:]]
