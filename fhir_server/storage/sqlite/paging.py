@@ -15,7 +15,7 @@ from fhir_server.storage.sqlite.connection import Impatient
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, bind, build
-from fhir_server.storage.sqlite.walking import OF_TYPE, Segment, Ties, Walk, index_of, narrowed, walk_ordinals
+from fhir_server.storage.sqlite.walking import OF_TYPE, Segment, Ties, Walk, index_of, walk_ordinals
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,10 @@ class Paging:
     def _walk_values(self, part: Part, choice: Choice) -> list[Cursor]:
         """Read the index of the first sort key."""
         check = self._chooser.check(part.type, choice.whole)
-        index = index_of(part.sort[0], self._names, part.type)
-        if check == FALSE or index is None:
+        if check == FALSE:
             return []
-        index = narrowed(index, part.sort[0], choice.whole, self._names)
-        walk = Walk(self._names, part.type, part.sort, index, check, part.backward)
-        return self._read(walk, part.cursor, part.count)
+        walk = Walk.along(self._names, part.type, part.sort, choice.whole, check, backward=part.backward)
+        return [] if walk is None else self._read(walk, part.cursor, part.count)
 
     def _read(self, walk: Walk, cursor: Cursor | None, count: int) -> list[Cursor]:
         """Read segment by segment until there are enough."""

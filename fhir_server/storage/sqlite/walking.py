@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from fhir_server.search.query import Cursor, Keys, Node, SortBy, Spans, TextStarts, Updated
+from fhir_server.search.query import Cursor, Equal, Keys, Node, SortBy, Spans, StartsWith, TextStarts, Updated
 from fhir_server.storage.prefixes import successor
 from fhir_server.storage.sqlite.checks import MILLISECOND
 from fhir_server.storage.sqlite.names import Kind, Names
@@ -119,20 +119,30 @@ def _range(node: Node, by: SortBy) -> Range:
     match node:
         case Updated(any_of) if by.kind == "updated":
             return Spans("", any_of, None, MILLISECOND).lows()
-        case TextStarts(parameter, folded) if parameter == by.parameter and by.kind == "text" and folded:
-            ends = [successor(prefix) for prefix in folded]
-            return min(folded), None if None in ends else max(text for text in ends if text is not None)
-        case Spans(parameter, any_of, keys, width) if parameter == by.parameter and by.kind == "span":
-            if isinstance(keys, Keys) or not any_of:
-                return None, None
-            if not by.descending:
-                return node.lows()
-            above = [_greatest(bounds.high_above, bounds.low_from) for bounds in any_of]
-            to = [_least(bounds.high_to, _sum(bounds.low_below, width)) for bounds in any_of]
-            lowest = None if None in above else min(value for value in above if value is not None)
-            highest = None if None in to else max(value for value in to if value is not None)
-            return lowest, highest
+        case Equal(parameter, tuple(values)) if (parameter, by.kind) == (by.parameter, "equality") and values:
+            return min(values), f"{max(values)}\0"
+        case StartsWith(parameter, prefixes) if (parameter, by.kind) == (by.parameter, "equality") and prefixes:
+            return _prefixed(prefixes)
+        case TextStarts(parameter, folded) if (parameter, by.kind) == (by.parameter, "text") and folded:
+            return _prefixed(folded)
+        case Spans(parameter, any_of, keys) if (parameter, by.kind) == (by.parameter, "span") and any_of:
+            if not isinstance(keys, Keys):
+                return _highs(node) if by.descending else node.lows()
     return None, None
+
+
+def _highs(node: Spans) -> Range:
+    """Return ``(above, to)``: every span that matches has ``above < high <= to``."""
+    above = [_greatest(bounds.high_above, bounds.low_from) for bounds in node.any_of]
+    to = [_least(bounds.high_to, _sum(bounds.low_below, node.width)) for bounds in node.any_of]
+    lowest = None if None in above else min(value for value in above if value is not None)
+    highest = None if None in to else max(value for value in to if value is not None)
+    return lowest, highest
+
+
+def _prefixed(prefixes: Sequence[str]) -> Range:
+    ends = [successor(prefix) for prefix in prefixes]
+    return min(prefixes), None if None in ends else max(text for text in ends if text is not None)
 
 
 def _greatest(*values: float | None) -> float | None:
@@ -173,9 +183,21 @@ class Walk:
     names: Names
     type: int
     sort: Sequence[SortBy]
+    nodes: Sequence[Node]
+    """What is filtered by."""
     index: Index
     check: Sql
     backward: bool
+
+    @classmethod
+    def along(
+        cls, names: Names, type: int, sort: Sequence[SortBy], nodes: Sequence[Node], check: Sql, *, backward: bool
+    ) -> Walk | None:
+        """Return the walk along the part of the first key's index where filters by it hold; None without an index."""
+        index = index_of(sort[0], names, type)
+        if index is None:
+            return None
+        return cls(names, type, sort, nodes, narrowed(index, sort[0], nodes, names), check, backward)
 
     def segments(self, cursor: Cursor | None) -> Iterator[Segment]:
         """Yield the segments of one page in the order they are read."""
@@ -207,12 +229,9 @@ class Walk:
 
     def inside(self, ties: Ties) -> Walk | None:
         """Return the walk along the index of the second sort key that passes all that share a value of the first."""
-        index = index_of(self.sort[1], self.names, self.type)
-        if index is None:
-            return None
         value = sort_value(self.sort[0], self.names, self.type, "c.ordinal")
         check = every([self.check, build("{} IS {}", value, bind(ties.value))])
-        return replace(self, sort=self.sort[1:], index=index, check=check)
+        return Walk.along(self.names, self.type, self.sort[1:], self.nodes, check, backward=self.backward)
 
     def _valued(self, beyond: str | float | None) -> Segment:
         """Select by value alone, beyond one: an index cannot run down its values and up the ordinals, so what shares
