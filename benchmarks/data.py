@@ -214,7 +214,7 @@ def token(system: str, value: str) -> str:
 ASKED: Final = 25
 """Professionals of one query, the most the platform asks for."""
 SITES: Final = 3
-"""Places of one query for places: their slots ride along, and a page has at most 1,000 such."""
+"""Places of one query for places."""
 ASKED_DAYS: Final = 3
 FREE_IN_WINDOW: Final = ASKED * ASKED_DAYS * (SLOTS_A_DAY // 2)
 INCLUDED: Final = ASKED * 4
