@@ -185,7 +185,7 @@ async def _entries(context: Context, wish: SearchRequest, found: Found) -> list[
     ]
     if wish.elements or wish.summary not in {None, "false"}:
         entries = await _in_part(context, wish, entries)
-    entries.extend(Entry(context.url(stored.key), stored.body, "include") for stored in found.included)
+    entries.extend(Entry(f"{base}/{key.type}/{key.id}", body, "include") for key, _, _, _, body, _, _ in found.included)
     if wish.ignored:
         told = [replace(issue, severity=Severity.WARNING) for issue in wish.ignored]
         entries.append(Entry(None, serialize(operation_outcome(told)), "outcome"))
