@@ -1,12 +1,10 @@
-"""An implementation guide as the server sees it: what is added to R4. The one seam by which a guide plugs in.
+"""Where a guide's definitions stand: the resources in ``profiles/``, FHIR JSON that can be changed without Python.
 
-A guide's definitions are the resources in ``profiles/``: FHIR JSON that can be read and changed without Python.
 Spec: https://hl7.org/fhir/R4/implementationguide.html
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,20 +27,12 @@ MAPPINGS: Final = _data("mappings")
 """What is told in other forms than FHIR, and how it becomes FHIR."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guide:
-    """What one implementation guide adds to R4."""
-
-    name: str
-    parameters: tuple[SearchParameter, ...] = ()
-
-
-def load(name: str, folder: Path = PROFILES) -> Guide:
-    """Return the guide whose conformance resources stand in a folder. Raises ``ValueError`` naming a bad file."""
+def parameters_of(folder: Path = PROFILES) -> tuple[SearchParameter, ...]:
+    """Return the search parameters whose definitions stand in a folder. Raises ``ValueError`` naming a bad file."""
     parameters: list[SearchParameter] = []
     for file in sorted(folder.glob("SearchParameter-*.json")):
         try:
             parameters.extend(search_parameters(parse(file.read_bytes())))
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{file.name} is not a SearchParameter that can be used: {error!r}") from error
-    return Guide(name, tuple(parameters))
+    return tuple(parameters)
