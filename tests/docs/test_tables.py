@@ -31,7 +31,8 @@ from fhir_server.search.criteria import (
 from fhir_server.search.plan import plan
 from fhir_server.search.query import And, Node, Or
 from fhir_server.search.request import parse_search
-from fhir_server.search.values import METRES, PREFIXES
+from fhir_server.search.value_sets import with_codes
+from fhir_server.search.values import METRES, PREFIXES, TokenValue
 from fhir_server.service import HANDLERS
 from fhir_server.settings import PARIS
 from fhir_server.storage.sqlite.drivers import Drivers
@@ -141,7 +142,7 @@ def test_example_of_a_modifier_is_indexed_scanned_or_refused_as_told(row: list[s
         assert issue.id == "search-refused"
         assert meaning.split(", which")[0] in issue.diagnostics
         return
-    request = parse_search(registry, (type_,), [(name, value)])
+    request = with_codes(parse_search(registry, (type_,), [(name, value)]), lambda _: [TokenValue("urn:x", "a")])
     where = plan(request, registry, PARIS, (BASE,), interval("2026-01-05", PARIS)[0]).where
     assert ("indexed" if is_indexed(where) else "scanned") == how
 

@@ -99,7 +99,7 @@ def plan(
     async def run(view: View) -> Planned[tuple[list[Written], list[Stored]]]:
         if view.head.generation != context.registry.generation:
             raise OutdatedWrite
-        await confirm(view, prepared.questions, prepared.versions)
+        await confirm(view, prepared.questions, {**prepared.definitions, **prepared.versions})
         current = await view.read(keys)
         changes: list[Change] = []
         answers: list[Written | None] = []
@@ -139,7 +139,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
     prepared = Prepared()
     async with _snapshot_if(context, linker or any(needs_snapshot(intent) for intent in intents)) as snapshot:
         if linker is not None:
-            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions)
+            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions, prepared.definitions)
         await resolve(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, prepared)
