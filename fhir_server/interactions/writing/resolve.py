@@ -159,7 +159,8 @@ class _Resolving:
     async def _parse(self, place: int) -> None:
         intent = self.intents[place]
         what = f"a conditional {intent.interaction.value}"
-        self.where[place] = criteria(self.context, intent.type, intent.criteria or "", what)
+        given, definitions = intent.criteria or "", self.prepared.definitions
+        self.where[place] = await criteria(self.context, self.snapshot, intent.type, given, what, definitions)
 
     async def _question(self, place: int) -> Question:
         """Return what the criteria of a place find in the store."""
