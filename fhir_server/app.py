@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
+from fhir_server.definitions.aliases import together
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo
@@ -213,7 +214,8 @@ def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     guides = make_guides(settings)
     parameters = chain.from_iterable(one.parameters for one in guides)
-    registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
+    aliases = together(one.aliases for one in guides)
+    registry = Registry.load(settings.types).with_parameters(parameters, generation=0).with_aliases(aliases)
     validator = Validator(registry.structures, registry.types)
     checks = tuple(chain.from_iterable(one.checks for one in guides))
     return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)

@@ -6,9 +6,10 @@ Source of the SAS's parameters: ans.fhir.fr.sas 1.1.0, https://interop.esante.go
 from __future__ import annotations
 
 from fhir_server.definitions.guide import parameters_of
+from fhir_server.france.aliases import french_aliases
 from fhir_server.interactions.guide import Guide
 
 
 def guide() -> Guide:
-    """Return the guide, read from ``profiles/``."""
-    return Guide("france", parameters_of())
+    """Return the guide, read from ``profiles/`` and ``mappings/``."""
+    return Guide("france", parameters_of(), french_aliases())
