@@ -205,9 +205,14 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
-def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+def make_guides(settings: Settings) -> tuple[Guide, ...]:
     """Return the implementation guides that the server follows."""
-    return (guide(),)
+    french = guide(
+        production=settings.production,
+        refuse_check_digits=settings.check_digits == "refuse",
+        unique_identifiers=settings.unique_identifiers,
+    )
+    return (french,)
 
 
 def make_tools(settings: Settings) -> Tools:

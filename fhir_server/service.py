@@ -21,6 +21,7 @@ from fhir_server.interactions.parameters import known
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read, vread
 from fhir_server.interactions.routes import Route, route
+from fhir_server.interactions.rules import Meant
 from fhir_server.interactions.search import search
 from fhir_server.interactions.single import create, delete, update
 from fhir_server.interactions.transaction import transaction
@@ -88,6 +89,10 @@ class Service:
         """Return the same service for clients who use ``base``: it is written, the others are still ours."""
         others = (other for other in self.context.bases if other != base)
         return Service(replace(self.context, bases=(base, *others)))
+
+    def meaning(self, meant: Meant) -> Service:
+        """Return the same service for callers whose conditional updates mean one of several matches."""
+        return Service(replace(self.context, meant=meant))
 
     async def perform(self, request: Request) -> Response:
         """Return the answer to a request, or raise ``FhirError``. Whatever else is raised is a bug."""

@@ -301,6 +301,11 @@ class Settings:
     unknown_codes: str = _choice(
         "warn", ("warn", "refuse"), "what a search for a code outside of a required value set is answered"
     )
+    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
+    check_digits: str = _choice(
+        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
+    )
+    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")

@@ -10,7 +10,7 @@ from enum import StrEnum
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
-from fhir_server.interactions.rules import Rule
+from fhir_server.interactions.rules import Meant, Rule
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
 from fhir_server.storage.protocol import Clock, Store
@@ -60,6 +60,9 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     rules: Sequence[Rule] = ()
     """What guides demand of writes."""
+    meant: Meant | None = None
+    """Which match a conditional update means, where a guide's caller has it otherwise than R4: then the criteria alone
+    name the resource, and an id in the body says nothing."""
 
     @property
     def current(self) -> Context:
