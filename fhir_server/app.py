@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
+from fhir_server.definitions.aliases import together
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo
@@ -243,17 +244,23 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
-def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+def make_guides(settings: Settings) -> tuple[Guide, ...]:
     """Return the implementation guides that the server follows."""
-    return (guide(),)
+    french = guide(
+        production=settings.production,
+        refuse_check_digits=settings.check_digits == "refuse",
+        unique_identifiers=settings.unique_identifiers,
+    )
+    return (french,)
 
 
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     guides = make_guides(settings)
     parameters = chain.from_iterable(one.parameters for one in guides)
+    aliases = together(one.aliases for one in guides)
     registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
-    registry = registry.with_operations(OPERATIONS)
+    registry = registry.with_aliases(aliases).with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
     checks = tuple(chain.from_iterable(one.checks for one in guides))
     return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)

@@ -328,6 +328,11 @@ class Settings:
     sas_rdv: bool = _switch(False, "receive appointments on the SAS base paths, as the national platform does")
     sas_results: int = _count(10_000, 1, 100_000, "most matches of one answer to the SAS platform")
     sas_identifiers: int = _count(100, 1, 1_000, "most identifiers in one request of the SAS platform")
+    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
+    check_digits: str = _choice(
+        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
+    )
+    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")
