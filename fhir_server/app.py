@@ -40,6 +40,8 @@ from fhir_server.rest.cors import with_cors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.scheduling import guide as scheduling
+from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings
@@ -204,9 +206,12 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
-def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+def make_guides(settings: Settings) -> tuple[Guide, ...]:
     """Return the implementation guides that the server follows."""
-    return (guide(),)
+    if not settings.booking:
+        return (guide(),)
+    overlap = Overlap(settings.actor_overlap)
+    return (guide(), scheduling.guide(settings.bases, is_parallel=settings.parallel_slots, overlap=overlap))
 
 
 def make_tools(settings: Settings) -> Tools:

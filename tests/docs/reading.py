@@ -19,7 +19,10 @@ ROOT: Final = Path(__file__).parent.parent.parent
 DOCS: Final = ROOT / "docs"
 PAGES: Final = (
     *sorted((DOCS / "interactions").glob("*.md")),
-    *(DOCS / f"{name}.md" for name in ("search", "search-parameters", "hospital-day", "references", "proxy")),
+    *(
+        DOCS / f"{name}.md"
+        for name in ("search", "search-parameters", "hospital-day", "references", "scheduling", "proxy")
+    ),
 )
 """The pages whose examples are run."""
 
