@@ -44,6 +44,8 @@ from fhir_server.rest.cors import with_cors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.scheduling import guide as scheduling
+from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings, SettingsError
@@ -251,7 +253,10 @@ def make_guides(settings: Settings) -> tuple[Guide, ...]:
         refuse_check_digits=settings.check_digits == "refuse",
         unique_identifiers=settings.unique_identifiers,
     )
-    return (french,)
+    if not settings.booking:
+        return (french,)
+    overlap = Overlap(settings.actor_overlap)
+    return (french, scheduling.guide(settings.bases, is_parallel=settings.parallel_slots, overlap=overlap))
 
 
 def make_tools(settings: Settings) -> Tools:

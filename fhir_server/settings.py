@@ -333,6 +333,13 @@ class Settings:
         "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
     )
     unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
+    booking: bool = _switch(
+        True, "let appointments take their slots and free them; off for the mirror of another agenda"
+    )
+    parallel_slots: bool = _switch(False, "let a schedule offer a slot at a time when another slot of it is held")
+    actor_overlap: str = _choice(
+        "off", ("off", "warn", "refuse"), "what becomes of an appointment at whose time one of its actors has another"
+    )
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")
