@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from fhir_server.definitions.registry import Registry
 from fhir_server.model.primitives import ID
 from fhir_server.model.reference import local
+from fhir_server.model.text import fold
 from fhir_server.search.bounds import compare
 from fhir_server.search.criteria import Criterion, Kind
 from fhir_server.search.extract import point
@@ -48,7 +49,6 @@ from fhir_server.search.values import (
     TokenValue,
     UriValue,
     date_range,
-    fold,
     without_boolean_system,
 )
 
