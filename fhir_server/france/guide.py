@@ -6,9 +6,10 @@ Source of the SAS's parameters: ans.fhir.fr.sas 1.1.0, https://interop.esante.go
 from __future__ import annotations
 
 from fhir_server.definitions.guide import parameters_of
+from fhir_server.france.sas import slots
 from fhir_server.interactions.guide import Guide
 
 
 def guide() -> Guide:
     """Return the guide, read from ``profiles/``."""
-    return Guide("france", parameters_of())
+    return Guide("france", parameters_of(), checks=(slots.check,))
