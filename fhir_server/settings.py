@@ -182,6 +182,20 @@ def _read_types(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def _read_profiles(text: str) -> tuple[str, ...]:
+    return tuple(_checked_profile(item) for item in _read_list(text))
+
+
+def _checked_profile(text: str) -> str:
+    type_, equals, url = text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
+    known = Structures.load().resource_types
+    if equals and type_ not in known:
+        raise ValueError(f"{type_!r} is not a resource type of FHIR R4{_nearest(type_, known)}")
+    if ":" not in url:
+        raise ValueError(f"{text!r} is neither a canonical URL like https://example.org/Profile nor Type=URL")
+    return text
+
+
 def _read_sas_paths(text: str) -> tuple[str, ...]:
     """Check what settings can know of base paths; ``france`` reads what is said of each."""
     if text == "off":
@@ -318,6 +332,15 @@ class Settings:
     )
     unknown_codes: str = _choice(
         "warn", ("warn", "refuse"), "what a search for a code outside of a required value set is answered"
+    )
+    profiles: tuple[str, ...] = _row(
+        (),
+        _read_profiles,
+        "PROFILE[,PROFILE]",
+        "the profiles that resources must conform to when they are written, by canonical URL; Type=URL for one type",
+    )
+    claimed_profiles: str = _choice(
+        "ignore", ("ignore", "warn", "enforce"), "what becomes of a write that does not conform to a profile it claims"
     )
     sas_paths: tuple[str, ...] = _row(
         ("/sas",),
