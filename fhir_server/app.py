@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -20,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
+from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.package import PackageError, read_package
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
@@ -28,15 +30,17 @@ from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.definitions import Definitions
+from fhir_server.interactions.guide import Guide
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
 from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
-from fhir_server.maintenance.conformance import Published, of_guide, of_package, store_published
+from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
 from fhir_server.maintenance.load import Refusal
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
+from fhir_server.operations.table import OPERATIONS
 from fhir_server.outcome import FhirError
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
@@ -211,11 +215,20 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
+def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+    """Return the implementation guides that the server follows."""
+    return (guide(),)
+
+
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
-    registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
+    guides = make_guides(settings)
+    parameters = chain.from_iterable(one.parameters for one in guides)
+    registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
+    registry = registry.with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
-    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings))
+    checks = tuple(chain.from_iterable(one.checks for one in guides))
+    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)
 
 
 def make_indexer(settings: Settings, registry: Registry) -> Indexes:
@@ -242,6 +255,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             update_create=settings.update_create,
             integrity=Integrity(settings.integrity),
             refuse_unknown_codes=settings.unknown_codes == "refuse",
+            rules=tuple(chain.from_iterable(one.rules for one in make_guides(settings))),
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,
@@ -275,7 +289,7 @@ async def store_definitions(settings: Settings, service: Service) -> None:
 
 def _published(settings: Settings) -> Iterator[Published]:
     if settings.profiles:
-        yield of_guide(guide(), __version__)
+        yield of_folder(Folder(), __version__)
     if settings.packages:
         for path in sorted(Path(settings.packages).glob("*.tgz")):
             try:

@@ -25,6 +25,7 @@ from fhir_server.interactions.search import search
 from fhir_server.interactions.single import create, delete, update
 from fhir_server.interactions.transaction import transaction
 from fhir_server.model.interaction import Interaction
+from fhir_server.operations.perform import operation
 from fhir_server.outcome import (
     BadRequest,
     FhirError,
@@ -60,6 +61,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.SEARCH_TYPE: search,
     Interaction.SEARCH_SYSTEM: search,
     Interaction.CAPABILITIES: capabilities,
+    Interaction.OPERATION: operation,
 }
 """What answers each interaction; batch and transaction are told apart by the Bundle."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fhir_server.cli.maintaining import Commands
 from fhir_server.cli.speech import complain, number, say
 from fhir_server.definitions.authoring import faults, text, with_snapshot
-from fhir_server.definitions.guide import PROFILES, Guide
+from fhir_server.definitions.guide import PROFILES, Folder
 from fhir_server.definitions.snapshot import ProfileError
 from fhir_server.definitions.structures import Structures
 
@@ -28,7 +28,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        files = dict(Guide("", folder=options.folder).resources())
+        files = dict(Folder(options.folder).resources())
     except ValueError as error:
         complain(str(error))
         return 1

@@ -1,6 +1,5 @@
-"""An implementation guide as the server sees it: what is added to R4. The one seam by which a guide plugs in.
+"""Where a guide's definitions stand: the resources in ``profiles/``, FHIR JSON that can be changed without Python.
 
-A guide's definitions are the resources in ``profiles/``: FHIR JSON that can be read and changed without Python.
 Spec: https://hl7.org/fhir/R4/implementationguide.html
 """
 
@@ -33,18 +32,13 @@ MAPPINGS: Final = _data("mappings")
 
 
 @dataclass(frozen=True, slots=True)
-class Guide:
-    """What one implementation guide adds to R4: the conformance resources of a folder, one a file.
+class Folder:
+    """A folder of conformance resources, one a file."""
 
-    ``parameters`` are its SearchParameters, which are in force before anything is stored.
-    """
-
-    name: str
-    parameters: tuple[SearchParameter, ...] = ()
-    folder: Path = PROFILES
+    path: Path = PROFILES
 
     def fingerprint(self) -> str:
-        """Return what tells two editions of the guide apart: of the names and bytes of its files."""
+        """Return what tells two editions of the folder apart: of the names and bytes of its files."""
         digest = sha256()
         for file in self._files():
             data = file.read_bytes()
@@ -64,15 +58,15 @@ class Guide:
             yield file.name, resource
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.json"))
+        return sorted(self.path.glob("*.json"))
 
 
-def load(name: str, folder: Path = PROFILES) -> Guide:
-    """Return the guide whose conformance resources stand in a folder. Raises ``ValueError`` naming a bad file."""
+def parameters_of(folder: Path = PROFILES) -> tuple[SearchParameter, ...]:
+    """Return the search parameters whose definitions stand in a folder. Raises ``ValueError`` naming a bad file."""
     parameters: list[SearchParameter] = []
     for file in sorted(folder.glob("SearchParameter-*.json")):
         try:
             parameters.extend(search_parameters(parse(file.read_bytes())))
         except (FhirError, KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{file.name} is not a SearchParameter that can be used: {error!r}") from error
-    return Guide(name, tuple(parameters), folder)
+    return tuple(parameters)

@@ -5,9 +5,10 @@ Source of the SAS's parameters: ans.fhir.fr.sas 1.1.0, https://interop.esante.go
 
 from __future__ import annotations
 
-from fhir_server.definitions.guide import Guide, load
+from fhir_server.definitions.guide import parameters_of
+from fhir_server.interactions.guide import Guide
 
 
 def guide() -> Guide:
     """Return the guide, read from ``profiles/``."""
-    return load("france")
+    return Guide("france", parameters_of())

@@ -10,6 +10,7 @@ from enum import StrEnum
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
+from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
 from fhir_server.storage.protocol import Clock, Store
@@ -57,6 +58,8 @@ class Context:
     refuse_unknown_codes: bool = False
     """Whether a search for a code outside of a required value set is refused."""
     limits: Limits = field(default_factory=Limits)
+    rules: Sequence[Rule] = ()
+    """What guides demand of writes."""
 
     @property
     def current(self) -> Context:

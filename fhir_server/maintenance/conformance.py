@@ -2,7 +2,8 @@
 
 An ImplementationGuide in the store records what was written: which files, under which ids, and a fingerprint of each.
 So a later start that finds the same fingerprint reads one resource and is done; and a file that is as it was when it
-was last written is left alone, whatever became of its resource since. See ``docs/decisions/0018-files-of-definitions.md``.
+was last written is left alone, whatever became of its resource since.
+See ``docs/decisions/0018-files-of-definitions.md``.
 
 Spec: https://hl7.org/fhir/R4/implementationguide.html
 """
@@ -17,7 +18,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from fhir_server.definitions.canonical import OURS
-from fhir_server.definitions.guide import Guide
+from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.package import Package, read_files
 from fhir_server.definitions.registry import CONFORMANCE_TYPES
 from fhir_server.interactions.context import Integrity
@@ -62,10 +63,10 @@ class Published:
         return f"{self.package}#{self.version}"
 
 
-def of_guide(guide: Guide, version: str) -> Published:
+def of_folder(folder: Folder, version: str) -> Published:
     """Return this project's own resources, as the files are now."""
     title = "Ressources de conformité des CPTS"
-    return Published("cpts", "fr.cpts.fhir", version, title, guide.fingerprint(), guide.resources, has_ids=True)
+    return Published("cpts", "fr.cpts.fhir", version, title, folder.fingerprint(), folder.resources, has_ids=True)
 
 
 def of_package(package: Package) -> Published:

@@ -1,6 +1,6 @@
 """The pipeline that all writes share: what the client intends becomes a plan, checked at the head of the log.
 
-    intents ── resolve on a snapshot ── link references ── check ── draft ──> plan ── confirm, apply ──> written
+    intents ── resolve on a snapshot ── link references ── rules ── check, draft ──> plan ── confirm, apply ──> written
 
 What takes time happens before the plan. The plan asks the same questions again; if an answer has changed meanwhile it
 raises ``Moved`` and the pipeline starts over, a few times. If the definitions have changed it raises ``OutdatedWrite``,
@@ -11,6 +11,7 @@ Spec: https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from fhir_server.interactions.writing.integrity import broken, links, refusal
 from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
 from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.interactions.writing.resolve import check_version, needs_snapshot, no_client_ids, precondition, resolve
+from fhir_server.interactions.writing.ruling import concerned, follow
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Conflict, Issue, IssueType
@@ -85,7 +87,8 @@ async def write_and_read(
             continue
         if any(intent.type in DEFINITION_TYPES for intent in intents):
             context.definitions.news.set()
-        return answer
+        written, read = answer
+        return written[: len(intents)], read  # what rules have added is nobody's answer
     told = f"others changed the same resources {TRIES} times meanwhile; try again"
     raise Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
 
@@ -112,8 +115,7 @@ def plan(
             Written(200, _found(step.keys[0], current, own)) if answer is None else answer
             for step, answer in zip(prepared.steps, answers, strict=True)
         ]
-        if context.integrity is not Integrity.OFF:
-            written = await _keep_integrity(context, view, prepared, changes, written)
+        written = _warned(prepared, written, await _warnings(context, view, prepared, changes))
         return Planned(changes, (written, await look_up(view, lookups, own)))
 
     return run
@@ -137,12 +139,14 @@ async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Ke
 
 async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker | None) -> Prepared:
     prepared = Prepared()
-    async with _snapshot_if(context, linker or any(needs_snapshot(intent) for intent in intents)) as snapshot:
+    rules = concerned(context, frozenset(intent.type for intent in intents))
+    async with _snapshot_if(context, linker or rules or any(map(needs_snapshot, intents))) as snapshot:
         if linker is not None:
             prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions)
         await resolve(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, prepared)
+        await follow(rules, snapshot, prepared)
     if context.integrity is not Integrity.OFF:
         await _find_links(context, prepared)
     await _draft_all(context, prepared)
@@ -201,11 +205,22 @@ def _apply(context: Context, step: Step, current: Mapping[Key, Stored], view: Vi
     return _put(context, step, current.get(step.keys[0]), view, changes)
 
 
-async def _keep_integrity(
-    context: Context, view: View, prepared: Prepared, changes: Sequence[Change], answers: Sequence[Written]
-) -> list[Written]:
-    """Return the answers with warnings of the references that the changes would break, or raise them."""
-    found = await broken(context, view, changes, prepared.links)
+async def _warnings(
+    context: Context, view: View, prepared: Prepared, changes: Sequence[Change]
+) -> Mapping[Key, Sequence[Issue]]:
+    """Return what the changes must be warned of, by key. Raises the refusal of a rule, or of broken references."""
+    found: defaultdict[Key, list[Issue]] = defaultdict(list)
+    for at_head in prepared.at_head:
+        for key, issues in (await at_head(view, changes)).items():
+            found[key].extend(issues)
+    if context.integrity is not Integrity.OFF:
+        for key, issues in (await broken(context, view, changes, prepared.links)).items():
+            found[key].extend(issues)
+    return found
+
+
+def _warned(prepared: Prepared, answers: Sequence[Written], found: Mapping[Key, Sequence[Issue]]) -> list[Written]:
+    """Return the answers with the issues of what they write, or raise those that are errors."""
     if not found:
         return list(answers)
     told = []
@@ -242,11 +257,11 @@ def _put(context: Context, step: Step, stored: Stored | None, view: View, change
     if stored is None and intent.id is not None and not context.update_create:
         raise no_client_ids(f"{key} does not exist")
     if stored is not None and stored.body is not None and drafted.says(stored.body):
-        return Written(200, stored, drafted.warnings)
+        return Written(200, stored, (*drafted.warnings, *step.remarks))
     version = stored.version + 1 if stored is not None else 1
     body = drafted.stamped(version, view.instant)
     changes.append(Change(key, version, intent.interaction, body, drafted.entries, drafted.generation))
-    return Written(200 if exists else 201, _stored(changes[-1], view), drafted.warnings)
+    return Written(200 if exists else 201, _stored(changes[-1], view), (*drafted.warnings, *step.remarks))
 
 
 def _delete(step: Step, current: Mapping[Key, Stored], view: View, changes: list[Change]) -> Written:
@@ -264,7 +279,7 @@ def _delete(step: Step, current: Mapping[Key, Stored], view: View, changes: list
         last = _stored(changes[-1], view)
         removed.append(key)
     # Several deletions have no version in common that an ETag could tell.
-    return Written(204, last if len(step.keys) == 1 else None, removed=tuple(removed))
+    return Written(204, last if len(step.keys) == 1 else None, step.remarks, tuple(removed))
 
 
 def _stored(change: Change, view: View) -> Stored:
