@@ -154,6 +154,8 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             bounded.expect(TOTAL_BYTES)
             while bounded.read(_READ):  # what stands behind the archive, and the checksum of all
                 pass
+            if not bounded.is_ended:
+                raise PackageError("it is cut: the archive has no end")
     except PackageError:
         raise
     except EOFError:
@@ -207,6 +209,12 @@ class _Bounded:
         self._stream = stream
         self._given = 0
         self._may_give = HEADER_BYTES
+        self._last = b""
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it ends as an archive does, with a block of zeros: ``tarfile`` does not ask for that."""
+        return self._last == bytes(tarfile.BLOCKSIZE)
 
     def expect(self, size: int) -> None:
         """Allow a member of ``size`` bytes, and what stands before the next one."""
@@ -216,6 +224,7 @@ class _Bounded:
         """Return up to ``size`` bytes."""
         data = self._stream.read(size)
         self._given += len(data)
+        self._last = (self._last + data)[-tarfile.BLOCKSIZE :]
         if self._given > TOTAL_BYTES:
             raise PackageError(f"it has more than {TOTAL_BYTES} bytes when it is unpacked")
         if self._given > self._may_give:
