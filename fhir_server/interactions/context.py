@@ -11,6 +11,7 @@ from fhir_server.definitions.builtin import Builtin
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
+from fhir_server.interactions.profiles import Demands
 from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.shelf import Shelf
 from fhir_server.interactions.tools import Indexes, Tools, Validates
@@ -62,6 +63,8 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     rules: Sequence[Rule] = ()
     """What guides demand of writes."""
+    demands: Demands = field(default_factory=Demands)
+    """The profiles that what is written must conform to."""
     shelf: Shelf = field(default_factory=Shelf)
     """The conformance resources that this process has parsed; see ``library``."""
 

@@ -219,7 +219,7 @@ def type_of_profile(canonical: str, run: Run) -> str | None:
     core = core_type(canonical, run.structures)
     if core is not None:
         return core
-    definition = run.finds.find(canonical)
+    definition = run.find(canonical)
     type_ = definition.get("type") if definition is not None else None
     if not isinstance(type_, str):
         run.note("profile-not-checked", canonical, f"the profile {canonical} is not loaded")

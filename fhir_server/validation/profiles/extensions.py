@@ -50,7 +50,7 @@ def check_extension(item: Item, place: Place, run: Run, *, is_modifier: bool) ->
     url = item.value.get("url")
     if not isinstance(url, str) or ":" not in url or not run.may_go_on():
         return []
-    definition = run.finds.find(url)
+    definition = run.find(url)
     if definition is None:
         if is_modifier:
             run.note("extension-not-checked", url, f"the definition of the modifier extension {url} is not loaded")

@@ -72,7 +72,7 @@ class LoadedProfiles:
         return self._tree(canonical, run, 0)
 
     def _tree(self, canonical: str, run: Run, depth: int) -> Node | None:
-        definition = run.finds.find(canonical) or R4_PROFILES.get(canonical)
+        definition = run.find(canonical) or R4_PROFILES.get(canonical)
         if definition is None:
             run.note("profile-not-checked", canonical, f"the profile {canonical} is not loaded")
             return None
@@ -134,4 +134,4 @@ def _wrong_type(item: Item, expected: str, canonical: str) -> Fault:
 def _forget(kept: dict[str, Any]) -> None:
     if len(kept) > MAX_KEPT:
         for name in list(kept)[:-1]:
-            del kept[name]
+            kept.pop(name, None)

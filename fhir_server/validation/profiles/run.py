@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from fhir_server.definitions.library import Library
 from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import Environment, Item
 from fhir_server.fhirpath.navigation import Navigator, navigator
@@ -20,14 +21,6 @@ MAX_STEPS: Final = 200_000
 
 MAX_NESTED: Final = 80
 """Elements inside elements, through profiles and references."""
-
-
-class Finds(Protocol):
-    """Gives conformance resources."""
-
-    def find(self, canonical: str) -> Resource | None:
-        """Return the resource of a canonical URL, perhaps with ``|version``; None if it is not loaded."""
-        ...
 
 
 class Codes(Protocol):
@@ -55,14 +48,14 @@ class Run:
     """What checks share while one resource is validated."""
 
     __slots__ = (
-        "_profiles", "bundled", "codes", "done", "environment", "finds", "found", "navigator", "nested", "notes",
+        "_library", "_profiles", "bundled", "codes", "done", "environment", "found", "navigator", "nested", "notes",
         "steps", "structures",
     )  # fmt: skip
 
-    def __init__(self, structures: Structures, finds: Finds, codes: Codes, profiles: Profiles, root: Item) -> None:
+    def __init__(self, structures: Structures, library: Library, codes: Codes, profiles: Profiles, root: Item) -> None:
         self.structures = structures
         self.navigator: Navigator = navigator(structures)
-        self.finds = finds
+        self._library = library
         self.codes = codes
         self._profiles = profiles
         self.bundled = Bundled.of(root)
@@ -73,6 +66,10 @@ class Run:
         """What the path of a discriminator found last: of an item, for all slices that it may belong to."""
         self.steps = MAX_STEPS
         self.nested = 0
+
+    def find(self, canonical: str) -> Resource | None:
+        """Return the StructureDefinition of a canonical URL, None if it is not loaded."""
+        return self._library.find(canonical, "StructureDefinition")
 
     def conforms(self, item: Item, canonical: str) -> list[Fault] | None:
         """Return what is wrong with a value, against a profile; None (noted) if that cannot be checked."""

@@ -6,15 +6,17 @@ Spec: https://hl7.org/fhir/R4/validation.html, https://hl7.org/fhir/R4/profiling
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
+from fhir_server.definitions.library import Library
 from fhir_server.definitions.structures import Structures
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, Severity
 from fhir_server.validation.faults import MAX_ISSUES
 from fhir_server.validation.kinds import kind_of
 from fhir_server.validation.profiles.loaded import LoadedProfiles
-from fhir_server.validation.profiles.run import Codes, Finds, Run, as_item
+from fhir_server.validation.profiles.run import Codes, Run, as_item
 from fhir_server.validation.profiles.walk import Walk
 
 _SEVERITIES: Final = (Severity.ERROR, Severity.WARNING, Severity.INFORMATION)
@@ -27,8 +29,14 @@ class ProfileValidator:
         self._structures = structures
         self._profiles = LoadedProfiles(structures)
 
+    @classmethod
+    @cache
+    def of(cls, structures: Structures) -> ProfileValidator:
+        """Return the one for these structures, always the same, with what it has compiled."""
+        return cls(structures)
+
     def validate(
-        self, resource: Resource, finds: Finds, codes: Codes, profiles: Sequence[str] = (), *, claimed: bool = True
+        self, resource: Resource, library: Library, codes: Codes, profiles: Sequence[str] = (), *, claimed: bool = True
     ) -> list[Issue]:
         """Return what is wrong with a resource that is R4, beyond R4; never raises.
 
@@ -37,7 +45,7 @@ class ProfileValidator:
         cannot be checked is a warning each: ``profile-not-checked`` and the like, see ``kinds``.
         """
         root = as_item(resource, self._structures)
-        run = Run(self._structures, finds, codes, self._profiles, root)
+        run = Run(self._structures, library, codes, self._profiles, root)
         walk = Walk(run, claimed=claimed)
         for profile in profiles:
             walk.faults.extend(run.conforms(root, profile) or ())

@@ -45,12 +45,12 @@ def sparse(name: str, type_: str, *elements: Mapping[str, Any], **more: Any) -> 
 
 
 class Library(dict[str, Resource]):
-    """Conformance resources by canonical URL; counts how often each is asked for."""
+    """Conformance resources by canonical URL."""
 
     def __init__(self, *resources: Resource) -> None:
         super().__init__({one["url"]: one for one in resources})
 
-    def find(self, canonical: str) -> Resource | None:
+    def find(self, canonical: str, type: str | None = None) -> Resource | None:
         return self.get(canonical.partition("|")[0])
 
 
