@@ -33,6 +33,7 @@ from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.guide import Guide
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
+from fhir_server.interactions.profiles import Demands
 from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
@@ -256,6 +257,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             integrity=Integrity(settings.integrity),
             refuse_unknown_codes=settings.unknown_codes == "refuse",
             rules=tuple(chain.from_iterable(one.rules for one in make_guides(settings))),
+            demands=Demands.read(settings.profiles, settings.claimed_profiles),
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,

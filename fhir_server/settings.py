@@ -186,6 +186,20 @@ def _read_types(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def _read_profiles(text: str) -> tuple[str, ...]:
+    return tuple(_checked_profile(item) for item in _read_list(text))
+
+
+def _checked_profile(text: str) -> str:
+    type_, equals, url = text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
+    known = Structures.load().resource_types
+    if equals and type_ not in known:
+        raise ValueError(f"{type_!r} is not a resource type of FHIR R4{_nearest(type_, known)}")
+    if ":" not in url:
+        raise ValueError(f"{text!r} is neither a canonical URL like https://example.org/Profile nor Type=URL")
+    return text
+
+
 def _write(value: object) -> str:
     match value:
         case bool():
@@ -310,6 +324,15 @@ class Settings:
     )
     unknown_codes: str = _choice(
         "warn", ("warn", "refuse"), "what a search for a code outside of a required value set is answered"
+    )
+    profiles: tuple[str, ...] = _row(
+        (),
+        _read_profiles,
+        "PROFILE[,PROFILE]",
+        "the profiles that resources must conform to when they are written, by canonical URL; Type=URL for one type",
+    )
+    claimed_profiles: str = _choice(
+        "ignore", ("ignore", "warn", "enforce"), "what becomes of a write that does not conform to a profile it claims"
     )
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")

@@ -20,6 +20,9 @@ from fhir_server.definitions.structures import Structures
 CORE_TYPES: Final = frozenset(("Practitioner", "Organization", "CareTeam", "Appointment"))
 """The types this server exists for."""
 
+ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
+"""Types that carry requests and answers: they can be validated, whether they are served or not."""
+
 CONFORMANCE_TYPES: Final = frozenset(
     (  # noqa: SIM905 a list would take a line a name
         "CapabilityStatement CodeSystem ConceptMap ImplementationGuide NamingSystem OperationDefinition "

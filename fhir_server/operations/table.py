@@ -8,7 +8,8 @@ from typing import Final
 
 from fhir_server.definitions.operations import Operation
 from fhir_server.operations.call import Perform
+from fhir_server.operations.validate import VALIDATE, validate
 
-PERFORM: Final[Mapping[Operation, Perform]] = MappingProxyType({})
+PERFORM: Final[Mapping[Operation, Perform]] = MappingProxyType({VALIDATE: validate})
 
 OPERATIONS: Final = tuple(PERFORM)
