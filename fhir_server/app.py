@@ -290,7 +290,7 @@ async def store_definitions(settings: Settings, service: Service) -> None:
 
 
 def _published(settings: Settings) -> Iterator[Published]:
-    if settings.profiles:
+    if settings.definitions:
         yield of_folder(Folder(), __version__)
     if settings.packages:
         for path in sorted(Path(settings.packages).glob("*.tgz")):

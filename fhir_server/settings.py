@@ -292,7 +292,7 @@ class Settings:
         1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
     )
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
-    profiles: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
+    definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
     packages: str = _row(
         "", _read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
     )

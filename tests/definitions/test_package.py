@@ -99,8 +99,10 @@ def test_a_manifest_of_wrong_types_or_versions_refuses_the_package(
 
 
 def test_the_older_name_of_the_versions_is_read(tmp_path: Path) -> None:
-    path = package(tmp_path / "x.tgz", **{"fhirVersions": ["4.0.0"], "fhir-version-list": ["3.0.2"]})
-    assert read_package(path).version == "1.0.0"
+    older = {"name": "old", "version": "1", "fhir-version-list": ["4.0.0"]}
+    path = tmp_path / "x.tgz"
+    path.write_bytes(gzip.compress(archive([member("package/package.json", older)])))
+    assert read_package(path).version == "1"
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``profiles/``: each file is valid R4, as ``fhir-server snapshot`` writes it, and refers to nothing that is missing."""
+"""``profiles/``: each file is valid R4, as ``fhir-server snapshot`` writes it, and refers to nothing missing."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
     """Serve the store in a folder; yield the process, and a client that opens a connection for each request."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
     process = subprocess.Popen(
-        command(folder, "serve", "--port", "0", "--log-level", "error", "--no-profiles"),
+        command(folder, "serve", "--port", "0", "--log-level", "error", "--no-definitions"),
         cwd=folder,
         env=kept | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

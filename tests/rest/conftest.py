@@ -92,7 +92,7 @@ class Server:
     """
 
     def __init__(self, store_url: str, **settings: Any) -> None:
-        self.app = build(Settings(store=store_url, **{"profiles": False, **settings}), parts())
+        self.app = build(Settings(store=store_url, **{"definitions": False, **settings}), parts())
         self.may_fail = False
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),

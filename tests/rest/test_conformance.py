@@ -202,7 +202,7 @@ async def test_a_start_stores_our_definitions_and_the_packages_of_the_folder(
 
 
 async def test_our_definitions_are_found_by_their_url(serve: Serve) -> None:
-    async with serve(profiles=True) as server:
+    async with serve(definitions=True) as server:
         found = await read(server, f"StructureDefinition?url={OURS}StructureDefinition/cpts-slot")
         assert [entry["resource"]["id"] for entry in found["entry"]] == ["cpts-slot"]
         record = await read(server, "ImplementationGuide/cpts")
