@@ -83,6 +83,12 @@ def _read_seconds(text: str, low: float, high: float) -> float:
     return value
 
 
+def _read_folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise ValueError(f"{text!r} is not a folder")
+    return text
+
+
 def _read_store(text: str) -> str:
     """Check the kind of store; the value may hold a password, so no text quotes it."""
     scheme, colon, rest = text.partition(":")
@@ -304,6 +310,10 @@ class Settings:
         1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
     )
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
+    definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
+    packages: str = _row(
+        "", _read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
+    )
     unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     base_url: tuple[str, ...] = _row(
         (),

@@ -34,6 +34,8 @@ IMPOSSIBLE = [
     ("FHIR_WORKERS", "0", "from 1 to 64"),
     ("FHIR_PREPARERS", "65", "'65' is not a whole number from 0 to 64"),
     ("FHIR_DEMO", "perhaps", "neither on nor off"),
+    ("FHIR_DEFINITIONS", "some", "neither on nor off"),
+    ("FHIR_PACKAGES", "/no/such/folder", "'/no/such/folder' is not a folder"),
     ("FHIR_UNPROTECTED", "2", "neither on nor off"),
     ("FHIR_BASE_URL", "fhir.example.org/fhir", "not an http or https URL"),
     ("FHIR_BASE_URL", "ftp://fhir.example.org/fhir", "not an http or https URL"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -138,6 +139,11 @@ class Registry:
                 if found is not None:
                     return found
         return None
+
+    def is_of_guide(self, parameter: SearchParameter) -> bool:
+        """Tell whether a stored parameter is what a guide has, to the letter: it is in force without being stored."""
+        own = self._of_guides.get(parameter.base, {}).get(parameter.code)
+        return own is not None and own == replace(parameter, id="")
 
     def bases(self, type: str) -> Iterator[str]:
         """Yield a type and what it is derived from: Slot, DomainResource, Resource."""
