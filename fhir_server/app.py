@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fhir_server import __version__
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
-from fhir_server.france import demo
+from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.interactions.context import Context, Integrity, Limits
@@ -30,6 +31,7 @@ from fhir_server.interactions.preparing import InProcesses, OnLoop
 from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
+from fhir_server.maintenance.progress import Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.rest import health
@@ -46,6 +48,8 @@ from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
+IMPORTED: Final = importing.KINDS
+"""The kinds of files that can be imported."""
 
 
 def system_clock() -> int:
@@ -257,3 +261,31 @@ async def load_demo(settings: Settings, progress: Callable[[int, int], None], pa
 def demo_requests(base: str) -> Sequence[tuple[str, str]]:
     """Return titles and URLs of requests worth trying on the demonstration, served at ``base``."""
     return demo.requests_worth_trying(base, datetime.now(UTC))
+
+
+async def import_files(
+    settings: Settings,
+    kind: str,
+    paths: Sequence[Path],
+    *,
+    tell: Callable[[str], None],
+    say: Callable[[str], None],
+    bars: Callable[[str], Progress],
+    parts: Parts | None = None,
+    cpts: str | None = None,
+    communes: Sequence[str] = (),
+    **how: Any,
+) -> int:
+    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+
+    Raises ``CommandFailed``.
+    """
+    wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
+    async with opened(settings, parts) as service:
+        return (await importing.import_files(service, wish, tell=tell, say=say, bars=bars)).refused
+
+
+async def describe_cpts(settings: Settings, key: str) -> str:
+    """Return the description of a CPTS as YAML, as it was imported. Raises ``CommandFailed``."""
+    async with opened(settings) as service:
+        return await importing.describe(service, key)
