@@ -87,7 +87,7 @@ def described(cpts: Described) -> Json:
             "finess": numbers.get("FINEG"),
             "siret": numbers.get("SIRET"),
             **_telecom(organization),
-            "signature": next((one["valuePeriod"]["start"] for one in _of(extensions, v.ORGANIZATION_PERIOD)), None),
+            "signature": next((one["valuePeriod"]["start"] for one in _of(extensions, e.ACI)), None),
             "contexte": [line for one in _of(extensions, e.DESCRIPTION) for line in one["valueMarkdown"].split("\n")],
             "territoire": _territory(cpts, extensions),
             "population": _group(cpts, "population", "habitants"),

@@ -57,8 +57,11 @@ def _organization(data: Data) -> Json:
     return e.made(
         "Organization",
         organization_id(data),
-        extension=[*_period(data), *_territory_extension(data), *_context(data)],
-        identifier=e.structure_identifiers(finess=data.get("finess"), siret=data.get("siret")),
+        extension=[*_agreement(data), *_territory_extension(data), *_population(data), *_context(data)],
+        identifier=[
+            *e.structure_identifiers(finess=data.get("finess"), siret=data.get("siret")),
+            {"system": e.DESCRIBED, "value": data["cle"]},
+        ],
         active=True,
         type=e.structure_types(*ANOTHER_CPTS),
         name=data["nom"],
@@ -71,9 +74,15 @@ def _organization(data: Data) -> Json:
     )
 
 
-def _period(data: Data) -> Iterator[Json]:
+def _agreement(data: Data) -> Iterator[Json]:
+    """When the agreement was signed: the CPTS exists since then."""
     if "signature" in data:
-        yield {"url": v.ORGANIZATION_PERIOD, "valuePeriod": {"start": data["signature"]}}
+        yield from ({"url": url, "valuePeriod": {"start": data["signature"]}} for url in (v.ORGANIZATION_PERIOD, e.ACI))
+
+
+def _population(data: Data) -> Iterator[Json]:
+    if "population" in data:
+        yield {"url": e.POPULATION, "valuePositiveInt": data["population"]["habitants"]}
 
 
 def _context(data: Data) -> Iterator[Json]:
@@ -246,7 +255,8 @@ def _member(data: Data, row: Data) -> Iterator[Json]:
 
 def _teams(data: Data) -> Iterator[Json]:
     for row in data.get("parcours", ()):
-        yield _team(data, f"parcours-{row['code']}", "parcours", row, row["code"])
+        if "membres" in row:
+            yield _team(data, f"parcours-{row['code']}", "parcours", row, row["code"])
     for row in data.get("colleges", ()):
         yield _team(data, row["id"], "college", row)
     for row in data.get("equipes", ()):

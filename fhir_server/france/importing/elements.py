@@ -16,6 +16,9 @@ from fhir_server.france.importing.vocabulary import Word, words
 TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
 DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
 EMAIL_TYPE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-contact-point-email-type"
+POPULATION: Final = f"{v.CANONICAL}/StructureDefinition/population"
+ACI: Final = f"{v.CANONICAL}/StructureDefinition/cpts-aci"
+DESCRIBED: Final = f"{v.CANONICAL}/sid/cpts"
 TEAMS: Final = f"{v.CANONICAL}/sid/cpts-team"
 PROFESSION: Final = v.concept(v.own("cpts-characteristic"), "profession")
 CIVILIAN: Final = v.coding(v.tre("TRE_R09-CategorieProfessionnelle"), "C")

@@ -49,6 +49,9 @@ class Lines:
         except UnicodeDecodeError as error:
             told = f"n'est ni de l'UTF-8 ni du {self._fallback}"
             raise FileRefused(Place(self.name, number, error.start + 1), told, "enregistrez-le en UTF-8") from None
+        if self.encoding == self._fallback and not data.isascii() and _decodes(data):
+            told = f"mélange l'UTF-8 et le {self._fallback}"
+            raise FileRefused(Place(self.name, number), told, "enregistrez tout en UTF-8")
         if found := _CONTROLS.search(text):
             told = f"contient le caractère U+{ord(found[0]):04X}, qui n'est pas du texte"
             remedy = "enregistrez-le en UTF-8, sans le compresser"
@@ -65,6 +68,15 @@ def _is_utf8(path: Path) -> bool:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return False
+    return True
+
+
+def _decodes(data: bytes) -> bool:
+    """Tell whether a line is UTF-8: text in an older encoding never is, unless it is plain ASCII."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
     return True
 
 

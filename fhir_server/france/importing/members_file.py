@@ -148,13 +148,8 @@ class MembersFile:
         for name in member.colleges:
             short = _college(name, self._cpts) or folded(name).replace(" ", "-")
             _, participants = self._teams.setdefault(short, (self._cpts.colleges.get(short, name), []))
-            participants.append(
-                {
-                    "role": [words("roles")["membre"].concept],
-                    "member": v.reference("PractitionerRole", role),
-                    "period": when,
-                }
-            )
+            seat = {"role": [words("roles")["membre"].concept], "member": v.reference("PractitionerRole", role)}
+            participants.append({**seat, **({"period": {"end": member.left}} if member.left else {})})
 
     def _colleges(self) -> Iterator[Wanted]:
         """The members of each college: a team beside the one that the description has, under the same identifier."""

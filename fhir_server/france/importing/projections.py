@@ -73,7 +73,7 @@ def _lambert_93() -> Inverse:
 
 
 def _utm(zone: int, *, is_southern: bool = False) -> Inverse:
-    """Universal Transverse Mercator: scale 0.9996 on the central meridian, at 500,000 m; in the south from 10,000,000 m."""
+    """Universal Transverse Mercator: scale 0.9996 on the meridian at 500,000 m; the south begins at 10,000,000 m."""
     meridian, false_northing = radians(zone * 6 - 183), 10_000_000 if is_southern else 0
     n = _F / (2 - _F)
     radius = _A / (1 + n) * (1 + n**2 / 4 + n**4 / 64)

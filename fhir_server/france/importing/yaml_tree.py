@@ -15,9 +15,10 @@ import yaml
 
 from fhir_server.france.importing.findings import FileRefused, Place
 
-MAX_BYTES: Final = 1_000_000
-MAX_NODES: Final = 50_000
+MAX_BYTES: Final = 300_000
+MAX_NODES: Final = 30_000
 MAX_DEPTH: Final = 20
+"""A CPTS of a thousand members stays below; what is larger takes the parser minutes."""
 
 _NOTHING: Final = frozenset(("", "~", "null", "Null", "NULL"))
 
@@ -85,7 +86,7 @@ class _Reader:
             raise self._not_yaml(error) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            told = f"contient le caractère interdit U+{ord(str(error.character)[:1] or ' '):04X}"
+            told = f"contient le caractère interdit U+{error.character:04X}"
             raise FileRefused(Place(self._name, line), told, "supprimez ce caractère") from None
         return tree
 
