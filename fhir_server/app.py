@@ -26,7 +26,7 @@ from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.package import PackageError, read_package
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
-from fhir_server.france import demo
+from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.france.sas.base import Actor, SasBase, read_base
@@ -42,6 +42,7 @@ from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
 from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
 from fhir_server.maintenance.load import Refusal
+from fhir_server.maintenance.progress import Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
@@ -62,6 +63,8 @@ from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
+IMPORTED: Final = importing.KINDS
+"""The kinds of files that can be imported."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -365,3 +368,31 @@ def demo_requests(settings: Settings) -> Sequence[tuple[str, str]]:
     base = settings.bases[0]
     sas = [one.url or sas_url(settings, one.path) for one in sas_bases(settings) if Actor.CPTS in one.actors]
     return demo.requests_worth_trying(base, sas[0] if sas else base, datetime.now(UTC))
+
+
+async def import_files(
+    settings: Settings,
+    kind: str,
+    paths: Sequence[Path],
+    *,
+    tell: Callable[[str], None],
+    say: Callable[[str], None],
+    bars: Callable[[str], Progress],
+    parts: Parts | None = None,
+    cpts: str | None = None,
+    communes: Sequence[str] = (),
+    **how: Any,
+) -> int:
+    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+
+    Raises ``CommandFailed``.
+    """
+    wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
+    async with opened(settings, parts) as service:
+        return (await importing.import_files(service, wish, tell=tell, say=say, bars=bars)).refused
+
+
+async def describe_cpts(settings: Settings, key: str) -> str:
+    """Return the description of a CPTS as YAML, as it was imported. Raises ``CommandFailed``."""
+    async with opened(settings) as service:
+        return await importing.describe(service, key)
