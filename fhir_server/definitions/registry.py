@@ -13,6 +13,7 @@ from typing import Final
 from fhir_server.definitions.aliases import Aliases
 from fhir_server.definitions.compartments import read_compartments
 from fhir_server.definitions.installed import Installed
+from fhir_server.definitions.operations import Level, Operation
 from fhir_server.definitions.parameters import SearchParameter, SearchParameters
 from fhir_server.definitions.structures import Structures
 
@@ -61,6 +62,7 @@ class Registry:
         self.installed = Installed()
         self.oldest: Mapping[str, int] = {}
         self.aliases = Aliases()
+        self.operations: tuple[Operation, ...] = ()
         unknown = self.types - structures.resource_types
         if unknown:
             raise ValueError(f"not a resource type of R4: {', '.join(sorted(unknown))}")
@@ -96,6 +98,12 @@ class Registry:
             other._parameters = self._parameters
         other.installed, other.oldest = installed, oldest
         other._of_store = _by_base(reversed(installed.parameters))
+        return other
+
+    def with_operations(self, operations: Iterable[Operation]) -> Registry:
+        """Return a registry in which these operations are served."""
+        other = self._copied(self.generation)
+        other.operations = tuple(operations)
         return other
 
     def _copied(self, generation: int) -> Registry:
@@ -134,6 +142,12 @@ class Registry:
         while base:
             yield base
             base = self.structures.base(base)
+
+    # --- operations --------------------------------------------------------------------------------------------------
+
+    def operations_at(self, level: Level, type: str | None = None) -> Mapping[str, Operation]:
+        """Return the operations of a level, there of a type, by name."""
+        return {operation.name: operation for operation in self.operations if operation.stands_on(level, type)}
 
     # --- what is indexed ---------------------------------------------------------------------------------------------
 

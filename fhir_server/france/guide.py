@@ -10,6 +10,7 @@ from fhir_server.france.aliases import french_aliases
 from fhir_server.france.families import read_families
 from fhir_server.france.identifier_checks import IdentifierChecks
 from fhir_server.france.regulators import AccountChecks
+from fhir_server.france.sas import slots
 from fhir_server.france.uniqueness import UniqueIdentifiers
 from fhir_server.interactions.guide import Guide
 
@@ -24,6 +25,7 @@ def guide(*, production: bool = False, refuse_check_digits: bool = False, unique
     checks = (
         IdentifierChecks(aliases.system, refuse_trials=production, refuse_digits=refuse_check_digits),
         AccountChecks(aliases.system),
+        slots.check,
     )
     rules = (UniqueIdentifiers(read_families(aliases.system)),) if unique_identifiers else ()
     return Guide("france", parameters_of(), aliases, checks, rules)

@@ -29,6 +29,9 @@ _SHAPES: Final = {
     "type/id/_history/version": "[base]/[type]/[id]/_history/[version]",
     "compartment/id/type": "[base]/[compartment]/[id]/[type]",
     "compartment/id/type/_search": "[base]/[compartment]/[id]/[type]/_search",
+    "$operation": "[base]/$[operation]",
+    "type/$operation": "[base]/[type]/$[operation]",
+    "type/id/$operation": "[base]/[type]/[id]/$[operation]",
 }
 """The shapes of paths as the pages write them."""
 
