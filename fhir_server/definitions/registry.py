@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +20,9 @@ from fhir_server.definitions.structures import Structures
 
 CORE_TYPES: Final = frozenset(("Practitioner", "Organization", "CareTeam", "Appointment"))
 """The types this server exists for."""
+
+ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
+"""Types that carry requests and answers: they can be validated, whether they are served or not."""
 
 CONFORMANCE_TYPES: Final = frozenset(
     (  # noqa: SIM905 a list would take a line a name
@@ -61,8 +65,8 @@ class Registry:
         self.generation = generation
         self.installed = Installed()
         self.oldest: Mapping[str, int] = {}
-        self.aliases = Aliases()
         self.operations: tuple[Operation, ...] = ()
+        self.aliases = Aliases()
         unknown = self.types - structures.resource_types
         if unknown:
             raise ValueError(f"not a resource type of R4: {', '.join(sorted(unknown))}")
@@ -135,6 +139,11 @@ class Registry:
                 if found is not None:
                     return found
         return None
+
+    def is_of_guide(self, parameter: SearchParameter) -> bool:
+        """Tell whether a stored parameter is what a guide has, to the letter: it is in force without being stored."""
+        own = self._of_guides.get(parameter.base, {}).get(parameter.code)
+        return own is not None and own == replace(parameter, id="")
 
     def bases(self, type: str) -> Iterator[str]:
         """Yield a type and what it is derived from: Slot, DomainResource, Resource."""

@@ -15,9 +15,10 @@ from typing import Any, Final
 from fhir_server.definitions.aliases import Aliases
 from fhir_server.model.primitives import interval
 from fhir_server.model.reference import local
+from fhir_server.model.text import fold
 from fhir_server.search.query import HIGHEST, LOWEST, Equality, IndexEntry, Point, Span, Text
 from fhir_server.search.query import UNIT_SEPARATOR as US
-from fhir_server.search.values import LARGEST, fold
+from fhir_server.search.values import LARGEST
 
 Entries = list[IndexEntry]
 Extract = Callable[[str, Any, Entries], None]

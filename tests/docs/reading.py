@@ -22,7 +22,7 @@ PAGES: Final = (
     *sorted((DOCS / "operations").glob("*.md")),
     *(
         DOCS / f"{name}.md"
-        for name in ("search", "search-parameters", "identifiers", "hospital-day", "references", "proxy")
+        for name in ("search", "search-parameters", "identifiers", "hospital-day", "references", "scheduling", "proxy")
     ),
 )
 """The pages whose examples are run."""

@@ -160,7 +160,8 @@ class _Resolving:
     async def _parse(self, place: int) -> None:
         intent = self.intents[place]
         what = f"a conditional {intent.interaction.value}"
-        self.where[place] = criteria(self.context, intent.type, intent.criteria or "", what)
+        given, definitions = intent.criteria or "", self.prepared.definitions
+        self.where[place] = await criteria(self.context, self.snapshot, intent.type, given, what, definitions)
 
     def _wish(self, place: int) -> Wish:
         intent = self.intents[place]
