@@ -64,7 +64,7 @@ class Found:
 async def search(context: Context, request: Request, route: Route) -> Response:
     """Return a searchset Bundle."""
     wish, cursor = _wish(context, request, route)
-    found = await _found(context, route, wish, cursor)
+    found = await find(context, route, wish, cursor)
     links = _links(context, route, wish, found)
     pieces = bundle(
         "searchset",
@@ -121,8 +121,8 @@ def _secret(log_id: str, route: Route) -> str:
     return f"{log_id} {route.compartment}/{route.id}"
 
 
-async def _found(context: Context, route: Route, wish: SearchRequest, cursor: str | None) -> Found:
-    """Read one page, its includes and its total from one snapshot."""
+async def find(context: Context, route: Route, wish: SearchRequest, cursor: str | None = None) -> Found:
+    """Read one page, its includes and its total from one snapshot. Raises ``BadRequest`` if that is too much."""
     async with context.store.snapshot() as snapshot:
         head = snapshot.head
         demand_current(context.registry, head)
@@ -189,7 +189,7 @@ async def _entries(context: Context, wish: SearchRequest, found: Found) -> list[
     ]
     if wish.elements or wish.summary not in {None, "false"}:
         entries = await _in_part(context, wish, entries)
-    entries.extend(Entry(context.url(stored.key), stored.body, "include") for stored in found.included)
+    entries.extend(Entry(f"{base}/{key.type}/{key.id}", body, "include") for key, _, _, _, body, _, _ in found.included)
     if wish.ignored or found.remarks:
         told = [replace(issue, severity=Severity.WARNING) for issue in (*wish.ignored, *found.remarks)]
         entries.append(Entry(None, serialize(operation_outcome(told)), "outcome"))

@@ -13,6 +13,7 @@ from fhir_server.operations.expand import EXPAND, expand
 from fhir_server.operations.lookup import LOOKUP, lookup
 from fhir_server.operations.subsumes import SUBSUMES, subsumes
 from fhir_server.operations.translate import TRANSLATE, translate_code
+from fhir_server.operations.validate import VALIDATE, validate
 
 PERFORM: Final[Mapping[Operation, Perform]] = MappingProxyType(
     {
@@ -21,6 +22,7 @@ PERFORM: Final[Mapping[Operation, Perform]] = MappingProxyType(
         LOOKUP: lookup,
         SUBSUMES: subsumes,
         TRANSLATE: translate_code,
+        VALIDATE: validate,
         value_set_validate_code.VALIDATE_CODE: value_set_validate_code.validate_code,
     }
 )

@@ -112,7 +112,10 @@ class Nodes:
         if criterion.modifier == "text":
             return TextStarts(f"{code}:text", tuple(fold(value.text) for value in _of(StringValue, criterion)))
         if criterion.modifier == "of-type":
-            wanted = (f"{value.system}{US}{value.code}{US}{value.value}" for value in _of(OfTypeValue, criterion))
+            compared = self.registry.aliases.system
+            wanted = (
+                f"{compared(value.system)}{US}{value.code}{US}{value.value}" for value in _of(OfTypeValue, criterion)
+            )
             return Equal(f"{code}:of-type", tuple(wanted))
         found, tokens = self._leaves(criterion), _of(TokenValue, criterion)
         if _of(ValueSetValue, criterion):
@@ -126,7 +129,24 @@ class Nodes:
             return _equal(code, [f"{token.code or ''}{US}{_system(token)}" for token in tokens])
         if criterion.modifier in OF_VALUE_SETS and any(leaf.type == "code" for leaf in found):
             tokens += [TokenValue("", token.code) for token in tokens]  # no system is implied, and none is written
-        return _coded(code, tokens)
+        return _coded(code, self._compared(tokens, frozenset(leaf.type for leaf in found)))
+
+    def _compared(self, tokens: Sequence[TokenValue], types: frozenset[str]) -> Sequence[TokenValue]:
+        """Return tokens in the form that the index has, where values of ``types`` are found; none: of any type."""
+        aliases = self.registry.aliases
+        compared: list[TokenValue] = []
+        for token in tokens:
+            system, code = token
+            if system:
+                system = aliases.system(system)
+            if system and code and "Identifier" in types:
+                system, code = aliases.number(system, code)
+            if code and "ContactPoint" in types:
+                code = aliases.contact(code)
+            elif code and not types:
+                compared.append(TokenValue(system, aliases.contact(code)))
+            compared.append(TokenValue(system, code))
+        return tuple(dict.fromkeys(compared))
 
     # --- string
 
@@ -141,7 +161,8 @@ class Nodes:
 
     def _reference(self, criterion: Criterion, code: str) -> Node:
         if criterion.modifier == "identifier":
-            return _coded(f"{code}:identifier", _of(TokenValue, criterion))
+            tokens = self._compared(_of(TokenValue, criterion), frozenset(("Identifier",)))
+            return _coded(f"{code}:identifier", tokens)
         allowed = criterion.parameter.targets or self.registry.types
         if criterion.modifier:
             allowed = frozenset((criterion.modifier,))

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.france.identifiers import KINDS
 from fhir_server.interactions import capabilities, history
 from fhir_server.interactions.headers import Return
 from fhir_server.interactions.search import CURSOR
@@ -117,6 +118,11 @@ def test_each_id_of_an_issue_has_its_line() -> None:
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_kind_of_identifier_has_its_line() -> None:
+    listed = {code(row[0])[0]: code(row[1])[0] for row in rows(DOCS / "identifiers.md", "## Kinds")}
+    assert listed == {kind.code: kind.system for kind in KINDS.values()}
 
 
 def test_each_type_and_modifier_has_its_line() -> None:
