@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo.uri_parser import parse_uri
 
 from fhir_server.storage.mongo import MongoStore
 from fhir_server.storage.protocol import StoreLimits
@@ -61,8 +60,13 @@ async def raw(uri: str) -> AsyncIterator[AsyncIOMotorDatabase[dict[str, Any]]]:
 
 @pytest.fixture
 async def proxy(uri: str) -> AsyncIterator[Proxy]:
-    ((host, port),) = parse_uri(uri)["nodelist"]
-    async with proxy_to(host, port) as found:
+    """A proxy to the primary."""
+    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri)
+    await client.admin.command("ping")
+    address = client.address
+    client.close()
+    assert address is not None
+    async with proxy_to(*address) as found:
         yield found
 
 
