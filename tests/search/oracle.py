@@ -98,7 +98,7 @@ COMMON = {
     "_security": ("token", "meta.security"),
     "_profile": ("uri", "meta.profile"),
     "_source": ("uri", "meta.source"),
-    "_lastUpdated": ("date", "meta.none"),
+    "_lastUpdated": ("date", "meta.lastUpdated"),
 }
 COMPARTMENT: dict[str, tuple[str, ...]] = {
     "Schedule": ("actor",),
