@@ -21,19 +21,14 @@ from fhir_server.search.request import parse_search
 from tests.search.asking import BASE, NOW, PARIS
 from tests.search.engine import Found, MemoryEngine, Record
 from tests.search.oracle import Oracle, Resource
-from tests.search.worlds import TYPES, Asked, searches, targets, worlds
+from tests.search.worlds import Asked, searches, targets, worlds
 
 EXAMPLES = 3_000 if os.environ.get("FHIR_TORTURE") == "full" else 60
 
 
 @pytest.fixture(scope="module")
-def wide() -> Registry:
-    return Registry.load(TYPES)
-
-
-@pytest.fixture(scope="module")
-def wide_indexer(wide: Registry) -> Indexer:
-    return Indexer(wide, PARIS, (BASE,))
+def wide_indexer(wide_registry: Registry) -> Indexer:
+    return Indexer(wide_registry, PARIS, (BASE,))
 
 
 def _engine(indexer: Indexer, world: list[Resource]) -> MemoryEngine:
@@ -50,17 +45,17 @@ def _engine(indexer: Indexer, world: list[Resource]) -> MemoryEngine:
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(world=worlds(), several=st.lists(searches(), min_size=3, max_size=8))
 def test_index_and_plan_find_what_the_specification_says(
-    wide: Registry, wide_indexer: Indexer, world: list[Resource], several: list[Asked]
+    wide_registry: Registry, wide_indexer: Indexer, world: list[Resource], several: list[Asked]
 ) -> None:
-    oracle = Oracle(world, targets(wide), BASE, PARIS, NOW)
+    oracle = Oracle(world, targets(wide_registry), BASE, PARIS, NOW)
     engine = _engine(wide_indexer, world)
     for asked in several:
-        request = parse_search(wide, (asked.type,), asked.pairs, refuse_unknown_codes=False)
-        query = _query(wide, asked, request)
+        request = parse_search(wide_registry, (asked.type,), asked.pairs, refuse_unknown_codes=False)
+        query = _query(wide_registry, asked, request)
         found, expected = engine.find(query), oracle.search(asked.type, asked.pairs, asked.whose)
         assert [key.id for key in found] == [each["id"] for each in expected]
         matches = [Found(engine.records[key]) for key in found]
-        riding = [str(each.key) for each in asyncio.run(included(engine, matches, request, wide, 1_000))]
+        riding = [str(each.key) for each in asyncio.run(included(engine, matches, request, wide_registry, 1_000))]
         assert len(riding) == len(set(riding))
         assert set(riding) == oracle.riding(expected, asked.pairs)
 
