@@ -19,9 +19,10 @@ ROOT: Final = Path(__file__).parent.parent.parent
 DOCS: Final = ROOT / "docs"
 PAGES: Final = (
     *sorted((DOCS / "interactions").glob("*.md")),
+    *sorted((DOCS / "operations").glob("*.md")),
     *(
         DOCS / f"{name}.md"
-        for name in ("search", "search-parameters", "hospital-day", "references", "scheduling", "proxy")
+        for name in ("search", "search-parameters", "identifiers", "hospital-day", "references", "scheduling", "proxy")
     ),
 )
 """The pages whose examples are run."""
