@@ -83,6 +83,12 @@ def _read_seconds(text: str, low: float, high: float) -> float:
     return value
 
 
+def _read_folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise ValueError(f"{text!r} is not a folder")
+    return text
+
+
 def _read_store(text: str) -> str:
     """Check the kind of store; the value may hold a password, so no text quotes it."""
     scheme, colon, rest = text.partition(":")
@@ -304,6 +310,10 @@ class Settings:
         1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
     )
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
+    definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
+    packages: str = _row(
+        "", _read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
+    )
     unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     base_url: tuple[str, ...] = _row(
         (),
@@ -351,6 +361,18 @@ class Settings:
     sas_rdv: bool = _switch(False, "receive appointments on the SAS base paths, as the national platform does")
     sas_results: int = _count(10_000, 1, 100_000, "most matches of one answer to the SAS platform")
     sas_identifiers: int = _count(100, 1, 1_000, "most identifiers in one request of the SAS platform")
+    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
+    check_digits: str = _choice(
+        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
+    )
+    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
+    booking: bool = _switch(
+        True, "let appointments take their slots and free them; off for the mirror of another agenda"
+    )
+    parallel_slots: bool = _switch(False, "let a schedule offer a slot at a time when another slot of it is held")
+    actor_overlap: str = _choice(
+        "off", ("off", "warn", "refuse"), "what becomes of an appointment at whose time one of its actors has another"
+    )
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")

@@ -66,6 +66,14 @@ class TokenValue(NamedTuple):
     code: str | None
 
 
+class ValueSetValue(NamedTuple):
+    """``:in`` and ``:not-in``: a value set by its canonical URL, or by a reference. ``parameter`` is the name as the
+    client wrote it. Before a search is planned, its codes take its place: ``value_sets``."""
+
+    text: str
+    parameter: str
+
+
 class OfTypeValue(NamedTuple):
     """``:of-type``: an Identifier by its type's coding and its value."""
 
@@ -127,6 +135,7 @@ class MissingValue(NamedTuple):
 Value: TypeAlias = (
     StringValue
     | TokenValue
+    | ValueSetValue
     | OfTypeValue
     | DateValue
     | NumberValue

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.france.identifiers import KINDS
 from fhir_server.interactions import capabilities, history
 from fhir_server.interactions.headers import Return
 from fhir_server.interactions.search import CURSOR
@@ -31,7 +32,8 @@ from fhir_server.search.criteria import (
 from fhir_server.search.plan import plan
 from fhir_server.search.query import And, Node, Or
 from fhir_server.search.request import parse_search
-from fhir_server.search.values import METRES, PREFIXES
+from fhir_server.search.value_sets import with_codes
+from fhir_server.search.values import METRES, PREFIXES, TokenValue
 from fhir_server.service import HANDLERS
 from fhir_server.settings import PARIS
 from fhir_server.storage.sqlite.drivers import Drivers
@@ -118,6 +120,11 @@ def test_each_id_of_an_issue_has_its_line() -> None:
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
+def test_each_kind_of_identifier_has_its_line() -> None:
+    listed = {code(row[0])[0]: code(row[1])[0] for row in rows(DOCS / "identifiers.md", "## Kinds")}
+    assert listed == {kind.code: kind.system for kind in KINDS.values()}
+
+
 def test_each_type_and_modifier_has_its_line() -> None:
     wanted = {(kind.value, modifier) for kind, modifiers in MODIFIERS.items() for modifier in ("", *modifiers)}
     wanted |= {(kind.value, modifier) for kind, modifier in REFUSED_MODIFIERS} | {("reference", "[type]")}
@@ -141,7 +148,7 @@ def test_example_of_a_modifier_is_indexed_scanned_or_refused_as_told(row: list[s
         assert issue.id == "search-refused"
         assert meaning.split(", which")[0] in issue.diagnostics
         return
-    request = parse_search(registry, (type_,), [(name, value)])
+    request = with_codes(parse_search(registry, (type_,), [(name, value)]), lambda _: [TokenValue("urn:x", "a")])
     where = plan(request, registry, PARIS, (BASE,), interval("2026-01-05", PARIS)[0]).where
     assert ("indexed" if is_indexed(where) else "scanned") == how
 
