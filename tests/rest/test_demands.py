@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -103,3 +104,26 @@ async def test_profile_that_changes_meanwhile_is_the_one_that_counts(
         monkeypatch.setattr("fhir_server.interactions.writing.write.demand_profiles", then_changed)
         refused(await http.post("Practitioner", json=practitioner()), 422, "profile-min")
         assert not changes
+
+
+async def test_nothing_that_does_not_conform_is_stored_after_the_profile(serve: Serve) -> None:
+    async with serve(profiles=(URL,)) as running:
+        http = running.http
+        strict = defined(NAMED)
+        loose = {**strict, "snapshot": {"element": strict["snapshot"]["element"][:1]}}
+        id_ = (await created(http, loose))["id"]
+
+        async def writes() -> None:
+            for _ in range(8):
+                assert (await http.post("Practitioner", json=practitioner())).status_code in {201, 422}
+
+        async def change() -> None:
+            answer = await http.put(f"StructureDefinition/{id_}", json={**strict, "id": id_})
+            assert answer.status_code == 200, answer.text
+
+        await asyncio.gather(writes(), writes(), change(), writes())
+        entries = (await http.get("_history?_count=100")).json()["entry"]
+        types = [one["resource"]["resourceType"] for one in reversed(entries)]
+        assert types[0] == "StructureDefinition"
+        assert types.count("StructureDefinition") == 2
+        assert types[-1] == "StructureDefinition", "a Practitioner was stored that the profile forbids"
