@@ -85,21 +85,23 @@ async def test_profile_that_is_claimed_and_not_loaded_is_a_warning(serve: Serve)
         assert (answer.status_code, ids_of_warnings(answer.json())) == (201, ["profile-not-checked"])
 
 
+@pytest.mark.parametrize("edition", ["another version of it", "another resource"])
 async def test_profile_that_changes_meanwhile_is_the_one_that_counts(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, edition: str
 ) -> None:
     async with serve(profiles=(URL,)) as running:
         http = running.http
         loose = defined(NAMED)
         del loose["snapshot"]["element"][1]
         id_ = (await created(http, loose))["id"]
-        changes = [{**defined(NAMED), "id": id_}]
+        changes = [defined(NAMED)]
 
         async def then_changed(context: Context, prepared: Prepared, **options: Any) -> None:
             await conforming.demand_profiles(context, prepared, **options)
             if prepared.steps[0].intent.type == "Practitioner" and changes:
-                answer = await http.put(f"StructureDefinition/{id_}", json=changes.pop())
-                assert answer.status_code == 200, answer.text
+                key = id_ if edition == "another version of it" else "second"
+                change = {**changes.pop(), "id": key, "version": "2"}
+                assert (await http.put(f"StructureDefinition/{key}", json=change)).status_code in {200, 201}
 
         monkeypatch.setattr("fhir_server.interactions.writing.write.demand_profiles", then_changed)
         refused(await http.post("Practitioner", json=practitioner()), 422, "profile-min")

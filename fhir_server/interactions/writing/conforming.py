@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from fhir_server.definitions.library import Library
+from fhir_server.definitions.library import Library, split
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.library import consult_each
 from fhir_server.interactions.paths import located
 from fhir_server.interactions.profiles import written
+from fhir_server.interactions.writing.conditional import LISTED, Question, Wish, ask
 from fhir_server.interactions.writing.intents import Prepared
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, Unprocessable
+from fhir_server.search.query import Equal
+from fhir_server.storage.protocol import Snapshot
 
 
 async def demand_profiles(context: Context, prepared: Prepared) -> None:
@@ -35,9 +38,18 @@ async def demand_profiles(context: Context, prepared: Prepared) -> None:
     kind = ",".join(sorted({prepared.steps[place].intent.type for place in places}))
     async with context.store.snapshot() as snapshot:
         consulted = await consult_each(context, snapshot, works, size, context.shelf.ahead(kind))
+        prepared.questions += await _editions(context, snapshot)
     context.shelf.remember(kind, consulted.asked)
     prepared.versions.update(consulted.versions)
     _tell(prepared, places, consulted.answer)
+
+
+async def _editions(context: Context, snapshot: Snapshot) -> list[Question]:
+    """Return which StructureDefinitions have the URLs that are demanded: a new one may be the one that counts."""
+    urls = tuple(sorted({split(one.profile)[0] for one in context.demands.profiles}))
+    if not urls or "StructureDefinition" not in context.registry.types:
+        return []
+    return [await ask(snapshot, Wish("StructureDefinition", Equal("url", urls), len(urls) * LISTED))]
 
 
 def _told(context: Context, resource: Resource, library: Library) -> list[Issue]:
