@@ -117,6 +117,14 @@ async def test_a_file_that_is_refused_is_told_and_recorded_and_the_others_are_st
     assert [entry["name"] for entry in record["definition"]["resource"]] == ["ValueSet-good.json"]
 
 
+async def test_without_a_place_for_the_record_nothing_is_written(serve: Serve, folder: Path) -> None:
+    async with serve(types=("Organization", "ValueSet")) as server:
+        report, refusals = await stored(server, write(folder / "ours", value_set("a")))
+        assert report == Loaded(refused=1)
+        assert "ImplementationGuide is no conformance resource that is served" in refusals[0].issues[0].diagnostics
+        assert (await server.service.context.store.head()).number == 0
+
+
 async def test_our_own_search_parameters_are_stored_without_a_reindex_and_hold_as_before(server: Server) -> None:
     everything = {name: resource for name, resource in Folder().resources() if name.startswith("SearchParameter-")}
     ours = Published("cpts", "fr.cpts.fhir", "1", "x", "mark", everything.items, has_ids=True)
