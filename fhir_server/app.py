@@ -6,9 +6,9 @@ import asyncio
 import logging
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -21,13 +21,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
+from fhir_server.definitions.aliases import together
 from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.package import PackageError, read_package
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
-from fhir_server.france import demo
+from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
+from fhir_server.france.sas.base import Actor, SasBase, read_base
+from fhir_server.france.sas.service import SasLimits, SasService
 from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.guide import Guide
@@ -39,6 +42,7 @@ from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
 from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
 from fhir_server.maintenance.load import Refusal
+from fhir_server.maintenance.progress import Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
@@ -49,14 +53,18 @@ from fhir_server.rest.cors import with_cors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.scheduling import guide as scheduling
+from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
-from fhir_server.settings import BASE_PATH, Settings
+from fhir_server.settings import BASE_PATH, Settings, SettingsError
 from fhir_server.storage.protocol import Clock, Store, StoreError, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
+IMPORTED: Final = importing.KINDS
+"""The kinds of files that can be imported."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -85,9 +93,12 @@ class Application(FastAPI):
     That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
     """
 
-    def __init__(self, fhir: ASGIApp, service: Service, base_urls: Sequence[str], **settings: Any) -> None:
+    def __init__(
+        self, fhir: Mapping[str, ASGIApp], service: Service, base_urls: Sequence[str], **settings: Any
+    ) -> None:
+        """``fhir`` is what answers under each base path."""
         super().__init__(**settings)
-        self._fhir = fhir
+        self._fhir = {f"{path}/": fhir[path] for path in sorted(fhir, key=len, reverse=True)}
         self._service = service
         self._base_urls = base_urls
         self._document: dict[str, Any] | None = None
@@ -95,10 +106,13 @@ class Application(FastAPI):
         self._described = Installed()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"] + "/").startswith(BASE_PATH + "/"):
-            await self._fhir(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            path = scope["path"] + "/"
+            for base, app in self._fhir.items():
+                if path.startswith(base):
+                    await app(scope, receive, send)
+                    return
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the document of all paths, made when it is first asked for under other definitions."""
@@ -167,19 +181,49 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
     return app
 
 
-def fhir_paths(settings: Settings, service: Service) -> ASGIApp:
-    """Return what answers under the FHIR base path: the API, and around it what only some deployments need."""
+def fhir_paths(settings: Settings, service: Service) -> dict[str, ASGIApp]:
+    """Return what answers under each FHIR base path. Raises ``SettingsError`` for one that cannot be."""
+    own_path = None if settings.base_url else BASE_PATH
+    served = {BASE_PATH: _around(settings, service, settings.bases, BASE_PATH, own_path)}
+    limits = SasLimits(settings.sas_results, settings.sas_identifiers)
+    for base in sas_bases(settings):
+        url = base.url or sas_url(settings, base.path)
+        sas = SasService(service, base, url, limits)
+        served[base.path] = _around(settings, sas, (url,), base.path, None if base.url else own_path and base.path)
+    return served
+
+
+def _around(settings: Settings, service: Service, bases: Sequence[str], path: str, own_path: str | None) -> ASGIApp:
+    """Return the API of a service under a path, and around it what only some deployments need."""
 
     def under(base: str) -> ASGIApp:
-        return FhirApi(service.at(base), BASE_PATH, settings.header_bytes)
+        return FhirApi(service.at(base), path, settings.header_bytes)
 
-    app: ASGIApp = FhirApi(service, BASE_PATH, settings.header_bytes)
+    app: ASGIApp = FhirApi(service, path, settings.header_bytes)
     if settings.trusted_proxies:
-        own_path = None if settings.base_url else BASE_PATH
-        app = ByForwarded(app, under, trusted=settings.trusted_proxies, bases=settings.bases, own_path=own_path)
+        app = ByForwarded(app, under, trusted=settings.trusted_proxies, bases=bases, own_path=own_path)
     if settings.cors_origins:
         app = with_cors(app, settings.cors_origins)
     return app
+
+
+def sas_bases(settings: Settings) -> tuple[SasBase, ...]:
+    """Return the SAS base paths. Raises ``SettingsError`` for one that cannot be."""
+    try:
+        found = [read_base(text) for text in settings.sas_paths]
+    except ValueError as error:
+        raise SettingsError(f"FHIR_SAS_PATHS: {error}.") from None
+    if settings.sas_rdv:
+        found = [replace(base, actors=base.actors | {Actor.RDV}) for base in found]
+    return tuple(found)
+
+
+def sas_url(settings: Settings, path: str) -> str:
+    """Return the URL of a SAS base path: beside the service base URL that clients use."""
+    if not settings.base_url:
+        return settings.origin + path
+    base = settings.base_url[0]
+    return base.removesuffix(BASE_PATH) + path
 
 
 @asynccontextmanager
@@ -216,17 +260,26 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
-def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+def make_guides(settings: Settings) -> tuple[Guide, ...]:
     """Return the implementation guides that the server follows."""
-    return (guide(),)
+    french = guide(
+        production=settings.production,
+        refuse_check_digits=settings.check_digits == "refuse",
+        unique_identifiers=settings.unique_identifiers,
+    )
+    if not settings.booking:
+        return (french,)
+    overlap = Overlap(settings.actor_overlap)
+    return (french, scheduling.guide(settings.bases, is_parallel=settings.parallel_slots, overlap=overlap))
 
 
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     guides = make_guides(settings)
     parameters = chain.from_iterable(one.parameters for one in guides)
+    aliases = together(one.aliases for one in guides)
     registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
-    registry = registry.with_operations(OPERATIONS)
+    registry = registry.with_aliases(aliases).with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
     checks = tuple(chain.from_iterable(one.checks for one in guides))
     return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)
@@ -310,6 +363,36 @@ async def load_demo(settings: Settings, progress: Callable[[int, int], None], pa
         await load_missing(service, progress)
 
 
-def demo_requests(base: str) -> Sequence[tuple[str, str]]:
-    """Return titles and URLs of requests worth trying on the demonstration, served at ``base``."""
-    return demo.requests_worth_trying(base, datetime.now(UTC))
+def demo_requests(settings: Settings) -> Sequence[tuple[str, str]]:
+    """Return titles and URLs of requests worth trying on the demonstration."""
+    base = settings.bases[0]
+    sas = [one.url or sas_url(settings, one.path) for one in sas_bases(settings) if Actor.CPTS in one.actors]
+    return demo.requests_worth_trying(base, sas[0] if sas else base, datetime.now(UTC))
+
+
+async def import_files(
+    settings: Settings,
+    kind: str,
+    paths: Sequence[Path],
+    *,
+    tell: Callable[[str], None],
+    say: Callable[[str], None],
+    bars: Callable[[str], Progress],
+    parts: Parts | None = None,
+    cpts: str | None = None,
+    communes: Sequence[str] = (),
+    **how: Any,
+) -> int:
+    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+
+    Raises ``CommandFailed``.
+    """
+    wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
+    async with opened(settings, parts) as service:
+        return (await importing.import_files(service, wish, tell=tell, say=say, bars=bars)).refused
+
+
+async def describe_cpts(settings: Settings, key: str) -> str:
+    """Return the description of a CPTS as YAML, as it was imported. Raises ``CommandFailed``."""
+    async with opened(settings) as service:
+        return await importing.describe(service, key)

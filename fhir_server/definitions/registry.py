@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from fhir_server.definitions.aliases import Aliases
 from fhir_server.definitions.compartments import read_compartments
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.operations import Level, Operation
@@ -65,6 +66,7 @@ class Registry:
         self.installed = Installed()
         self.oldest: Mapping[str, int] = {}
         self.operations: tuple[Operation, ...] = ()
+        self.aliases = Aliases()
         unknown = self.types - structures.resource_types
         if unknown:
             raise ValueError(f"not a resource type of R4: {', '.join(sorted(unknown))}")
@@ -85,6 +87,12 @@ class Registry:
         """Return a registry that has a guide's parameters too; one of the same base and code is replaced."""
         other = self._copied(generation)
         other._of_guides = _by_base((*_each(self._of_guides), *parameters))
+        return other
+
+    def with_aliases(self, aliases: Aliases) -> Registry:
+        """Return a registry that compares tokens as guides do."""
+        other = self._copied(self.generation)
+        other.aliases = aliases
         return other
 
     def with_installed(self, installed: Installed, oldest: Mapping[str, int] = MappingProxyType({})) -> Registry:

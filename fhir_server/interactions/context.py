@@ -12,7 +12,7 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
 from fhir_server.interactions.profiles import Demands
-from fhir_server.interactions.rules import Rule
+from fhir_server.interactions.rules import Meant, Rule
 from fhir_server.interactions.shelf import Shelf
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
@@ -67,6 +67,9 @@ class Context:
     """The profiles that what is written must conform to."""
     shelf: Shelf = field(default_factory=Shelf)
     """The conformance resources that this process has parsed; see ``library``."""
+    meant: Meant | None = None
+    """Which match a conditional update means, where a guide's caller has it otherwise than R4: then the criteria alone
+    name the resource, and an id in the body says nothing."""
 
     @property
     def current(self) -> Context:

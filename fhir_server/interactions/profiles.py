@@ -14,7 +14,7 @@ from fhir_server.definitions.library import Library
 from fhir_server.definitions.structures import Structures
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, IssueType, Severity
-from fhir_server.validation.profiles.codes import RequiredCodes
+from fhir_server.validation.profiles.codes import LibraryCodes
 from fhir_server.validation.profiles.validator import ProfileValidator
 
 
@@ -64,7 +64,7 @@ def conformance(
 ) -> list[Issue]:
     """Return what is wrong with a resource against profiles; see ``ProfileValidator.validate``."""
     validator = ProfileValidator.of(structures)
-    return validator.validate(resource, library, RequiredCodes(structures), profiles, claimed=claimed)
+    return validator.validate(resource, library, LibraryCodes(library), profiles, claimed=claimed)
 
 
 def written(structures: Structures, library: Library, resource: Resource, demands: Demands) -> list[Issue]:

@@ -3,7 +3,7 @@
 An ImplementationGuide in the store records what was written: which files, under which ids, and a fingerprint of each.
 So a later start that finds the same fingerprint reads one resource and is done; and a file that is as it was when it
 was last written is left alone, whatever became of its resource since.
-See ``docs/decisions/0017-files-of-definitions.md``.
+See ``docs/decisions/0019-files-of-definitions.md``.
 
 Spec: https://hl7.org/fhir/R4/implementationguide.html
 """

@@ -13,7 +13,7 @@ from tests.docs.reading import ROOT
 
 SOURCE: Final = ROOT / "fhir_server"
 
-_ELSEWHERE: Final = frozenset(("demo", "france"))
+_ELSEWHERE: Final = frozenset(("demo",))
 """Rooms that make resources, not issues."""
 
 _SHAPES: Final = {

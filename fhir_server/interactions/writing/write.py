@@ -124,7 +124,7 @@ def plan(context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()) -
     async def run(view: View) -> Planned[_Answer]:
         if view.head.generation != context.registry.generation:
             raise OutdatedWrite
-        await confirm(view, prepared.questions, prepared.versions)
+        await confirm(view, prepared.questions, {**prepared.definitions, **prepared.versions})
         current = await view.read(keys)
         changes: list[Change] = []
         answers: list[Written | None] = []
@@ -164,7 +164,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
     rules = concerned(context, frozenset(intent.type for intent in intents))
     async with _snapshot_if(context, linker or rules or any(map(needs_snapshot, intents))) as snapshot:
         if linker is not None:
-            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions)
+            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions, prepared.definitions)
         await resolve(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, prepared)

@@ -1,6 +1,6 @@
 """The invariants of a profile: FHIRPath that must hold on each value of an element.
 
-Our own compiled subset comes first; what lies outside of it goes through the door of ``fhirpath_door``.
+They run in our own FHIRPath and are counted: see ``docs/decisions/0018-invariants-of-profiles.md``.
 Spec: https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.constraint
 """
 
@@ -54,6 +54,8 @@ def constraint_check(constraint: Constraint, told: str) -> Check:
     key, severity, expression = constraint
 
     def check(item: Item, run: Run) -> Found:
+        if not run.may_go_on():
+            return None
         compiled = _compiled(expression, item.type, run.structures)
         if isinstance(compiled, str):
             run.note("invariant-not-checked", key, f"{key} cannot be evaluated here ({compiled}): {expression}{told}")

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from fhir_server.definitions.library import Library
 from fhir_server.definitions.structures import Structures
-from fhir_server.fhirpath import Environment, Item
+from fhir_server.fhirpath import Budget, Environment, Item
 from fhir_server.fhirpath.navigation import Navigator, navigator
 from fhir_server.model.formats import Resource
 from fhir_server.validation.faults import Fault
@@ -21,6 +21,10 @@ MAX_STEPS: Final = 200_000
 
 MAX_NESTED: Final = 80
 """Elements inside elements, through profiles and references."""
+
+MAX_ITEMS: Final = 1_000_000
+MAX_SECONDS: Final = 2.0
+"""What the invariants of profiles may cost together; those of one resource take milliseconds."""
 
 
 class Codes(Protocol):
@@ -48,8 +52,8 @@ class Run:
     """What checks share while one resource is validated."""
 
     __slots__ = (
-        "_library", "_profiles", "bundled", "codes", "done", "environment", "found", "navigator", "nested", "notes",
-        "steps", "structures",
+        "_budget", "_library", "_profiles", "bundled", "codes", "done", "environment", "found", "navigator", "nested",
+        "notes", "steps", "structures",
     )  # fmt: skip
 
     def __init__(self, structures: Structures, library: Library, codes: Codes, profiles: Profiles, root: Item) -> None:
@@ -59,7 +63,8 @@ class Run:
         self.codes = codes
         self._profiles = profiles
         self.bundled = Bundled.of(root)
-        self.environment = Environment(root, root, self.bundled.resolve)
+        self._budget = Budget(MAX_ITEMS, MAX_SECONDS)
+        self.environment = self._around(root, root)
         self.notes: dict[tuple[str, str], str] = {}
         self.done: dict[tuple[str, int], list[Fault]] = {}
         self.found: tuple[Item, str, list[Item]] | None = None
@@ -110,12 +115,16 @@ class Run:
         root, of_root = self.environment.root, self.environment.of_root
         contained = root.value.get("contained")
         if isinstance(contained, list) and any(one is item.value for one in contained):
-            self.environment = Environment(item, root, self.bundled.resolve, of_root=of_root)
+            self.environment = self._around(item, root)
+            self.environment.of_root = of_root
         else:
             if item.type == "Bundle":
                 self.bundled = Bundled.of(item)
-            self.environment = Environment(item, item, self.bundled.resolve)
+            self.environment = self._around(item, item)
         return outer
+
+    def _around(self, item: Item, root: Item) -> Environment:
+        return Environment(item, root, self.bundled.resolve, budget=self._budget)
 
     def leave(self, outer: tuple[Environment, Bundled]) -> None:
         """Go back to where ``enter`` was called."""

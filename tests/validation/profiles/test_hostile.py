@@ -128,6 +128,29 @@ def test_absurd_slicing_is_cut_and_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert "validation-cut" in {id_ for id_, _ in told(many, own)}
 
 
+DEEP = "%resource.descendants()"
+COSTLY = [
+    ("regular expression", "comment.matches('^(a+)+$')", []),
+    ("regular expression that RE2 does not have", "comment.matches('(?=a)b')", ["invariant-not-checked"]),
+    ("items that double", "identifier" + ".select($this.combine($this))" * 30, ["invariant-not-checked"]),
+    ("texts that double", "comment" + ".select($this & $this)" * 40, ["invariant-not-checked"]),
+    ("texts that grow", "comment" + ".replaceMatches('.', 'aaaaaaaaaa')" * 20, ["invariant-not-checked"]),
+    ("walks in walks", f"identifier.select({DEEP}).select({DEEP})", ["invariant-not-checked"]),
+    ("too long", "comment = '" + "a" * 5_000 + "'", ["invariant-not-checked"]),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), [row[1:] for row in COSTLY], ids=[row[0] for row in COSTLY])
+def test_invariant_that_costs_too_much_is_told(
+    expression: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fhir_server.validation.profiles.run.MAX_ITEMS", 10_000)
+    rule = {"key": "own-1", "severity": "error", "human": "a", "expression": f"({expression}).exists().not() or true"}
+    own = profile("own", "Slot", {"path": "", "constraint": [rule]})
+    found = [id_ for id_, _ in told({**SLOT, "comment": "a" * 60 + "!", "identifier": [{"value": "1"}] * 50}, own)]
+    assert found == expected
+
+
 def test_many_issues_are_counted() -> None:
     own = profile("own", "Slot", {"path": "identifier.use", "min": 1})
     found = issues({**SLOT, "identifier": [{"value": "1"}] * 1000}, own)
