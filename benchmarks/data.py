@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
-from fhir_server.france.identifiers import IDNPS_SYSTEM, luhn_digit
+from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, luhn_digit
+from fhir_server.france.sas import profiles
 
 DAYS: Final = 25
 SLOTS_A_DAY: Final = 10
@@ -44,6 +45,12 @@ def national_id(number: int) -> str:
     return f"8{rpps}{luhn_digit(rpps)}"
 
 
+def site_id(number: int) -> str:
+    """Return the IDNST of a place: 3 and a SIRET of the test range."""
+    siret = f"99999{number:08d}"
+    return f"3{siret}{luhn_digit(siret)}"
+
+
 def family(number: int) -> str:
     """Return an invented name; 3,375 different ones."""
     size = len(_SYLLABLES)
@@ -59,33 +66,42 @@ def slot_id(number: int, index: int) -> str:
 
 
 def roster(number: int) -> list[Json]:
-    """Return one professional: Practitioner, Location, PractitionerRole and Schedule, with ids that refer by them."""
+    """Return one professional and their place: Practitioner, Organization, Location, PractitionerRole and Schedule,
+    with ids that refer by them."""
     me = practitioner_id(number)
     specialty = [v.national(["TRE_R38-SpecialiteOrdinale", SPECIALTIES[number % len(SPECIALTIES)]])]
     return [
         v.resource(
             "Practitioner",
             me,
-            v.PRACTITIONER,
-            identifier=[v.idnps(national_id(number), v.TYPES_OLD)],
+            profiles.PRACTITIONER,
+            identifier=[v.idnps(national_id(number), profiles.TYPES_OLD)],
             active=True,
             name=[{"family": family(number), "given": [_GIVEN[number % len(_GIVEN)]], "suffix": ["DR"]}],
             qualification=[{"code": v.national(["TRE_R09-CategorieProfessionnelle", "C"])}],
         ),
         v.resource(
+            "Organization",
+            me,
+            identifier=[v.idnst(site_id(number), profiles.TYPES)],
+            active=True,
+            name=f"Association {number}",
+        ),
+        v.resource(
             "Location",
             me,
-            v.LOCATION,
+            profiles.LOCATION,
             identifier=[{"system": v.LOCATION_SYSTEM, "value": me}],
             status="active",
             name=f"Cabinet {number}",
             address={"line": [f"{number % 200 + 1} rue des Essais"], "city": "Besançon", "postalCode": "25000"},
             position=_position(number),
+            managingOrganization=v.reference("Organization", me),
         ),
         v.resource(
             "PractitionerRole",
             me,
-            v.PRACTITIONER_ROLE,
+            profiles.PRACTITIONER_ROLE,
             active=True,
             practitioner=v.reference("Practitioner", me),
             code=[v.national(["TRE_R23-ModeExercice", "L"]), v.national(["TRE_R21-Fonction", "FON-01"])],
@@ -96,11 +112,11 @@ def roster(number: int) -> list[Json]:
         v.resource(
             "Schedule",
             me,
-            v.SCHEDULE,
+            profiles.SCHEDULE,
             identifier=[{"system": SCHEDULE_SYSTEM, "value": me}],
             active=True,
             specialty=specialty,
-            actor=[v.reference("Practitioner", me), v.reference("PractitionerRole", me)],
+            actor=[v.reference(type_, me) for type_ in ("Practitioner", "PractitionerRole", "Location")],
         ),
     ]
 
@@ -116,13 +132,15 @@ def slot(number: int, index: int) -> Json:
     day, turn = divmod(index, SLOTS_A_DAY)
     start = FIRST_DAY + timedelta(days=day, minutes=_MINUTES * turn) + _OPENING
     service = {
-        "extension": [{"url": v.R5_SERVICE_TYPE, "valueReference": v.reference("HealthcareService", "cpts-snp")}],
+        "extension": [
+            {"url": profiles.R5_SERVICE_TYPE, "valueReference": v.reference("HealthcareService", "cpts-snp")}
+        ],
         **v.national(["TRE_R66-CategorieEtablissement", "604"]),
     }
     return v.resource(
         "Slot",
         None,
-        v.CPTS_SLOT,
+        profiles.CPTS_SLOT,
         [v.coding(v.tre("TRE_R314-TypeCreneau"), code) for code in ("SNP", "CPTS")],
         identifier=[{"system": SLOT_SYSTEM, "value": slot_id(number, index)}],
         serviceType=[v.concept(v.ACT_CODE, "AMB"), service, {"text": "Consultation de médecine générale"}],
@@ -167,7 +185,7 @@ def new_roster(number: int) -> list[Json]:
     return entries
 
 
-_KINDS: Final = ("Practitioner", "Location", "PractitionerRole", "Schedule")
+_KINDS: Final = ("Practitioner", "Organization", "Location", "PractitionerRole", "Schedule")
 
 
 def new_slot(number: int, index: int, *, conditional: bool) -> Json:
@@ -198,29 +216,48 @@ def token(system: str, value: str) -> str:
 
 ASKED: Final = 25
 """Professionals of one query, the most the platform asks for."""
+SITES: Final = 3
+"""Places of one query for places."""
 ASKED_DAYS: Final = 3
 FREE_IN_WINDOW: Final = ASKED * ASKED_DAYS * (SLOTS_A_DAY // 2)
-INCLUDED: Final = ASKED * 3
-"""Of each professional the Schedule, the Practitioner and the PractitionerRole."""
+INCLUDED: Final = ASKED * 4
+"""Of each professional the Schedule, the Practitioner, the PractitionerRole and the Location."""
 
 
 def sas_query(turn: int, practitioners: int, *, count: int | None = None) -> str:
     """Return the path of flow INT_R01, relative to the FHIR base: free slots of 25 professionals in 72 hours, with
     agendas and actors. Each ``turn`` asks for others, on other days."""
-    start = FIRST_DAY + timedelta(days=turn * 7 % (DAYS - ASKED_DAYS))
-    end = start + timedelta(days=ASKED_DAYS, seconds=-1)
+    start, end = _window(turn)
     who = ",".join(token(IDNPS_SYSTEM, national_id(number)) for number in asked(turn, practitioners))
     path = (
         "Slot?_include=Slot:schedule&_include:iterate=Schedule:actor"
-        f"&start=ge{_offset_encoded(start)}&start=le{_offset_encoded(end)}"
+        f"&start=ge{start}&start=le{end}"
         f"&schedule.actor:Practitioner.identifier={who}&status=free"
     )
     return path if count is None else f"{path}&_count={count}"
 
 
+def sos_query(turn: int, practitioners: int) -> str:
+    """Return the platform's query for places, as plain FHIR reads it: the agendas of some places that have a slot after
+    one instant, one before another, and a free one; with all of their slots."""
+    start, end = _window(turn)
+    sites = ",".join(token(IDNST_SYSTEM, site_id(number)) for number in asked(turn, practitioners)[:SITES])
+    return (
+        "Schedule?_revinclude=Slot:schedule&_include=Schedule:actor:Location&_include:iterate=Location:organization"
+        f"&_has:Slot:schedule:start=ge{start}&_has:Slot:schedule:start=le{end}&_has:Slot:schedule:status=free"
+        f"&actor:Location.organization.identifier={sites}"
+    )
+
+
 def asked(turn: int, practitioners: int) -> list[int]:
     """Return whom a query asks for."""
     return [(turn * ASKED + place) % practitioners for place in range(ASKED)]
+
+
+def _window(turn: int) -> tuple[str, str]:
+    """Return the first and the last instant of a query's days."""
+    start = FIRST_DAY + timedelta(days=turn * 7 % (DAYS - ASKED_DAYS))
+    return _offset_encoded(start), _offset_encoded(start + timedelta(days=ASKED_DAYS, seconds=-1))
 
 
 def _offset_encoded(moment: datetime) -> str:

@@ -33,7 +33,7 @@ PAUSE: Final = 0.1
 IDLE_QUERIES: Final = 200
 CLIENTS: Final = (1, 2, 4)
 _SECONDS: Final = 900
-_ROSTER: Final = 4
+_ROSTER: Final = 5
 """Resources of one professional."""
 
 

@@ -1,9 +1,12 @@
 """The SAS platform's query (flow INT_R01): free slots of 25 professionals in 72 hours, with agendas and actors.
 
-Each query asks for other professionals on other days, and each answer is counted: 375 slots, 75 includes. *All* gives
+Each query asks for other professionals on other days, and each answer is counted: 375 slots, 100 includes. *All* gives
 ``_count=1000``, as the platform's examples do, and has them all on one page; *first page* is the query without it, as
 long as this server gives 50 to a page then. *Just started* are the first queries of a server: those of a store of
 gigabytes have it read most pages of the file for the first time.
+
+*Places* is the platform's query for places (SOS), read as plain FHIR: three independent ``_has``, a chain of two links,
+and all slots of the agendas, whether the criteria fit them or not.
 
     python -m benchmarks.sas_query [--million]
 """
@@ -28,6 +31,9 @@ P99_SECONDS: Final = 0.025
 """At 1,000,000 slots."""
 ALL: Final = 1_000
 PAGE: Final = 50
+PLACES_SECONDS: Final = 0.020
+PLACES_INCLUDED: Final = data.SITES * (data.SLOTS_EACH + 2)
+"""Of each place its slots, the Location and the Organization."""
 
 
 async def measure(scale: Scale) -> list[Row]:
@@ -39,6 +45,7 @@ async def measure(scale: Scale) -> list[Row]:
             await check_content(server.port, people)
             rows.append(await _row(scale, server, slots, ALL, just_started=True))
             rows += [await _row(scale, server, slots, count) for count in (ALL, None)]
+            rows.append(await _places(scale, server, slots))
     return rows
 
 
@@ -74,7 +81,7 @@ async def check_content(port: int, people: int) -> None:
     } | {
         ("include", type_, data.practitioner_id(person))
         for person in data.asked(turn, people)
-        for type_ in ("Schedule", "Practitioner", "PractitionerRole")
+        for type_ in ("Schedule", "Practitioner", "PractitionerRole", "Location")
     }
     found = {(e["search"]["mode"], e["resource"]["resourceType"], e["resource"]["id"]) for e in entries}
     if found != wanted or len(entries) != len(wanted):
@@ -95,6 +102,28 @@ async def _row(scale: Scale, server: Server, slots: int, count: int | None, *, j
     if slots >= 1_000_000:
         aim, met = f"{aim}, p99 ≤ {P99_SECONDS * 1000:.0f} ms", met and percentile(run.samples, 0.99) <= P99_SECONDS
     return Row(what, f"{number(slots)} slots", told, run.samples, aim, met)
+
+
+async def _places(scale: Scale, server: Server, slots: int) -> Row:
+    people = practitioners(slots)
+    asked = [get(f"{BASE}/{data.sos_query(turn, people)}", SAS_JSON) for turn in range(scale.requests // 4)]
+
+    def check(answer: Answer) -> None:
+        found = answer.body.count(b'"mode":"match"'), answer.body.count(b'"mode":"include"')
+        if found != (data.SITES, PLACES_INCLUDED):
+            raise WrongAnswer(answer, f"{data.SITES} matches, {PLACES_INCLUDED} includes, not {found}")
+
+    await drive(server.port, islice(asked, 20), check=check)
+    before = server.cpu_seconds()
+    run = await drive(server.port, asked, seconds=scale.seconds, check=check)
+    return Row(
+        f"SAS query, {data.SITES} places, {PLACES_INCLUDED} includes",
+        f"{number(slots)} slots",
+        f"{number(len(run.samples))} queries, {server.spent(before, len(run.samples))}",
+        run.samples,
+        f"p50 ≤ {PLACES_SECONDS * 1000:.0f} ms",
+        percentile(run.samples, 0.5) <= PLACES_SECONDS,
+    )
 
 
 if __name__ == "__main__":

@@ -90,6 +90,11 @@ def _forms(slots: int) -> list[Form]:
         ),
         Form("Slot?start=(a day)&_sort=start", lambda turn: f"Slot?{window(turn)}&_sort=start", matches=50),
         Form(
+            "Slot?start=(a day)&_sort=status,start", lambda turn: f"Slot?{window(turn)}&_sort=status,start", matches=50
+        ),
+        Form("Slot?_sort=status,start", lambda _: "Slot?_sort=status,start", matches=50),
+        Form("Slot?_sort=start,schedule", lambda _: "Slot?_sort=start,schedule", matches=50),
+        Form(
             "Slot?schedule=&start=(a day)&status=free",
             lambda turn: f"Slot?schedule=Schedule/{data.practitioner_id(person(turn))}&{window(turn)}&status=free",
             matches=data.SLOTS_A_DAY // 2,

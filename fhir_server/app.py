@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -19,37 +21,52 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
+from fhir_server.definitions.aliases import together
+from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.installed import Installed
+from fhir_server.definitions.package import PackageError, read_package
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
+from fhir_server.france.sas.base import Actor, SasBase, read_base
+from fhir_server.france.sas.service import SasLimits, SasService
 from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.definitions import Definitions
+from fhir_server.interactions.guide import Guide
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
+from fhir_server.interactions.profiles import Demands
 from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
+from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
+from fhir_server.maintenance.load import Refusal
 from fhir_server.maintenance.progress import Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
+from fhir_server.operations.table import OPERATIONS
+from fhir_server.outcome import FhirError
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.scheduling import guide as scheduling
+from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
-from fhir_server.settings import BASE_PATH, Settings
-from fhir_server.storage.protocol import Clock, Store, StoreLimits
+from fhir_server.settings import BASE_PATH, Settings, SettingsError
+from fhir_server.storage.protocol import Clock, Store, StoreError, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
 IMPORTED: Final = importing.KINDS
 """The kinds of files that can be imported."""
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def system_clock() -> int:
@@ -76,9 +93,12 @@ class Application(FastAPI):
     That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
     """
 
-    def __init__(self, fhir: ASGIApp, service: Service, base_urls: Sequence[str], **settings: Any) -> None:
+    def __init__(
+        self, fhir: Mapping[str, ASGIApp], service: Service, base_urls: Sequence[str], **settings: Any
+    ) -> None:
+        """``fhir`` is what answers under each base path."""
         super().__init__(**settings)
-        self._fhir = fhir
+        self._fhir = {f"{path}/": fhir[path] for path in sorted(fhir, key=len, reverse=True)}
         self._service = service
         self._base_urls = base_urls
         self._document: dict[str, Any] | None = None
@@ -86,10 +106,13 @@ class Application(FastAPI):
         self._described = Installed()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"] + "/").startswith(BASE_PATH + "/"):
-            await self._fhir(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            path = scope["path"] + "/"
+            for base, app in self._fhir.items():
+                if path.startswith(base):
+                    await app(scope, receive, send)
+                    return
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the document of all paths, made when it is first asked for under other definitions."""
@@ -133,6 +156,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         await store.open()
         try:
             await service.context.followed()
+            await store_definitions(settings, service)
             async with reindexing(service):
                 yield
         finally:
@@ -157,19 +181,49 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
     return app
 
 
-def fhir_paths(settings: Settings, service: Service) -> ASGIApp:
-    """Return what answers under the FHIR base path: the API, and around it what only some deployments need."""
+def fhir_paths(settings: Settings, service: Service) -> dict[str, ASGIApp]:
+    """Return what answers under each FHIR base path. Raises ``SettingsError`` for one that cannot be."""
+    own_path = None if settings.base_url else BASE_PATH
+    served = {BASE_PATH: _around(settings, service, settings.bases, BASE_PATH, own_path)}
+    limits = SasLimits(settings.sas_results, settings.sas_identifiers)
+    for base in sas_bases(settings):
+        url = base.url or sas_url(settings, base.path)
+        sas = SasService(service, base, url, limits)
+        served[base.path] = _around(settings, sas, (url,), base.path, None if base.url else own_path and base.path)
+    return served
+
+
+def _around(settings: Settings, service: Service, bases: Sequence[str], path: str, own_path: str | None) -> ASGIApp:
+    """Return the API of a service under a path, and around it what only some deployments need."""
 
     def under(base: str) -> ASGIApp:
-        return FhirApi(service.at(base), BASE_PATH, settings.header_bytes)
+        return FhirApi(service.at(base), path, settings.header_bytes)
 
-    app: ASGIApp = FhirApi(service, BASE_PATH, settings.header_bytes)
+    app: ASGIApp = FhirApi(service, path, settings.header_bytes)
     if settings.trusted_proxies:
-        own_path = None if settings.base_url else BASE_PATH
-        app = ByForwarded(app, under, trusted=settings.trusted_proxies, bases=settings.bases, own_path=own_path)
+        app = ByForwarded(app, under, trusted=settings.trusted_proxies, bases=bases, own_path=own_path)
     if settings.cors_origins:
         app = with_cors(app, settings.cors_origins)
     return app
+
+
+def sas_bases(settings: Settings) -> tuple[SasBase, ...]:
+    """Return the SAS base paths. Raises ``SettingsError`` for one that cannot be."""
+    try:
+        found = [read_base(text) for text in settings.sas_paths]
+    except ValueError as error:
+        raise SettingsError(f"FHIR_SAS_PATHS: {error}.") from None
+    if settings.sas_rdv:
+        found = [replace(base, actors=base.actors | {Actor.RDV}) for base in found]
+    return tuple(found)
+
+
+def sas_url(settings: Settings, path: str) -> str:
+    """Return the URL of a SAS base path: beside the service base URL that clients use."""
+    if not settings.base_url:
+        return settings.origin + path
+    base = settings.base_url[0]
+    return base.removesuffix(BASE_PATH) + path
 
 
 @asynccontextmanager
@@ -206,11 +260,29 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
+def make_guides(settings: Settings) -> tuple[Guide, ...]:
+    """Return the implementation guides that the server follows."""
+    french = guide(
+        production=settings.production,
+        refuse_check_digits=settings.check_digits == "refuse",
+        unique_identifiers=settings.unique_identifiers,
+    )
+    if not settings.booking:
+        return (french,)
+    overlap = Overlap(settings.actor_overlap)
+    return (french, scheduling.guide(settings.bases, is_parallel=settings.parallel_slots, overlap=overlap))
+
+
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
-    registry = Registry.load(settings.types).with_parameters(guide().parameters, generation=0)
+    guides = make_guides(settings)
+    parameters = chain.from_iterable(one.parameters for one in guides)
+    aliases = together(one.aliases for one in guides)
+    registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
+    registry = registry.with_aliases(aliases).with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
-    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings))
+    checks = tuple(chain.from_iterable(one.checks for one in guides))
+    return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)
 
 
 def make_indexer(settings: Settings, registry: Registry) -> Indexes:
@@ -237,6 +309,8 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             update_create=settings.update_create,
             integrity=Integrity(settings.integrity),
             refuse_unknown_codes=settings.unknown_codes == "refuse",
+            rules=tuple(chain.from_iterable(one.rules for one in make_guides(settings))),
+            demands=Demands.read(settings.profiles, settings.claimed_profiles),
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,
@@ -252,15 +326,48 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
     )
 
 
+async def store_definitions(settings: Settings, service: Service) -> None:
+    """Store what is missing of this project's conformance resources and of the packages in their folder.
+
+    What is refused is logged, and so is a store that cannot be written: what is in it can be served all the same.
+    """
+    for published in _published(settings):
+        try:
+            report = await store_published(service, published, _log_refusal)
+        except (FhirError, StoreError, ValueError) as error:  # a file that is none is a ValueError
+            _LOG.error("%s is not stored: %s", published, error)
+        else:
+            if report.created or report.updated or report.refused:
+                told = "%s: %d definitions created, %d updated, %d unchanged, %d not stored"
+                _LOG.info(told, published, report.created, report.updated, report.unchanged, report.refused)
+
+
+def _published(settings: Settings) -> Iterator[Published]:
+    if settings.definitions:
+        yield of_folder(Folder(), __version__)
+    if settings.packages:
+        for path in sorted(Path(settings.packages).glob("*.tgz")):
+            try:
+                yield of_package(read_package(path))
+            except PackageError as error:
+                _LOG.error("the package %s is refused: %s", path.name, error)
+
+
+def _log_refusal(refusal: Refusal) -> None:
+    _LOG.warning("%s is not stored: %s", refusal.place, "; ".join(issue.diagnostics for issue in refusal.issues[:3]))
+
+
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
     """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
         await load_missing(service, progress)
 
 
-def demo_requests(base: str) -> Sequence[tuple[str, str]]:
-    """Return titles and URLs of requests worth trying on the demonstration, served at ``base``."""
-    return demo.requests_worth_trying(base, datetime.now(UTC))
+def demo_requests(settings: Settings) -> Sequence[tuple[str, str]]:
+    """Return titles and URLs of requests worth trying on the demonstration."""
+    base = settings.bases[0]
+    sas = [one.url or sas_url(settings, one.path) for one in sas_bases(settings) if Actor.CPTS in one.actors]
+    return demo.requests_worth_trying(base, sas[0] if sas else base, datetime.now(UTC))
 
 
 async def import_files(

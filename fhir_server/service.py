@@ -20,11 +20,13 @@ from fhir_server.interactions.history import history
 from fhir_server.interactions.parameters import known
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read, vread
-from fhir_server.interactions.routes import Route, route
+from fhir_server.interactions.routes import Route, methods, route
+from fhir_server.interactions.rules import Meant
 from fhir_server.interactions.search import search
 from fhir_server.interactions.single import create, delete, update
 from fhir_server.interactions.transaction import transaction
 from fhir_server.model.interaction import Interaction
+from fhir_server.operations.perform import operation
 from fhir_server.outcome import (
     BadRequest,
     FhirError,
@@ -60,6 +62,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.SEARCH_TYPE: search,
     Interaction.SEARCH_SYSTEM: search,
     Interaction.CAPABILITIES: capabilities,
+    Interaction.OPERATION: operation,
 }
 """What answers each interaction; batch and transaction are told apart by the Bundle."""
 
@@ -89,6 +92,14 @@ class Service:
         others = (other for other in self.context.bases if other != base)
         return Service(replace(self.context, bases=(base, *others)))
 
+    def methods(self, path: str) -> str:
+        """Return the methods that a path has, as the ``Allow`` header writes them. Raises ``NotFound``."""
+        return methods(path, self.context.registry)
+
+    def meaning(self, meant: Meant) -> Service:
+        """Return the same service for callers whose conditional updates mean one of several matches."""
+        return Service(replace(self.context, meant=meant))
+
     async def perform(self, request: Request) -> Response:
         """Return the answer to a request, or raise ``FhirError``. Whatever else is raised is a bug."""
         try:
@@ -109,7 +120,7 @@ class Service:
                     await definitions.follow(store)
                 context = self.context
                 try:
-                    return await self._perform(context, request)
+                    return await self.answer(context, request)
                 except Outdated as error:
                     is_outdated_write = isinstance(error, OutdatedWrite)
                 except FhirError:
@@ -119,7 +130,11 @@ class Service:
         told = f"definitions changed {TRIES} times meanwhile; try again"
         raise Unavailable(Issue(IssueType.TRANSIENT, told, id="definitions-moved"), headers={"Retry-After": "1"})
 
-    async def _perform(self, context: Context, request: Request) -> Response:
+    async def answer(self, context: Context, request: Request) -> Response:
+        """Return the answer under the definitions of one context: what a guide's service does in its own way.
+
+        Raises ``Outdated`` where others are in force, and ``FhirError``.
+        """
         found = route(request.method, request.path, context.registry)
         if found.interaction is Interaction.BATCH:
             return await self._bundle(context, request)

@@ -28,6 +28,8 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 BASE_PATH: Final = "/fhir"
 """The path of the service base URL on the server's own listener, whatever a proxy shows to clients."""
 
+_OWN_PATHS: Final = (BASE_PATH, "/health", "/ready", "/docs", "/redoc", "/openapi.json")
+
 NOT_SETTINGS: Final = ("FHIR_TEST_", "FHIR_TORTURE")
 """What the variables of the test suite begin with: they stop no start and change nothing."""
 
@@ -79,6 +81,12 @@ def _read_seconds(text: str, low: float, high: float) -> float:
     if not low <= value <= high:
         raise ValueError(f"{text!r} is not a number of seconds from {low:g} to {high:g}")
     return value
+
+
+def _read_folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise ValueError(f"{text!r} is not a folder")
+    return text
 
 
 def _read_store(text: str) -> str:
@@ -180,6 +188,36 @@ def _read_types(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def _read_profiles(text: str) -> tuple[str, ...]:
+    return tuple(_checked_profile(item) for item in _read_list(text))
+
+
+def _checked_profile(text: str) -> str:
+    type_, equals, url = text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
+    known = Structures.load().resource_types
+    if equals and type_ not in known:
+        raise ValueError(f"{type_!r} is not a resource type of FHIR R4{_nearest(type_, known)}")
+    if ":" not in url:
+        raise ValueError(f"{text!r} is neither a canonical URL like https://example.org/Profile nor Type=URL")
+    return text
+
+
+def _read_sas_paths(text: str) -> tuple[str, ...]:
+    """Check what settings can know of base paths; ``france`` reads what is said of each."""
+    if text == "off":
+        return ()
+    items = _read_list(text)
+    paths = [item.partition(";")[0].strip() for item in items]
+    for path in paths:
+        if not path.startswith("/") or path.endswith("/"):
+            raise ValueError(f"{path!r} is not a path like /sas")
+        if any((path + "/").startswith(other + "/") or (other + "/").startswith(path + "/") for other in _OWN_PATHS):
+            raise ValueError(f"{path} is taken by the server itself")
+        if paths.count(path) > 1:
+            raise ValueError(f"{path} stands twice")
+    return items
+
+
 def _write(value: object) -> str:
     match value:
         case bool():
@@ -272,6 +310,10 @@ class Settings:
         1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
     )
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
+    definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
+    packages: str = _row(
+        "", _read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
+    )
     unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     base_url: tuple[str, ...] = _row(
         (),
@@ -300,6 +342,36 @@ class Settings:
     )
     unknown_codes: str = _choice(
         "warn", ("warn", "refuse"), "what a search for a code outside of a required value set is answered"
+    )
+    profiles: tuple[str, ...] = _row(
+        (),
+        _read_profiles,
+        "PROFILE[,PROFILE]",
+        "the profiles that resources must conform to when they are written, by canonical URL; Type=URL for one type",
+    )
+    claimed_profiles: str = _choice(
+        "ignore", ("ignore", "warn", "enforce"), "what becomes of a write that does not conform to a profile it claims"
+    )
+    sas_paths: tuple[str, ...] = _row(
+        ("/sas",),
+        _read_sas_paths,
+        "PATH[;OPTION=VALUE][,PATH]",
+        "the base paths that the SAS platform calls, each with its guide, actors, time and url; off: none",
+    )
+    sas_rdv: bool = _switch(False, "receive appointments on the SAS base paths, as the national platform does")
+    sas_results: int = _count(10_000, 1, 100_000, "most matches of one answer to the SAS platform")
+    sas_identifiers: int = _count(100, 1, 1_000, "most identifiers in one request of the SAS platform")
+    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
+    check_digits: str = _choice(
+        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
+    )
+    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
+    booking: bool = _switch(
+        True, "let appointments take their slots and free them; off for the mirror of another agenda"
+    )
+    parallel_slots: bool = _switch(False, "let a schedule offer a slot at a time when another slot of it is held")
+    actor_overlap: str = _choice(
+        "off", ("off", "warn", "refuse"), "what becomes of an appointment at whose time one of its actors has another"
     )
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
@@ -347,7 +419,7 @@ class Settings:
     def to_environment(self) -> dict[str, str]:
         """Return the variables that make another process read these very settings; defaults are left out."""
         values = ((setting, getattr(self, setting.name)) for setting in SETTINGS)
-        return {setting.variable: _write(value) for setting, value in values if value != setting.default}
+        return {setting.variable: _write(value) or "off" for setting, value in values if value != setting.default}
 
     @property
     def is_loopback(self) -> bool:

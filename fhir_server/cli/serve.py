@@ -247,7 +247,7 @@ def _requests(settings: Settings, base: str) -> Sequence[tuple[str, str]]:
     if settings.demo:
         from fhir_server.app import demo_requests  # noqa: PLC0415 late: --help must be quick
 
-        return demo_requests(base)
+        return demo_requests(settings)
     return (
         ("What this server can do", f"{base}/metadata"),
         ("The practitioners it holds, 10 a page", f"{base}/Practitioner?_count=10"),

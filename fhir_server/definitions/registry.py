@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from fhir_server.definitions.aliases import Aliases
 from fhir_server.definitions.compartments import read_compartments
 from fhir_server.definitions.installed import Installed
+from fhir_server.definitions.operations import Level, Operation
 from fhir_server.definitions.parameters import SearchParameter, SearchParameters
 from fhir_server.definitions.structures import Structures
 
 CORE_TYPES: Final = frozenset(("Practitioner", "Organization", "CareTeam", "Appointment"))
 """The types this server exists for."""
+
+ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
+"""Types that carry requests and answers: they can be validated, whether they are served or not."""
 
 CONFORMANCE_TYPES: Final = frozenset(
     (  # noqa: SIM905 a list would take a line a name
@@ -59,6 +65,8 @@ class Registry:
         self.generation = generation
         self.installed = Installed()
         self.oldest: Mapping[str, int] = {}
+        self.operations: tuple[Operation, ...] = ()
+        self.aliases = Aliases()
         unknown = self.types - structures.resource_types
         if unknown:
             raise ValueError(f"not a resource type of R4: {', '.join(sorted(unknown))}")
@@ -81,6 +89,12 @@ class Registry:
         other._of_guides = _by_base((*_each(self._of_guides), *parameters))
         return other
 
+    def with_aliases(self, aliases: Aliases) -> Registry:
+        """Return a registry that compares tokens as guides do."""
+        other = self._copied(self.generation)
+        other.aliases = aliases
+        return other
+
     def with_installed(self, installed: Installed, oldest: Mapping[str, int] = MappingProxyType({})) -> Registry:
         """Return a registry of other stored definitions, and of how far they are indexed."""
         other = self._copied(installed.generation)
@@ -88,6 +102,12 @@ class Registry:
             other._parameters = self._parameters
         other.installed, other.oldest = installed, oldest
         other._of_store = _by_base(reversed(installed.parameters))
+        return other
+
+    def with_operations(self, operations: Iterable[Operation]) -> Registry:
+        """Return a registry in which these operations are served."""
+        other = self._copied(self.generation)
+        other.operations = tuple(operations)
         return other
 
     def _copied(self, generation: int) -> Registry:
@@ -120,12 +140,23 @@ class Registry:
                     return found
         return None
 
+    def is_of_guide(self, parameter: SearchParameter) -> bool:
+        """Tell whether a stored parameter is what a guide has, to the letter: it is in force without being stored."""
+        own = self._of_guides.get(parameter.base, {}).get(parameter.code)
+        return own is not None and own == replace(parameter, id="")
+
     def bases(self, type: str) -> Iterator[str]:
         """Yield a type and what it is derived from: Slot, DomainResource, Resource."""
         base: str | None = type
         while base:
             yield base
             base = self.structures.base(base)
+
+    # --- operations --------------------------------------------------------------------------------------------------
+
+    def operations_at(self, level: Level, type: str | None = None) -> Mapping[str, Operation]:
+        """Return the operations of a level, there of a type, by name."""
+        return {operation.name: operation for operation in self.operations if operation.stands_on(level, type)}
 
     # --- what is indexed ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/resourcelist.html, https://hl7.org/fhir/R4/datatyp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -99,6 +99,11 @@ class Structures:
     def codes(self, value_set: str) -> Mapping[str, frozenset[str]] | None:
         """Return code → systems of a value set that R4 binds as required, None if it cannot be listed."""
         return self._codes.get(value_set)
+
+    @property
+    def value_sets(self) -> Iterable[str]:
+        """The value sets that ``codes`` lists."""
+        return self._codes.keys()
 
     def invariants(self, path: str) -> tuple[Invariant, ...]:
         """Return the invariants declared on an element path; for a type, on it and on the types it specialises."""

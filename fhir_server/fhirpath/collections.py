@@ -83,9 +83,11 @@ def combine(source: Compiled, arguments: list[Compiled]) -> Compiled:
     (other,) = arguments
     first_part, second_part = source.evaluate, other.evaluate
     types = None if source.types is None or other.types is None else source.types | other.types
-    return collection(
-        lambda this, environment: first_part(this, environment) + second_part(this, environment), types, source, other
-    )
+
+    def both(this: list[Item], environment: Environment) -> list[Item]:
+        return environment.counted(first_part(this, environment) + second_part(this, environment))
+
+    return collection(both, types, source, other)
 
 
 def intersect(source: Compiled, arguments: list[Compiled]) -> Compiled:

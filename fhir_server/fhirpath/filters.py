@@ -15,7 +15,7 @@ def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
     evaluate, test = source.evaluate, criteria.test
 
     def keep(this: list[Item], environment: Environment) -> list[Item]:
-        return [item for item in evaluate(this, environment) if test([item], environment)]
+        return [item for item in environment.counted(evaluate(this, environment)) if test([item], environment)]
 
     return collection(keep, source.types, source)
 
@@ -26,18 +26,22 @@ def exists(source: Compiled, arguments: list[Compiled]) -> Compiled:
     if not arguments:
         return boolean(lambda this, environment: bool(evaluate(this, environment)), source)
     test = arguments[0].test
-    return boolean(
-        lambda this, environment: any(test([item], environment) for item in evaluate(this, environment)), source
-    )
+
+    def some(this: list[Item], environment: Environment) -> bool:
+        return any(test([item], environment) for item in environment.counted(evaluate(this, environment)))
+
+    return boolean(some, source)
 
 
 def every(source: Compiled, arguments: list[Compiled]) -> Compiled:
     """Return ``all(criteria)``: whether the criteria are true for each item; true of none."""
     (criteria,) = arguments
     evaluate, test = source.evaluate, criteria.test
-    return boolean(
-        lambda this, environment: all(test([item], environment) for item in evaluate(this, environment)), source
-    )
+
+    def each(this: list[Item], environment: Environment) -> bool:
+        return all(test([item], environment) for item in environment.counted(evaluate(this, environment)))
+
+    return boolean(each, source)
 
 
 def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
@@ -46,7 +50,10 @@ def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
     evaluate, project = source.evaluate, projection.evaluate
 
     def collect(this: list[Item], environment: Environment) -> list[Item]:
-        return [found for item in evaluate(this, environment) for found in project([item], environment)]
+        found: list[Item] = []
+        for item in environment.counted(evaluate(this, environment)):
+            found += environment.counted(project([item], environment))
+        return found
 
     return collection(collect, projection.types, source)
 

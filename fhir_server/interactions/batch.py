@@ -82,9 +82,9 @@ async def _one(
     if faults:
         raise BadRequest(*faults)
     wish = posted(context, outer, entry, index)
-    routed(context, wish)
+    asked = routed(context, wish)
     _refuse_dependent(wish, created)
-    is_read = wish.request.method == "GET"
+    is_read = asked.is_read
     if is_read:
         budget.demand()
     return answered(wish.request, budget.take(await perform(wish.request), is_read=is_read))

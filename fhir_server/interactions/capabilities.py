@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from fhir_server import __released__
 from fhir_server.definitions.canonical import HL7
+from fhir_server.definitions.operations import Level, Operation
 from fhir_server.definitions.parameters import SearchParameter, SearchParameterType
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.context import Context, Integrity
@@ -82,14 +84,16 @@ def statement(context: Context) -> Resource:
 
 def _rest(context: Context) -> Resource:
     registry = context.registry
-    return {
+    described = {
         "mode": "server",
         "documentation": "JSON only; search is strict: what is unknown is refused by name.",
         "resource": [_resource(context, type_) for type_ in sorted(registry.types)],
         "interaction": [{"code": interaction.value} for interaction in _SYSTEM_LEVEL],
         "searchParam": [_parameter(parameter) for parameter in _common(registry)],
+        "operation": _operations(registry.operations_at(Level.SYSTEM)),
         "compartment": [f"{HL7}CompartmentDefinition/{name.lower()}" for name in sorted(registry.compartments)],
     }
+    return {name: value for name, value in described.items() if value != []}
 
 
 def _resource(context: Context, type_: str) -> Resource:
@@ -110,8 +114,15 @@ def _resource(context: Context, type_: str) -> Resource:
         "searchInclude": ["*", *(f"{type_}:{code}" for code in references)],
         "searchRevInclude": ["*", *_referring(registry, type_)],
         "searchParam": [_parameter(parameter) for _, parameter in sorted(parameters.items()) if _works(parameter)],
+        "operation": _operations(
+            {**registry.operations_at(Level.INSTANCE, type_), **registry.operations_at(Level.TYPE, type_)}
+        ),
     }
     return {name: value for name, value in described.items() if value != []}
+
+
+def _operations(operations: Mapping[str, Operation]) -> list[Resource]:
+    return [{"name": name, "definition": operation.url} for name, operation in sorted(operations.items())]
 
 
 def _reference_policy(context: Context) -> list[str]:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from enum import StrEnum
 
+from fhir_server.definitions.builtin import Builtin
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
+from fhir_server.interactions.profiles import Demands
+from fhir_server.interactions.rules import Meant, Rule
+from fhir_server.interactions.shelf import Shelf
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
 from fhir_server.storage.protocol import Clock, Store
@@ -57,6 +61,15 @@ class Context:
     refuse_unknown_codes: bool = False
     """Whether a search for a code outside of a required value set is refused."""
     limits: Limits = field(default_factory=Limits)
+    rules: Sequence[Rule] = ()
+    """What guides demand of writes."""
+    demands: Demands = field(default_factory=Demands)
+    """The profiles that what is written must conform to."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """The conformance resources that this process has parsed; see ``library``."""
+    meant: Meant | None = None
+    """Which match a conditional update means, where a guide's caller has it otherwise than R4: then the criteria alone
+    name the resource, and an id in the body says nothing."""
 
     @property
     def current(self) -> Context:
@@ -83,6 +96,11 @@ class Context:
     def indexer(self) -> Indexes:
         """What tells by which values resources are found."""
         return self.tools.indexer
+
+    @property
+    def builtin(self) -> Builtin:
+        """The conformance resources that are always there."""
+        return Builtin.of(self.tools.registry.structures)
 
     @property
     def base(self) -> str:

@@ -84,8 +84,11 @@ def check(tools: Tools, resource: Resource, at: str = "") -> tuple[list[Issue], 
     errors: list[Issue] = []
     warnings: list[Issue] = []
     issues = [*tools.validator.validate(resource), *_rules(resource)]
-    if resource.get("resourceType") == "SearchParameter" and not any(issue.is_error for issue in issues):
-        issues.extend(faults(resource, tools.registry))
+    if not any(issue.is_error for issue in issues):
+        if resource.get("resourceType") == "SearchParameter":
+            issues.extend(faults(resource, tools.registry))
+        for of_guide in tools.checks:
+            issues.extend(of_guide(resource))
     for issue in issues:
         (errors if issue.is_error else warnings).append(located(issue, at))
     return errors, warnings

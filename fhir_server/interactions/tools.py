@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.interactions.rules import Check
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue
 from fhir_server.search.query import IndexEntry
@@ -30,12 +31,16 @@ class Indexes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The definitions in force, and what applies them. ``make_indexer`` makes the indexer of other definitions."""
+    """The definitions in force, and what applies them. ``make_indexer`` makes the indexer of other definitions.
+
+    ``checks`` are those of guides, asked of resources that are valid R4.
+    """
 
     registry: Registry
     validator: Validates
     indexer: Indexes
     make_indexer: Callable[[Registry], Indexes]
+    checks: tuple[Check, ...] = ()
 
     def under(self, registry: Registry) -> Tools:
         """Return the tools of another registry, with what need not change."""

@@ -1,7 +1,8 @@
 """transaction: all entries or none, in one commit. https://hl7.org/fhir/R4/http.html#trules
 
 Deletions, then creates, then updates and patches, then reads by id are one plan: a read that fails fails the whole.
-Searches and histories are parsed before the commit and answered after it; a failure there is that entry's own.
+Searches and histories are parsed before the commit and answered after it, as operations are; a failure there is that
+entry's own. An operation that changes something has no place in the order of a transaction, and is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from fhir_server.interactions.writing.write import Intent, Lookup, Written, look
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
-from fhir_server.outcome import BadRequest, FhirError, Issue
+from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType
 from fhir_server.search.criteria import SearchRequest
 from fhir_server.storage.protocol import Stored
 
@@ -125,8 +126,16 @@ _CHECKS: Final[dict[Interaction, Callable[[Context, Request, Route], object]]] =
     _I.HISTORY_TYPE: lambda context, request, _route: check_history(context, request),
     _I.HISTORY_SYSTEM: lambda context, request, _route: check_history(context, request),
     _I.CAPABILITIES: lambda _context, request, _route: known(request, ("mode", *SHAPING)),
+    _I.OPERATION: lambda _context, _request, route: _refuse_change(route),
 }
 """What can be told of reads that are answered after the commit, before it."""
+
+
+def _refuse_change(route: Route) -> None:
+    """Refuse an operation that changes something: R4's order knows none, and it could not be undone with the rest."""
+    if not route.is_read:
+        told = "an operation that changes something cannot stand in a transaction; send it alone, or in a batch"
+        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, id="transaction-operation"))
 
 
 def _refuse_linked_criteria(work: _Work) -> None:

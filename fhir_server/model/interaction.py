@@ -22,3 +22,4 @@ class Interaction(StrEnum):
     CAPABILITIES = "capabilities"
     TRANSACTION = "transaction"
     BATCH = "batch"
+    OPERATION = "operation"

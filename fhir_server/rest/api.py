@@ -21,7 +21,6 @@ from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.failure import failure
 from fhir_server.interactions.pace import READS, aside
 from fhir_server.interactions.query_string import form
-from fhir_server.interactions.routes import methods
 from fhir_server.logs import tell
 from fhir_server.model.formats import parse, serialize
 from fhir_server.model.media_types import FHIR_JSON, FORM
@@ -105,7 +104,7 @@ class FhirApi:
             self._check_headers(scope)
             path, query = self._path(scope), ascii_text(scope["query_string"])
             if scope["method"] == "OPTIONS":
-                return Response(200, {"Allow": methods(path, self._service.context.registry)}), media
+                return Response(200, {"Allow": self._service.methods(path)}), media
             wish = shape(query)
             media = response_type(headers, wish.format)
             request = await self._request(scope["method"], path, query, receive, headers, request_id)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from fhir_server.definitions.operations import Operation, Parameter
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions import capabilities, history
 from fhir_server.interactions.parameters import GENERAL, SHAPING
-from fhir_server.interactions.routes import BY_SHAPE
+from fhir_server.interactions.routes import BY_SHAPE, LEVELS, of_shape
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.media_types import FHIR_JSON, FORM, JSON_PATCH
 from fhir_server.search.criteria import MODIFIERS, RESULT_PARAMETERS, SUMMARIES, TOTALS, Kind
@@ -150,6 +151,9 @@ def _paths(registry: Registry) -> Iterator[tuple[str, Json]]:
         if shape.startswith("compartment"):
             yield from _compartment_paths(registry, shape, methods)
             continue
+        if shape in LEVELS:
+            yield from _operation_paths(registry, shape)
+            continue
         for type_ in sorted(registry.types) if shape.startswith("type") else [""]:
             words = [_PATH.get(word, word) for word in shape.split("/")]
             path = "/" + "/".join(words).replace("{type}", type_)
@@ -178,6 +182,49 @@ def _compartment_paths(
         item = _with_path_parameters(path, operations)
         item["parameters"].append(searched)
         yield path, item
+
+
+def _operation_paths(registry: Registry, shape: str) -> Iterator[tuple[str, Json]]:
+    """Yield the paths of the operations of one level, each with its methods."""
+    for type_ in sorted(registry.types) if shape.startswith("type") else [""]:
+        for name, asked in sorted(registry.operations_at(LEVELS[shape], type_ or None).items()):
+            path = "/" + shape.replace("type/", f"{type_}/").replace("id/", "{id}/").replace("$operation", f"${name}")
+            methods = {
+                method.lower(): _asked(registry, asked, shape, method, type_) for method in of_shape(shape, asked)
+            }
+            yield path, _with_path_parameters(path, methods)
+
+
+def _asked(registry: Registry, asked: Operation, shape: str, method: str, type_: str) -> Json:
+    """Return one method of an operation: GET takes what is primitive in the query string, POST takes Parameters."""
+    structures = registry.structures
+    taken = asked.parameters_at(LEVELS[shape])
+    primitive = [one for one in taken if one.type in structures.types and structures.kind(one.type) == "primitive-type"]
+    parameters = [_reference("parameters", name) for name in GENERAL]
+    parameters += [_query_parameter(one) for one in primitive if method == "GET"]
+    level = LEVELS[shape].value
+    described: Json = {
+        "operationId": "-".join(part for part in ("operation", asked.name, level, method.lower(), type_) if part),
+        "summary": f"${asked.name}",
+        "externalDocs": {"url": asked.url},
+        "tags": [type_ or SYSTEM],
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "Done.", "content": {FHIR_JSON: {"schema": _OBJECT}}},
+            "default": _reference("responses", "Refused"),
+        },
+    }
+    if method == "GET":
+        return described
+    return {**described, "requestBody": {"content": {FHIR_JSON: {"schema": _reference("schemas", "Parameters")}}}}
+
+
+def _query_parameter(parameter: Parameter) -> Json:
+    schema: Json = {"type": parameter.type} if parameter.type in {"boolean", "integer"} else _TEXT
+    if parameter.max != 1:
+        schema = {"type": "array", "items": schema}
+    told = _parameter(parameter.name, "query", f"{parameter.type}, {parameter.min}..{parameter.max or '*'}", schema)
+    return {**told, "required": True} if parameter.min else told
 
 
 def _with_path_parameters(path: str, operations: Json) -> Json:

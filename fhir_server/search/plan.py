@@ -21,6 +21,7 @@ from fhir_server.search.logic import all_of, is_negative, one_of
 from fhir_server.search.nodes import Nodes
 from fhir_server.search.query import (
     NOTHING,
+    And,
     Equal,
     Keys,
     Node,
@@ -98,7 +99,12 @@ class Planner:
         return self.nodes.criterion(condition, prefix)
 
     def _referred(self, has: Has) -> Node:
-        return ReferredBy(has.type, has.parameter.code, self.conjunction((has.type,), has.conditions))
+        where = self.conjunction((has.type,), has.conditions)
+        code = has.parameter.code
+        nodes = where.nodes if isinstance(where, And) else (where,)
+        spans = {node.parameter for node in nodes if isinstance(node, Spans) and node.keys is None}
+        names = (c.name for c in compounds_of(has.type) if c.parts == (code,) and c.span in spans)
+        return ReferredBy(has.type, code, where, next(names, ""))
 
     def _chain(self, types: tuple[str, ...], chain: Chain, prefix: str) -> Node:
         code = chain.parameter.code

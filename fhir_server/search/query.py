@@ -218,11 +218,23 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class ReferredBy:
-    """Another resource, of ``type``, that matches ``where``, refers to this one by ``parameter``: ``_has``."""
+    """Another resource, of ``type``, that matches ``where``, refers to this one by ``parameter``: ``_has``.
+
+    ``compound``: the name of one made of ``parameter`` and of a span that ``where`` asks for, if there is.
+    """
 
     type: str
     parameter: str
     where: Node
+    compound: str = field(default="", compare=False)
+
+    def window(self) -> Spans | None:
+        """Return the span of ``where`` that the compound's entries have."""
+        conjuncts = self.where.nodes if isinstance(self.where, And) else (self.where,)
+        for node in conjuncts:
+            if isinstance(node, Spans) and node.keys is None and f"{self.parameter}+{node.parameter}" == self.compound:
+                return node
+        return None
 
 
 @dataclass(frozen=True, slots=True)

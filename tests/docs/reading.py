@@ -19,7 +19,11 @@ ROOT: Final = Path(__file__).parent.parent.parent
 DOCS: Final = ROOT / "docs"
 PAGES: Final = (
     *sorted((DOCS / "interactions").glob("*.md")),
-    *(DOCS / f"{name}.md" for name in ("search", "search-parameters", "hospital-day", "references", "proxy")),
+    *sorted((DOCS / "operations").glob("*.md")),
+    *(
+        DOCS / f"{name}.md"
+        for name in ("search", "search-parameters", "identifiers", "hospital-day", "references", "scheduling", "proxy")
+    ),
 )
 """The pages whose examples are run."""
 

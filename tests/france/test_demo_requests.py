@@ -12,18 +12,19 @@ Json = dict[str, Any]
 
 NOW = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
 BASE = "http://127.0.0.1:8080/fhir"
+SAS = "http://127.0.0.1:8080/sas"
 
 
 def parameters(rank: int) -> dict[str, list[str]]:
-    url = urlsplit(requests_worth_trying(BASE, NOW)[rank][1])
+    url = urlsplit(requests_worth_trying(BASE, SAS, NOW)[rank][1])
     return parse_qs(url.query, strict_parsing=True)
 
 
 def test_three_urls_on_the_base_with_or_without_final_slash() -> None:
-    requests = requests_worth_trying(BASE, NOW)
+    requests = requests_worth_trying(BASE, SAS, NOW)
     assert len({title for title, _ in requests}) == 3
-    assert all(url.startswith(f"{BASE}/") and not set(url) & set(" |+\"'") for _, url in requests)
-    assert requests_worth_trying(f"{BASE}/", NOW) == requests
+    assert all(url.startswith((f"{BASE}/", f"{SAS}/")) and not set(url) & set(" |+\"'") for _, url in requests)
+    assert requests_worth_trying(f"{BASE}/", f"{SAS}/", NOW) == requests
 
 
 def test_sas_request_asks_48_hours_at_paris_time_with_both_include_levels() -> None:

@@ -1,15 +1,18 @@
-"""Stores to be maintained: real ones, in a folder of the test, with a clock that counts and ids that count."""
+"""Stores to be maintained: real ones of each engine, with a clock that counts and ids that count."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from fhir_server.app import Parts, opened
 from fhir_server.interactions.exchange import Request
@@ -19,6 +22,7 @@ from fhir_server.model.formats import parse
 from fhir_server.service import Service
 from fhir_server.settings import Settings
 from fhir_server.storage.protocol import Commit
+from tests.mongo_server import server
 
 START = 1_767_600_000_000_000
 """2026-01-05T08:00:00Z, in microseconds; each look at the clock is one second later."""
@@ -27,15 +31,21 @@ Json = dict[str, Any]
 
 
 class Place:
-    """A folder with stores and files."""
+    """A folder with files and with stores, which are databases of MongoDB where the URI of one is given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str | None = None) -> None:
         self.folder = folder
+        self.database = database
         self._seconds, self._numbers = itertools.count(), itertools.count(1)
 
+    def url(self, name: str = "store") -> str:
+        """``name`` is that of a store of the place, or the URL of any."""
+        if ":" in name:
+            return name
+        return server.named(self.database, name) if self.database else f"sqlite:{self.folder / name}.db"
+
     def settings(self, name: str = "store", **changes: Any) -> Settings:
-        """``name`` is that of a store in the folder, or the URL of any."""
-        return Settings(store=name if ":" in name else f"sqlite:{self.folder / name}.db", **changes)
+        return Settings(store=self.url(name), **changes)
 
     def open(self, name: str = "store", **changes: Any) -> AbstractAsyncContextManager[Service]:
         parts = Parts(clock=lambda: START + next(self._seconds) * 1_000_000, new_id=lambda: f"id-{next(self._numbers)}")
@@ -64,9 +74,22 @@ class Run:
         self.counts = (report.created, report.updated, report.unchanged, report.refused)
 
 
+@pytest.fixture(params=["sqlite", "mongo"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A place for stores of each engine."""
+    found: Place = request.getfixturevalue(f"{request.param}_place")
+    return found
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def sqlite_place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+@pytest.fixture
+def mongo_place(tmp_path: Path, mongo_uri: str) -> Iterator[Place]:
+    with server.database(mongo_uri) as database:
+        yield Place(tmp_path, database)
 
 
 async def loaded(service: Service, *paths: Path, dry_run: bool = False) -> Run:
@@ -113,3 +136,36 @@ async def bodies(service: Service) -> dict[str, bytes]:
 def organization(name: str, id_: str | None = None, **more: Any) -> Json:
     resource = {"resourceType": "Organization", "name": name, **more}
     return resource if id_ is None else {**resource, "id": id_}
+
+
+def unindex(place: Place, key: str) -> None:
+    """Take the texts that a resource is found by out of a store, behind its engine's back."""
+    type_, id_ = key.split("/")
+    if place.database is None:
+        spoil_file(place, "DELETE FROM text WHERE ordinal = (SELECT ordinal FROM resource WHERE id = ?)", id_)
+    else:
+        spoil_database(place, f"resources.{type_}", {"_id": id_}, {"$unset": {"text": ""}})
+
+
+def spoil_file(place: Place, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(place.folder / "store.db")) as connection, connection:
+        assert connection.execute(statement, values).rowcount > 0
+
+
+def spoil_database(place: Place, collection: str, where: Json, change: Json | None) -> None:
+    """Change one document of the log, or remove it."""
+    with documents(place, collection) as found:
+        if change is None:
+            assert found.delete_one(where).deleted_count
+        else:
+            assert found.update_one(where, change).modified_count
+
+
+@contextmanager
+def documents(place: Place, collection: str) -> Iterator[Collection[Json]]:
+    """Give a collection of the log of a place's store."""
+    with MongoClient[Json](place.url()) as client:
+        database = client.get_default_database()
+        log = database["meta"].find_one()
+        assert log is not None
+        yield database[f"log_{log['identity']}.{collection}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,9 +15,24 @@ from fhir_server.maintenance.check import Checked, check
 from fhir_server.maintenance.reindex import Reindexed, reindex
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Snapshot
-from tests.maintenance.conftest import Place, delete, get, loaded, organization, put, whole_log
+from tests.maintenance.conftest import (
+    Json,
+    Place,
+    delete,
+    documents,
+    get,
+    loaded,
+    organization,
+    put,
+    spoil_database,
+    spoil_file,
+    unindex,
+    whole_log,
+)
 
 ORGANIZATIONS = 6
+TYPE = "resources.Organization"
+"""The collection of MongoDB's that holds them."""
 
 
 async def fill(service: Service, place: Place) -> None:
@@ -43,11 +57,17 @@ async def reindexed(service: Service, *types: str) -> Reindexed:
     return report
 
 
-def spoil(place: Place, statement: str, *values: object) -> None:
-    """Change the file behind the engine's back."""
-    with sqlite3.connect(place.folder / "store.db") as connection:
-        assert connection.execute(statement, values).rowcount > 0
-    connection.close()
+def garble(place: Place, id_: str) -> None:
+    """Make the body of an organization's only version, in its commit and where it is current, what no JSON is."""
+    if place.database is None:
+        spoil_file(place, "UPDATE version SET body = x'7b' WHERE id = ?", id_)
+    else:
+        with documents(place, "commits") as commits:
+            commit = commits.find_one({"changes.id": id_})
+        assert commit is not None
+        position = [change["id"] for change in commit["changes"]].index(id_)
+        spoil_database(place, "commits", {"_id": commit["_id"]}, {"$set": {f"bodies.{position}": b"{"}})
+        spoil_database(place, "resources.Organization", {"_id": id_}, {"$set": {"body": b"{"}})
 
 
 async def test_store_that_is_whole_is_counted(place: Place) -> None:
@@ -95,7 +115,6 @@ async def test_references_that_lead_nowhere_are_warnings(place: Place) -> None:
         ("DELETE FROM text WHERE exact = 'O0'", "Organization/o0: 2 index entries are missing and 0 are too many"),
         ("UPDATE text SET exact = 'other' WHERE exact = 'O0'", "2 index entries are missing and 2 are too many (name"),
         ("UPDATE version SET body = CAST(replace(body, 'O5', 'XX') AS BLOB) WHERE id = 'o5'", "(name, phonetic)"),
-        ("UPDATE version SET body = x'7b' WHERE id = 'o5'", "version 1 cannot be read as a resource"),
         ("UPDATE version SET body = CAST(replace(body, '\"o5\"', '\"o9\"') AS BLOB) WHERE id = 'o5'", "names itself"),
         ("DELETE FROM version WHERE id = 'o1' AND version = 2", "no version 2 precedes version 3"),
         ("DELETE FROM version WHERE id = 'o0'", "Organization: the log has 4, a search finds"),
@@ -109,13 +128,50 @@ async def test_references_that_lead_nowhere_are_warnings(place: Place) -> None:
         ("INSERT INTO equality SELECT ordinal, 1, 'x' FROM resource WHERE id = 'o2'", "it is deleted, and has 1 index"),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_is_found_and_named(statement: str, sentence: str, place: Place) -> None:
-    async with place.open() as service:
-        await fill(service, place)
-    spoil(place, statement)
-    async with place.open() as service:
+async def test_what_is_wrong_in_a_file_is_found_and_named(statement: str, sentence: str, sqlite_place: Place) -> None:
+    async with sqlite_place.open() as service:
+        await fill(service, sqlite_place)
+    spoil_file(sqlite_place, statement)
+    async with sqlite_place.open() as service:
         _, problems = await checked(service)
         assert any(sentence in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("collection", "where", "change", "sentence"),
+    [
+        (TYPE, {"_id": "o0"}, {"$unset": {"text": ""}}, "Organization/o0: 2 index entries are missing and 0 are too"),
+        (TYPE, {"_id": "o0"}, {"$set": {"text": ["name|o\0O"]}}, "2 index entries are missing and 1 are too many"),
+        (TYPE, {"_id": "o0"}, None, "Organization/o0: version 1 is in the log, and nothing can be read"),
+        (TYPE, {"_id": "o0"}, {"$set": {"live": False}}, "the log has 5, a search finds 4"),
+        (TYPE, {"_id": "o1"}, {"$set": {"version": 2}}, "Organization/o1: what is read is not version 3 of the log"),
+        (TYPE, {"_id": "o2"}, {"$set": {"equal": ["name|x"]}}, "it is deleted, and has 1 index"),
+        ("versions", {"id": "o1", "version": 2}, None, "Organization/o1: no version 2 precedes version 3"),
+        ("commits", {"_id": 2}, None, "commit 3: it follows commit 1"),
+        ("commits", {"_id": 3}, {"$set": {"instant": 9}}, "its instant is before that of the commit it follows"),
+        ("commits", {"_id": 2}, {"$set": {"generation": 99}}, "its generation cannot be 99"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_in_a_database_is_found_and_named(
+    collection: str, where: Json, change: Json | None, sentence: str, mongo_place: Place
+) -> None:
+    async with mongo_place.open() as service:
+        await fill(service, mongo_place)
+    spoil_database(mongo_place, collection, where, change)
+    async with mongo_place.open() as service:
+        _, problems = await checked(service)
+        assert any(sentence in problem for problem in problems), problems
+
+
+async def test_what_cannot_be_read_is_named(place: Place) -> None:
+    async with place.open() as service:
+        await fill(service, place)
+    garble(place, "o5")
+    async with place.open() as service:
+        _, problems = await checked(service)
+        assert any("Organization/o5: version 1 cannot be read as a resource" in problem for problem in problems), (
+            problems
+        )
 
 
 async def test_counts_are_not_compared_where_others_wrote_meanwhile(place: Place) -> None:
@@ -149,7 +205,7 @@ def slow(service: Service) -> Service:
 async def test_reindex_repairs_what_check_finds(place: Place) -> None:
     async with place.open() as service:
         await fill(service, place)
-    spoil(place, "DELETE FROM text WHERE exact = 'O0'")
+    unindex(place, "Organization/o0")
     async with place.open() as service:
         assert (await get(service, "Organization", "name=O0"))["total"] == 0
         before = await whole_log(service)
@@ -185,8 +241,11 @@ async def test_reindex_of_one_type_leaves_the_others(place: Place) -> None:
 async def test_what_newer_definitions_indexed_is_left_alone(place: Place) -> None:
     async with place.open() as service:
         await fill(service, place)
-    spoil(place, "UPDATE resource SET generation = 7 WHERE id = 'o0'")
-    spoil(place, "DELETE FROM text WHERE exact = 'O0'")
+    if place.database is None:
+        spoil_file(place, "UPDATE resource SET generation = 7 WHERE id = 'o0'")
+    else:
+        spoil_database(place, TYPE, {"_id": "o0"}, {"$set": {"generation": 7}})
+    unindex(place, "Organization/o0")
     async with place.open() as service:
         assert (await checked(service))[1] == []
         report = await reindexed(service)
@@ -196,8 +255,8 @@ async def test_what_newer_definitions_indexed_is_left_alone(place: Place) -> Non
 async def test_resource_that_cannot_be_indexed_is_told_and_the_rest_is_done(place: Place) -> None:
     async with place.open() as service:
         await fill(service, place)
-    spoil(place, "UPDATE version SET body = x'7b' WHERE id = 'o5'")
-    spoil(place, "DELETE FROM text WHERE exact = 'O0'")
+    garble(place, "o5")
+    unindex(place, "Organization/o0")
     async with place.open() as service:
         report = await reindexed(service)
         assert (report.failed, report.written.total()) == (1, 1)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,6 @@ from fhir_server.outcome import Unavailable
 from fhir_server.service import Service
 from fhir_server.storage.protocol import ENDED, Commit, Store, StoreError, StoreUnavailable
 from tests.maintenance.conftest import START, Place, delete, get, organization, put, whole_log
-from tests.mongo_server import server
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,11 +52,10 @@ class Ways:
 
 
 @pytest.fixture(params=["sqlite to mongo", "mongo to sqlite"])
-def ways(request: pytest.FixtureRequest, place: Place, mongo_uri: str) -> Iterator[Ways]:
-    with server.database(mongo_uri) as uri:
-        names = (f"sqlite:{place.folder / 'store.db'}", uri)
-        source, target = names if request.param == "sqlite to mongo" else names[::-1]
-        yield Ways(place, source, target)
+def ways(request: pytest.FixtureRequest, sqlite_place: Place, mongo_place: Place) -> Ways:
+    names = (sqlite_place.url(), mongo_place.url())
+    source, target = names if request.param == "sqlite to mongo" else names[::-1]
+    return Ways(sqlite_place, source, target)
 
 
 async def fill(service: Service) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fhir_server.app import open_engine
 from fhir_server.interactions.exchange import Request
 from fhir_server.maintenance.backup import backup
 from fhir_server.maintenance.check import check
 from fhir_server.maintenance.restore import restore, verify
 from fhir_server.service import Service
-from tests.maintenance.conftest import Json, Place, get, put
+from fhir_server.storage.protocol import Store
+from tests.maintenance.conftest import START, Json, Place, get, put, unindex
 
 ROOT = Path(__file__).parent.parent.parent
 URL = "https://example.org/fictif/SearchParameter/colour"
@@ -66,24 +68,22 @@ async def problems(service: Service) -> list[str]:
     return told
 
 
-def command(folder: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "fhir_server", *words, "--store", f"sqlite:{folder / 'store.db'}"]
+def command(place: Place, *words: str) -> list[str]:
+    return [sys.executable, "-m", "fhir_server", *words, "--store", place.url()]
 
 
-def reindexed(folder: Path) -> str:
+def reindexed(place: Place) -> str:
     environment = {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command(folder, "reindex"), env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    return subprocess.run(command(place, "reindex"), env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """Serve the store in a folder; yield the process, and a client that opens a connection for each request."""
+def served(place: Place) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """Serve the store of a place; yield the process, and a client that opens a connection for each request."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
     process = subprocess.Popen(
-        command(folder, "serve", "--port", "0", "--log-level", "error"),
-        cwd=folder,
+        command(place, "serve", "--port", "0", "--log-level", "error", "--no-definitions"),
+        cwd=place.folder,
         env=kept | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
@@ -112,17 +112,17 @@ def answered(client: httpx.Client, query: str) -> Json:
         time.sleep(0.02)
 
 
-def indexed(folder: Path) -> int:
-    """Return how many resources newer definitions than the first have indexed."""
-    with closing(sqlite3.connect(f"file:{folder / 'store.db'}?mode=ro", uri=True)) as connection:
-        return int(connection.execute("SELECT count(*) FROM resource WHERE generation > 0").fetchone()[0])
+async def indexed(store: Store) -> int:
+    """Return how many practitioners newer definitions than the first have indexed."""
+    async with store.snapshot() as snapshot:
+        return MANY - len(await snapshot.outdated("Practitioner", 1, MANY))
 
 
 async def test_each_process_follows_what_another_one_defines(place: Place) -> None:
     """No answer of either process, from the moment of the commit, is one of before it; and then of its end."""
     async with place.open() as service:
         await fill(service, 200)
-    with served(place.folder) as (_, one), served(place.folder) as (_, other):
+    with served(place) as (_, one), served(place) as (_, other):
         for writer, reader in ((one, other), (other, one)):
             assert "is not a search parameter" in reader.get("Practitioner?colour=red").text
             written = writer.put("SearchParameter/colour", json=parameter())
@@ -146,7 +146,7 @@ async def test_each_process_follows_what_another_one_defines(place: Place) -> No
 async def test_processes_that_define_at_once_keep_codes_apart(place: Place) -> None:
     async with place.open() as service:
         await fill(service, 1)
-    with served(place.folder) as (_, one), served(place.folder) as (_, other):
+    with served(place) as (_, one), served(place) as (_, other):
         statuses: list[int] = []
 
         def define(client: httpx.Client, first: int) -> None:
@@ -168,28 +168,33 @@ async def test_killed_reindex_goes_on_where_it_was(place: Place, rounds: int) ->
         rounds = 2
     async with place.open() as service:
         await fill(service, MANY)
-    with served(place.folder) as (process, client):
+    with served(place) as (process, client):
         assert client.put("SearchParameter/colour", json=parameter()).status_code == 201
-        before = await_some(place.folder, 0)
+        before = await await_some(place, 0)
         process.send_signal(signal.SIGKILL)
         process.wait()
     for _ in range(rounds):
-        with served(place.folder) as (process, client):
-            before = await_some(place.folder, before)
+        with served(place) as (process, client):
+            before = await await_some(place, before)
             process.send_signal(signal.SIGKILL)
             process.wait()
-    with served(place.folder) as (_, client):
+    with served(place) as (_, client):
         assert answered(client, "Practitioner?colour=red&_summary=count")["total"] == MANY
     async with place.open() as service:
         assert await problems(service) == []
 
 
-def await_some(folder: Path, before: int) -> int:
+async def await_some(place: Place, before: int) -> int:
     """Wait until more resources are indexed than before, or all; return how many."""
     deadline = time.monotonic() + 30
-    while (now := indexed(folder)) <= before < MANY:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    store = open_engine(place.settings(), lambda: START)
+    await store.open()
+    try:
+        while (now := await indexed(store)) <= before < MANY:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    finally:
+        await store.close()
     return now
 
 
@@ -197,7 +202,7 @@ async def test_command_reindexes_what_the_server_would(place: Place) -> None:
     async with place.open() as service:
         await fill(service, 60)
         await put(service, parameter())
-    assert "60 Practitioner: 60 written" in reindexed(place.folder)
+    assert "60 Practitioner: 60 written" in reindexed(place)
     async with place.open() as service:
         assert (await get(service, "Practitioner", "colour=red&_summary=count"))["total"] == 60
         assert await problems(service) == []
@@ -225,9 +230,7 @@ async def test_check_tells_what_waits_and_finds_what_is_wrong(place: Place) -> N
         told: list[str] = []
         report = await check(service.context, tell=told.append)
         assert (told, report.waiting) == ([], 5)
-    with sqlite3.connect(place.folder / "store.db") as connection:
-        connection.execute("DELETE FROM text WHERE exact = 'Blue'")
-    connection.close()
+    unindex(place, "Practitioner/p1")
     async with place.open() as service:
         told = []
         await check(service.context, tell=told.append)

@@ -1,6 +1,10 @@
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.CollectionOptions;
+import de.bwaldvogel.mongo.backend.CursorRegistry;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
+import de.bwaldvogel.mongo.backend.memory.MemoryCollection;
+import de.bwaldvogel.mongo.backend.memory.MemoryDatabase;
 import java.io.IOException;
 import java.util.List;
 
@@ -19,8 +23,26 @@ public final class Main {
         }
     }
 
+    private static final class Database extends MemoryDatabase {
+        Database(String name, CursorRegistry cursors) {
+            super(name, cursors);
+        }
+
+        @Override
+        protected MemoryCollection openOrCreateCollection(String name, CollectionOptions options) {
+            return new IndexedCollection(this, name, options, cursorRegistry);
+        }
+    }
+
+    private static final class Backend extends MemoryBackend {
+        @Override
+        public MemoryDatabase openOrCreateDatabase(String name) {
+            return new Database(name, getCursorRegistry());
+        }
+    }
+
     public static void main(String[] arguments) throws IOException {
-        MongoServer server = new MongoServer(new MemoryBackend().version(new Version()));
+        MongoServer server = new MongoServer(new Backend().version(new Version()));
         System.out.println(server.bind().getPort());
         System.out.flush();
         while (System.in.read() >= 0) {

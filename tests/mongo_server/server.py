@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import hashlib
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -62,7 +64,7 @@ def serving() -> Iterator[str]:
 
 def _built() -> Path:
     """Return the folder of the compiled server and its libraries, made by whoever comes first."""
-    sources = [SOURCES / "pom.xml", SOURCES / "Main.java"]
+    sources = [SOURCES / "pom.xml", *sorted(SOURCES.glob("*.java"))]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fhir-server-cpts"
     cache.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,8 @@ def _build(sources: list[Path], place: Path) -> None:
     sys.__stderr__.write("Fetching the test server for MongoDB with Maven, once ...\n")  # type: ignore[union-attr]
     copy = ["mvn", "-B", "-ntp", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={making / 'lib'}"]
     subprocess.run(copy, cwd=making, check=True, timeout=DOWNLOAD_SECONDS)
-    compile_ = ["javac", "--release", "17", "-cp", f"{making / 'lib'}/*", "-d", str(making), "Main.java"]
+    compile_ = ["javac", "--release", "17", "-cp", f"{making / 'lib'}/*", "-d", str(making)]
+    compile_ += [source.name for source in sources if source.suffix == ".java"]
     subprocess.run(compile_, cwd=making, check=True, timeout=START_SECONDS)
     making.rename(place)
 
@@ -100,6 +103,14 @@ def named(uri: str, name: str) -> str:
     return f"{address}_{name}{mark}{options}"
 
 
+@cache
+def _client(uri: str) -> MongoClient[dict[str, object]]:
+    """One for all who drop databases: connecting takes longer than many a test."""
+    client = MongoClient[dict[str, object]](uri)
+    atexit.register(client.close)
+    return client
+
+
 @contextmanager
 def database(uri: str) -> Iterator[str]:
     """Give the URI of a database of its own, and drop it, and all whose names begin like its own, after use."""
@@ -107,7 +118,6 @@ def database(uri: str) -> Iterator[str]:
     try:
         yield database_uri(uri, name)
     finally:
-        with MongoClient[dict[str, object]](uri) as client:
-            for other in client.list_database_names():
-                if other.startswith(name):
-                    client.drop_database(other)
+        for other in _client(uri).list_database_names():
+            if other.startswith(name):
+                _client(uri).drop_database(other)

@@ -45,20 +45,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-FULL = os.environ.get("FHIR_TORTURE") == "full" or mongo_server.URI in os.environ
-LONG_WITHOUT_INDEXES = ("test_hundreds_of_conditional_entries", "test_a_roster_of_hundreds")
-"""MongoDB's stand-in reads whole collections, so these take a minute on it: only ``scripts/torture`` does."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    long = [item for item in items if "[mongo" in item.name and item.name.startswith(LONG_WITHOUT_INDEXES)]
-    for item in long:
-        item.add_marker(pytest.mark.torture)
-    if long and not FULL:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
-
-
 @pytest.fixture(params=["sqlite", "mongo"])
 def store_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """The store of one engine, empty."""
@@ -86,13 +72,13 @@ Serve = Callable[..., "Server"]
 
 
 class Server:
-    """One server in process; ``http`` calls it, the base URL is ``BASE``.
+    """One server in process, its store empty at first; ``http`` calls it, the base URL is ``BASE``.
 
     Every answer is held against what all answers keep; one of 500 and above is a failure unless it ``may_fail``.
     """
 
     def __init__(self, store_url: str, **settings: Any) -> None:
-        self.app = build(Settings(store=store_url, **settings), parts())
+        self.app = build(Settings(store=store_url, **{"definitions": False, **settings}), parts())
         self.may_fail = False
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),

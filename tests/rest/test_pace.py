@@ -68,21 +68,24 @@ def heavy_organization(names: list[Json]) -> Json:
     return {"resourceType": "Organization", "id": "o", "name": "Lourd", "extension": extensions}
 
 
-@pytest.mark.parametrize(
-    ("path", "query"),
-    [
-        ("/fhir/Practitioner", "_count=1000&_elements=name"),
-        ("/fhir/Practitioner", "_count=1000&_summary=data"),
-        ("/fhir/Practitioner", "_count=1000&_pretty=true"),
-        ("/fhir/Practitioner", "_count=1000"),
-        ("/fhir/_history", "_count=1000"),
-        ("/fhir/_history", "_count=1000&_pretty=true"),
-        ("/fhir/Organization/o", "_summary=data"),
-        ("/fhir/Organization/o", "_pretty=true"),
-    ],
+ASKED = (
+    ("/fhir/Practitioner", "_count=1000&_elements=name"),
+    ("/fhir/Practitioner", "_count=1000&_summary=data"),
+    ("/fhir/Practitioner", "_count=1000&_pretty=true"),
+    ("/fhir/Practitioner", "_count=1000"),
+    ("/fhir/_history", "_count=1000"),
+    ("/fhir/_history", "_count=1000&_pretty=true"),
+    ("/fhir/Organization/o", "_summary=data"),
+    ("/fhir/Organization/o", "_pretty=true"),
 )
-async def test_large_answer_leaves_the_loop_to_others(full: Server, path: str, query: str) -> None:
-    await asked(full, path, "")  # what is made once is made
-    # A collection of garbage may fall into one of them.
-    turns = [await longest_turn(asked(full, path, query)) for _ in range(3)]
-    assert min(turns) < LONGEST, turns
+
+
+async def test_large_answer_leaves_the_loop_to_others(full: Server) -> None:
+    slow = {}
+    for path, query in ASKED:  # of one server: to fill it takes far longer than to ask it
+        await asked(full, path, "")  # what is made once is made
+        # A collection of garbage may fall into one of them.
+        turns = [await longest_turn(asked(full, path, query)) for _ in range(3)]
+        if min(turns) >= LONGEST:
+            slow[f"{path}?{query}"] = turns
+    assert not slow

@@ -62,7 +62,7 @@ async def test_each_interaction_of_the_table_has_a_handler(server: Server) -> No
         for method in set(allow.split(", ")) - {"OPTIONS"}:
             reached.add(route(method, path, server.service.context.registry).interaction)
     assert reached - HANDLERS.keys() == {Interaction.BATCH}
-    assert HANDLERS.keys() <= reached
+    assert HANDLERS.keys() - reached <= {Interaction.OPERATION}, "see test_operations"
 
 
 @pytest.mark.parametrize("path", ["metadata", "Practitioner", "_history", "Practitioner/p/*"])

@@ -36,7 +36,7 @@ class Process:
     def __init__(self, folder: Path, stderr: IO[bytes] | None = None) -> None:
         command = [sys.executable, "-m", "fhir_server", "serve", "--store", f"sqlite:{folder / 'store.db'}"]
         self.popen = subprocess.Popen(
-            [*command, "--port", "0", "--body-bytes", "100000"],
+            [*command, "--port", "0", "--body-bytes", "100000", "--no-definitions"],
             stdout=subprocess.PIPE,
             stderr=stderr or subprocess.DEVNULL,
             start_new_session=True,

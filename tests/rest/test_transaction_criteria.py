@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from itertools import permutations
 from typing import Any
 
@@ -445,7 +446,10 @@ async def test_resource_that_is_none_is_refused_as_such(http: httpx.AsyncClient,
 
 # --- many ------------------------------------------------------------------------------------------------------------
 
+MANY = 600 if os.environ.get("FHIR_TORTURE") == "full" else 150
 
+
+@pytest.mark.torture
 @pytest.mark.parametrize(
     "query",
     [
@@ -459,23 +463,23 @@ async def test_resource_that_is_none_is_refused_as_such(http: httpx.AsyncClient,
     ],
 )
 async def test_hundreds_of_conditional_entries(http: httpx.AsyncClient, query: str) -> None:
-    count = 600
     entries = [
         entry(
             "PUT",
             f"Practitioner?{query.format(number)}",
             practitioner("Nom", f"b{number}", active=True, telecom=[{"system": "phone", "value": f"t{number}"}]),
         )
-        for number in range(count)
+        for number in range(MANY)
     ]
     assert {status(answer) for answer in await done(http, "transaction", *entries)} == {201}
     assert {status(answer) for answer in await done(http, "transaction", *entries)} == {200}
     refused(await post(http, "transaction", *entries, plain("b77", "Nom", telecom="t77")), 400, "transaction-overlap")
 
 
+@pytest.mark.torture
 async def test_a_roster_of_hundreds(http: httpx.AsyncClient) -> None:
     entries = []
-    for number in range(300):
+    for number in range(MANY // 2):
         entries.append(put_by(f"r{number}", f"r{number}", full_url=urn(number)))
         entries.append(role_by(f"r{number}", urn(number)))
     for expected in (201, 200):

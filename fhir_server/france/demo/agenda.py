@@ -18,6 +18,7 @@ from zlib import crc32
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import Cpts, common, every_cpts, service_id
 from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.sas import profiles
 
 AGENDA_DAYS = 7
 """How many days from today the demonstration keeps open: whatever the day, one week-end is among them."""
@@ -126,7 +127,7 @@ def _slot(agenda: Agenda, start: datetime, end: datetime) -> Json:
     audience = AUDIENCES[die % 10]
     mode = agenda.modes[die // 10 % len(agenda.modes)]
     shared = agenda.visible_to if "CPTS" in audience else ()
-    profile = v.CPTS_SLOT if shared else v.PLAIN_SLOT
+    profile = profiles.CPTS_SLOT if shared else profiles.PLAIN_SLOT
     return v.resource(
         "Slot",
         None,
@@ -147,7 +148,7 @@ def _slot(agenda: Agenda, start: datetime, end: datetime) -> Json:
 def _visibility(cpts_id: str) -> Json:
     """Say that a CPTS sees the slot: R5's reference to its service of unscheduled care."""
     service = v.reference("HealthcareService", service_id(cpts_id, "snp"))
-    extension = {"url": v.R5_SERVICE_TYPE, "valueReference": service}
+    extension = {"url": profiles.R5_SERVICE_TYPE, "valueReference": service}
     return {"extension": [extension], **v.concept(v.tre("TRE_R66-CategorieEtablissement"), "604")}
 
 

@@ -16,6 +16,7 @@ from fhir_server.france.demo.facts import Cpts, Member
 from fhir_server.france.demo.structures import address
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import RPPS_SYSTEM, add_prefix
+from fhir_server.france.sas import profiles
 
 
 def people(cpts: Cpts) -> Iterator[Json]:
@@ -36,14 +37,16 @@ def membership_id(member_id: str) -> str:
 
 
 def _practitioner(member: Member) -> Json:
-    rpps = {"type": v.concept(v.TYPES, "RPPS"), "system": RPPS_SYSTEM, "value": member.rpps}
+    rpps = {"type": v.concept(profiles.TYPES, "RPPS"), "system": RPPS_SYSTEM, "value": member.rpps}
     sas = bool(member.places)
     title = member.trade.get("civilite")
     return v.resource(
         "Practitioner",
         member.id,
-        v.PRACTITIONER if sas else None,
-        identifier=[v.idnps(member.national_id, v.TYPES_OLD)] if sas else [v.idnps(member.national_id, v.TYPES), rpps],
+        profiles.PRACTITIONER if sas else None,
+        identifier=[v.idnps(member.national_id, profiles.TYPES_OLD)]
+        if sas
+        else [v.idnps(member.national_id, profiles.TYPES), rpps],
         active=True,
         name=[{"family": member.family, "given": [member.given], **({"suffix": [title]} if title else {})}],
         qualification=_qualifications(member),
@@ -88,19 +91,21 @@ def _practice(member: Member, place: int) -> Json:
     inner = {
         "resourceType": "Location",
         "id": "lieu",
-        **({"meta": {"profile": [v.LOCATION]}} if sas else {}),
-        "identifier": [{"type": v.concept(v.PLACE_TYPES_OLD, "INTRN"), "system": v.LOCATION_SYSTEM, "value": id_}],
+        **({"meta": {"profile": [profiles.LOCATION]}} if sas else {}),
+        "identifier": [
+            {"type": v.concept(profiles.PLACE_TYPES_OLD, "INTRN"), "system": v.LOCATION_SYSTEM, "value": id_}
+        ],
         "address": address(member.commune, member.street if place == 1 else f"{place} bis, {member.street}"),
     }
     practice = add_prefix("RPPSRG", f"{member.rpps}{place:03d}")
     return v.resource(
         "PractitionerRole",
         id_,
-        v.PRACTITIONER_ROLE if sas else None,
+        profiles.PRACTITIONER_ROLE if sas else None,
         contained=[inner],
         active=True,
         practitioner=v.reference("Practitioner", member.id),
-        organization={"identifier": v.idnst(practice, v.TYPES_OLD)},
+        organization={"identifier": v.idnst(practice, profiles.TYPES_OLD)},
         code=[
             v.concept(v.tre("TRE_R23-ModeExercice"), "L"),
             v.concept(v.tre("TRE_R21-Fonction"), member.function),
@@ -121,7 +126,7 @@ def _schedule(member: Member, place: int) -> Json:
     return v.resource(
         "Schedule",
         id_,
-        v.SCHEDULE,
+        profiles.SCHEDULE,
         active=True,
         specialty=_specialties(member),
         actor=[v.reference("Practitioner", member.id), v.reference("PractitionerRole", id_)],

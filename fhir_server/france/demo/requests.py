@@ -15,14 +15,17 @@ PRACTITIONERS_ASKED = 5
 """The platform asks for up to 25 in one request; five keep the printed URL readable."""
 
 
-def requests_worth_trying(base: str, now: datetime) -> list[tuple[str, str]]:
-    """Return titles and URLs of GET requests on a server at ``base``; ``now`` is an instant with a zone."""
+def requests_worth_trying(base: str, sas: str, now: datetime) -> list[tuple[str, str]]:
+    """Return titles and URLs of GET requests on a server at ``base``, whose SAS base path is at ``sas``.
+
+    ``now`` is an instant with a zone.
+    """
     requests = (
-        ("The national SAS platform: free slots of the next 48 hours, and who offers them", _sas(now)),
-        ("The members of CPTS Avenir Santé", _members()),
-        ("Which CPTS offers unscheduled care in Audincourt", _covering("Audincourt")),
+        ("The national SAS platform: free slots of the next 48 hours, and who offers them", sas, _sas(now)),
+        ("The members of CPTS Avenir Santé", base, _members()),
+        ("Which CPTS offers unscheduled care in Audincourt", base, _covering("Audincourt")),
     )
-    return [(title, f"{base.rstrip('/')}/{query}") for title, query in requests]
+    return [(title, f"{on.rstrip('/')}/{query}") for title, on, query in requests]
 
 
 def _sas(now: datetime) -> str:

@@ -13,6 +13,7 @@ from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import Cpts, common
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import FINESS_SYSTEM, add_prefix
+from fhir_server.france.sas import profiles
 
 
 def shared_structures() -> Iterator[Json]:
@@ -66,8 +67,8 @@ def _structure(row: dict[str, Any]) -> Json:
 def _finess_identifiers(finess: str | None) -> list[Json]:
     if finess is None:
         return []
-    site = {"type": v.concept(v.TYPES, "FINEG"), "system": FINESS_SYSTEM, "value": finess}
-    return [{"use": "official", **v.idnst(add_prefix("FINEG", finess), v.TYPES)}, site]
+    site = {"type": v.concept(profiles.TYPES, "FINEG"), "system": FINESS_SYSTEM, "value": finess}
+    return [{"use": "official", **v.idnst(add_prefix("FINEG", finess), profiles.TYPES)}, site]
 
 
 def _cpts(cpts: Cpts) -> Json:
@@ -75,12 +76,12 @@ def _cpts(cpts: Cpts) -> Json:
     return v.resource(
         "Organization",
         cpts.id,
-        v.CPTS_ORGANIZATION,
+        profiles.CPTS_ORGANIZATION,
         extension=[
             {"url": v.ORGANIZATION_PERIOD, "valuePeriod": {"start": cpts.facts["signature"]}},
             *(_division(commune["insee"]) for commune in cpts.communes),
         ],
-        identifier=[v.idnst(add_prefix("FINEG", cpts.facts["finess"]), v.TYPES, v.PLACE_TYPES_OLD)],
+        identifier=[v.idnst(add_prefix("FINEG", cpts.facts["finess"]), profiles.TYPES, profiles.PLACE_TYPES_OLD)],
         active=True,
         type=[
             v.concept(v.tre("TRE_R66-CategorieEtablissement"), "604"),
@@ -144,7 +145,7 @@ def _services(cpts: Cpts) -> Iterator[Json]:
         yield v.resource(
             "HealthcareService",
             cpts.service_id(mission["code"]),
-            v.CPTS_SERVICE if mission["code"] == "snp" else None,
+            profiles.CPTS_SERVICE if mission["code"] == "snp" else None,
             active=True,
             providedBy=v.reference("Organization", cpts.id),
             category=[v.concept(v.own("cpts-mission"), mission["code"])],
@@ -160,6 +161,7 @@ def _affiliation(organization: str, member: str, links: list[str], since: str | 
     return v.resource(
         "OrganizationAffiliation",
         f"{organization.removeprefix('cpts-')}-{member}",
+        v.profile("cpts-affiliation"),
         active=True,
         period={"start": since} if since else None,
         organization=v.reference("Organization", organization),

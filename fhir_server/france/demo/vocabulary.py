@@ -21,26 +21,9 @@ SLOT_SYSTEM = f"{CANONICAL}/sid/demo-slot"
 LOCATION_SYSTEM = f"{CANONICAL}/sid/demo-location"
 REQUEST_SYSTEM = f"{CANONICAL}/sid/demo-request"
 
-SAS = "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition"
-SAS_OLD = "http://sas.fr/fhir/StructureDefinition"
-CPTS_ORGANIZATION = f"{SAS}/sas-cpts-organization-aggregator"
-CPTS_SERVICE = f"{SAS}/sas-cpts-healthcareservice-aggregator"
-CPTS_SLOT = f"{SAS}/sas-cpts-slot-aggregator"
-PLAIN_SLOT = f"{SAS_OLD}/FrSlotAgregateur"
-SCHEDULE = f"{SAS_OLD}/FrScheduleAgregateur"
-PRACTITIONER = f"{SAS_OLD}/FrPractitionerAgregateur"
-PRACTITIONER_ROLE = f"{SAS_OLD}/FrPractitionerRoleExerciceAgregateur"
-LOCATION = f"{SAS_OLD}/FrLocationAgregateur"
-
-R5_SERVICE_TYPE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Slot.serviceType"
 ORGANIZATION_PERIOD = "http://hl7.org/fhir/StructureDefinition/organization-period"
 TERRITORIAL_DIVISION = "https://interop.esante.gouv.fr/ig/fhir/ror/StructureDefinition/ror-territorial-division"
 INSEE_CODE = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code"
-
-TYPES = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203"
-"""Identifier types of FR Core 2; the SAS profiles before 1.2.0 take those of FR Core 1, below."""
-TYPES_OLD = "http://interopsante.org/fhir/CodeSystem/fr-v2-0203"
-PLACE_TYPES_OLD = "http://interopsante.org/fhir/CodeSystem/fr-location-identifier-type"
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 APPOINTMENT_REASON = "http://terminology.hl7.org/CodeSystem/v2-0276"
@@ -57,6 +40,11 @@ def tre(name: str) -> str:
 def own(name: str) -> str:
     """Return the URL of one of our code systems: ``cpts-role``, ``cpts-team``, ``cpts-mission`` …"""
     return f"{CANONICAL}/CodeSystem/{name}"
+
+
+def profile(name: str) -> str:
+    """Return the URL of one of our profiles: ``cpts-affiliation``, ``cpts-patient-circle`` …"""
+    return f"{CANONICAL}/StructureDefinition/{name}"
 
 
 def coding(system: str, code: str) -> Json:

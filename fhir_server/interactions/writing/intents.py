@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fhir_server.interactions.draft import Draft
+from fhir_server.interactions.rules import AtHead
 from fhir_server.interactions.writing.conditional import Question
 from fhir_server.interactions.writing.integrity import Link
 from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.model.formats import Resource
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
+from fhir_server.outcome import Issue
 
 
 class Patch(Protocol):
@@ -53,7 +55,7 @@ class Step:
     """One intent resolved: the keys it concerns, and what is to be stored under the first.
 
     ``existing``: a conditional create has found its match, nothing is to be written. ``fresh``: what is written must
-    not be there yet. ``version``: a patch was made from that version.
+    not be there yet. ``version``: what is written was made from that version. ``remarks``: what the client is told.
     """
 
     intent: Intent
@@ -62,6 +64,7 @@ class Step:
     fresh: bool = False
     draft: Draft | None = None
     version: int | None = None
+    remarks: tuple[Issue, ...] = ()
 
     @property
     def writes(self) -> tuple[Key, ...]:
@@ -83,7 +86,11 @@ class Prepared:
     """Asked of the snapshot, to be asked again at the head."""
     versions: dict[Key, int | None] = field(default_factory=dict)
     """Of resources whose content was looked at."""
+    definitions: dict[Key, int | None] = field(default_factory=dict)
+    """Of the conformance resources that it was understood with."""
     links: dict[Key, Sequence[Link]] = field(default_factory=dict)
     """The references to this server of what is written, if integrity is asked for."""
+    at_head: list[AtHead] = field(default_factory=list)
+    """What rules demand of the changes."""
     own: OwnEntries | None = None
     """What a transaction writes, as its criteria see it."""

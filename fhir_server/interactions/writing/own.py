@@ -65,6 +65,7 @@ class OwnEntries:
     snapshot: Snapshot
     questions: list[Question]
     versions: dict[Key, int | None]
+    definitions: dict[Key, int | None]
     deleted: set[Key] = field(default_factory=set)
     names: Names = field(default_factory=Names)
     _expected_types: Counter[str] = field(default_factory=Counter)
@@ -133,7 +134,7 @@ class OwnEntries:
         for text in texts:
             if text not in self.names.answers and text not in self._asking:
                 try:
-                    wishes[text] = self._wish(text)
+                    wishes[text] = await self._wish(text)
                 except FhirError as error:
                     self.names.answers[text] = error
         plain = [text for text, wish in wishes.items() if not depth(wish.where)]
@@ -150,12 +151,13 @@ class OwnEntries:
             await pace.keep()
         return {text: self.names.answers[text] for text in texts if text in self.names.answers}
 
-    def _wish(self, text: str) -> Wish:
+    async def _wish(self, text: str) -> Wish:
         match = CONDITIONAL.fullmatch(text)
         assert match is not None  # noqa: S101 - texts are conditional references
         served(match["type"], self.context.registry)
-        where = criteria(self.context, match["type"], match["query"], "a conditional reference")
-        return Wish(match["type"], where)
+        type_, query, what = match["type"], match["query"], "a conditional reference"
+        where = await criteria(self.context, self.snapshot, type_, query, what, self.definitions)
+        return Wish(type_, where)
 
     async def _reference(self, wish: Wish, asked: Question | None) -> Key:
         question = await self.ask(wish.type, wish.where, asked, last=True)

@@ -1,6 +1,6 @@
 """The pipeline that all writes share: what the client intends becomes a plan, checked at the head of the log.
 
-    intents ── resolve on a snapshot ── link references ── check ── draft ──> plan ── confirm, apply ──> written
+    intents ── resolve on a snapshot ── link references ── rules ── check, draft ──> plan ── confirm, apply ──> written
 
 What takes time happens before the plan. The plan asks the same questions again; if an answer has changed meanwhile it
 raises ``Moved`` and the pipeline starts over, a few times. If the definitions have changed it raises ``OutdatedWrite``,
@@ -11,10 +11,11 @@ Spec: https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from fhir_server.definitions.registry import DEFINITION_TYPES
 from fhir_server.interactions.context import Context, Integrity
@@ -25,16 +26,18 @@ from fhir_server.interactions.paths import entry, located
 from fhir_server.interactions.read import present
 from fhir_server.interactions.writing.clashes import refuse_clashes
 from fhir_server.interactions.writing.conditional import Moved, confirm
+from fhir_server.interactions.writing.conforming import demand_profiles
 from fhir_server.interactions.writing.integrity import broken, links, refusal
 from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
 from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.interactions.writing.resolve import check_version, needs_snapshot, no_client_ids, precondition, resolve
+from fhir_server.interactions.writing.ruling import concerned, follow
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Conflict, Issue, IssueType
 from fhir_server.storage.protocol import Address, Change, Plan, Planned, Snapshot, Stored, View
 
-__all__ = ["Intent", "Linker", "Lookup", "Patch", "Written", "look_up", "write", "write_and_read"]
+__all__ = ["Intent", "Linker", "Lookup", "Patch", "Written", "look_up", "rehearse", "write", "write_and_read"]
 
 TRIES: Final = 5
 """How often a write is prepared before its client is told that the resource is too busy."""
@@ -59,6 +62,9 @@ class Written:
     removed: tuple[Key, ...] = ()
 
 
+_Answer: TypeAlias = tuple[list[Written], list[Stored]]
+
+
 class Linker(Protocol):
     """What a transaction adds: references between its own entries, and those by criteria."""
 
@@ -73,6 +79,22 @@ async def write(context: Context, intents: Sequence[Intent]) -> list[Written]:
     return written
 
 
+async def rehearse(context: Context, intents: Sequence[Intent]) -> list[Written]:
+    """Return what would become of the intents at the head of the log, or raise the refusal; nothing is written."""
+    for _ in range(TRIES):
+        try:
+            run = plan(context, await _prepare(context, intents, None))
+
+            async def without_changes(view: View, run: Plan[_Answer] = run) -> Planned[_Answer]:
+                return Planned([], (await run(view)).answer)
+
+            written, _ = (await context.store.commit(without_changes)).answer
+        except Moved:
+            continue
+        return written[: len(intents)]
+    raise _too_busy()
+
+
 async def write_and_read(
     context: Context, intents: Sequence[Intent], linker: Linker | None = None, lookups: Sequence[Lookup] = ()
 ) -> tuple[list[Written], list[Stored]]:
@@ -85,21 +107,24 @@ async def write_and_read(
             continue
         if any(intent.type in DEFINITION_TYPES for intent in intents):
             context.definitions.news.set()
-        return answer
+        written, read = answer
+        return written[: len(intents)], read  # what rules have added is nobody's answer
+    raise _too_busy()
+
+
+def _too_busy() -> Conflict:
     told = f"others changed the same resources {TRIES} times meanwhile; try again"
-    raise Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
+    return Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
 
 
-def plan(
-    context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()
-) -> Plan[tuple[list[Written], list[Stored]]]:
+def plan(context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()) -> Plan[_Answer]:
     """Return the plan that applies what was prepared, or raises ``Moved`` or a refusal."""
     keys = [key for step in prepared.steps for key in step.keys]
 
-    async def run(view: View) -> Planned[tuple[list[Written], list[Stored]]]:
+    async def run(view: View) -> Planned[_Answer]:
         if view.head.generation != context.registry.generation:
             raise OutdatedWrite
-        await confirm(view, prepared.questions, prepared.versions)
+        await confirm(view, prepared.questions, {**prepared.definitions, **prepared.versions})
         current = await view.read(keys)
         changes: list[Change] = []
         answers: list[Written | None] = []
@@ -112,8 +137,7 @@ def plan(
             Written(200, _found(step.keys[0], current, own)) if answer is None else answer
             for step, answer in zip(prepared.steps, answers, strict=True)
         ]
-        if context.integrity is not Integrity.OFF:
-            written = await _keep_integrity(context, view, prepared, changes, written)
+        written = _warned(prepared, written, await _warnings(context, view, prepared, changes))
         return Planned(changes, (written, await look_up(view, lookups, own)))
 
     return run
@@ -137,15 +161,18 @@ async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Ke
 
 async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker | None) -> Prepared:
     prepared = Prepared()
-    async with _snapshot_if(context, linker or any(needs_snapshot(intent) for intent in intents)) as snapshot:
+    rules = concerned(context, frozenset(intent.type for intent in intents))
+    async with _snapshot_if(context, linker or rules or any(map(needs_snapshot, intents))) as snapshot:
         if linker is not None:
-            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions)
+            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions, prepared.definitions)
         await resolve(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, prepared)
+        await follow(rules, snapshot, prepared)
     if context.integrity is not Integrity.OFF:
         await _find_links(context, prepared)
     await _draft_all(context, prepared)
+    await demand_profiles(context, prepared)
     await refuse_clashes(context.registry, prepared.steps)
     return prepared
 
@@ -201,11 +228,22 @@ def _apply(context: Context, step: Step, current: Mapping[Key, Stored], view: Vi
     return _put(context, step, current.get(step.keys[0]), view, changes)
 
 
-async def _keep_integrity(
-    context: Context, view: View, prepared: Prepared, changes: Sequence[Change], answers: Sequence[Written]
-) -> list[Written]:
-    """Return the answers with warnings of the references that the changes would break, or raise them."""
-    found = await broken(context, view, changes, prepared.links)
+async def _warnings(
+    context: Context, view: View, prepared: Prepared, changes: Sequence[Change]
+) -> Mapping[Key, Sequence[Issue]]:
+    """Return what the changes must be warned of, by key. Raises the refusal of a rule, or of broken references."""
+    found: defaultdict[Key, list[Issue]] = defaultdict(list)
+    for at_head in prepared.at_head:
+        for key, issues in (await at_head(view, changes)).items():
+            found[key].extend(issues)
+    if context.integrity is not Integrity.OFF:
+        for key, issues in (await broken(context, view, changes, prepared.links)).items():
+            found[key].extend(issues)
+    return found
+
+
+def _warned(prepared: Prepared, answers: Sequence[Written], found: Mapping[Key, Sequence[Issue]]) -> list[Written]:
+    """Return the answers with the issues of what they write, or raise those that are errors."""
     if not found:
         return list(answers)
     told = []
@@ -242,11 +280,11 @@ def _put(context: Context, step: Step, stored: Stored | None, view: View, change
     if stored is None and intent.id is not None and not context.update_create:
         raise no_client_ids(f"{key} does not exist")
     if stored is not None and stored.body is not None and drafted.says(stored.body):
-        return Written(200, stored, drafted.warnings)
+        return Written(200, stored, (*drafted.warnings, *step.remarks))
     version = stored.version + 1 if stored is not None else 1
     body = drafted.stamped(version, view.instant)
     changes.append(Change(key, version, intent.interaction, body, drafted.entries, drafted.generation))
-    return Written(200 if exists else 201, _stored(changes[-1], view), drafted.warnings)
+    return Written(200 if exists else 201, _stored(changes[-1], view), (*drafted.warnings, *step.remarks))
 
 
 def _delete(step: Step, current: Mapping[Key, Stored], view: View, changes: list[Change]) -> Written:
@@ -264,7 +302,7 @@ def _delete(step: Step, current: Mapping[Key, Stored], view: View, changes: list
         last = _stored(changes[-1], view)
         removed.append(key)
     # Several deletions have no version in common that an ETag could tell.
-    return Written(204, last if len(step.keys) == 1 else None, removed=tuple(removed))
+    return Written(204, last if len(step.keys) == 1 else None, step.remarks, tuple(removed))
 
 
 def _stored(change: Change, view: View) -> Stored:

@@ -15,6 +15,8 @@ V = TypeVar("V")
 
 FLIGHTS: Final = 2
 """Commands under way at once; who comes later waits for one of them to end, and shares the next."""
+TURNS: Final = 2
+"""Turns of the loop in which a command waits for company: requests that came together are read one after the other."""
 
 
 class Gathered(Generic[K, V]):
@@ -24,6 +26,8 @@ class Gathered(Generic[K, V]):
         self._ask = ask
         self._waiting: dict[K, asyncio.Future[V | None]] = {}
         self._flights: set[asyncio.Task[None]] = set()
+        self._boarding = False
+        """Whether a command is about to take all who wait."""
 
     async def get(self, key: K) -> V | None:
         future = self._waiting.get(key)
@@ -33,7 +37,8 @@ class Gathered(Generic[K, V]):
         return await asyncio.shield(future)
 
     def _go(self) -> None:
-        if self._waiting and len(self._flights) < FLIGHTS:
+        if self._waiting and not self._boarding and len(self._flights) < FLIGHTS:
+            self._boarding = True
             flight = asyncio.create_task(self._fly())
             self._flights.add(flight)
             flight.add_done_callback(self._landed)
@@ -43,10 +48,10 @@ class Gathered(Generic[K, V]):
         self._go()
 
     async def _fly(self) -> None:
-        """Take all who wait when the task begins: those of one turn of the loop are together."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         taken, self._waiting = self._waiting, {}
-        if not taken:
-            return
+        self._boarding = False
         try:
             found = await self._ask(list(taken))
         except Exception as error:

@@ -47,15 +47,17 @@ class Log:
 
     async def create(self) -> None:
         """Make what a log needs before its first commit; all of it may be there already."""
+        prefix = f"{self._prefix}.resources."
+        with told():
+            names = await self.database.list_collection_names()
         await create(self.commits, COMMITS)
         await create(self.versions, VERSIONS)
         first = {"number": 0, "instant": 0, "generation": 0, "schema": SCHEMA, "queue": [], "beat": 0}
         with told():
             await self.states.update_one(HEAD, {"$setOnInsert": first}, upsert=True)
-            prefix = f"{self._prefix}.resources."
-            names = await self.database.list_collection_names(filter={"name": {"$regex": f"^{prefix}"}})
         for name in names:
-            await self.prepare(name.removeprefix(prefix))
+            if name.startswith(prefix):
+                await self.prepare(name.removeprefix(prefix))
 
     def resources(self, type: str) -> Collection:
         """Return the collection of a type."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from secrets import token_hex
 from typing import Final
 
@@ -88,9 +88,11 @@ async def log_identity(base: Database) -> str:
         names = await base.list_collection_names()
         if any(name != META and not name.startswith(("log_", "system.")) for name in names):
             raise StoreUnavailable(f"the database {base.name} is another program's; give one of its own")
-        with suppress(DuplicateKeyError):  # another process was first
-            await meta.insert_one({**_LOG, "identity": token_hex(8), "layout": LAYOUT})
-        document = await meta.find_one(_LOG)
+        document = {**_LOG, "identity": token_hex(8), "layout": LAYOUT}
+        try:
+            await meta.insert_one(document)
+        except DuplicateKeyError:  # another process was first
+            document = await meta.find_one(_LOG)
     if document is None:
         raise StoreUnavailable(f"the database {base.name} does not keep what is written to it")
     if document["layout"] > LAYOUT:

@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality, IndexEntry
 from fhir_server.storage.budget import within
-from fhir_server.storage.mongo.connection import Document, told
+from fhir_server.storage.mongo.connection import Collection, Document, told
 from fhir_server.storage.mongo.documents import HEADER, place, stored_of, version_of
 from fhir_server.storage.mongo.gathering import Gathered
 from fhir_server.storage.mongo.indexes import LIVE
@@ -67,9 +67,7 @@ class Reading:
             by_type.setdefault(key.type, []).append(key.id)
 
         async def of_type(type_: str, ids: list[str]) -> tuple[str, list[Document]]:
-            where: Document = {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}
-            cursor = self._log.resources(type_).find(where, fields, batch_size=BATCH)
-            return type_, await cursor.to_list(None)
+            return type_, await _identified(self._log.resources(type_), ids, fields)
 
         with told():
             return await asyncio.gather(*[of_type(type_, ids) for type_, ids in by_type.items()])
@@ -158,8 +156,11 @@ class Reading:
         with told():
             for start in range(0, len(ways), _SINGLY):
                 some = ways[start : start + _SINGLY]
-                cursor = self._log.versions.find(some[0] if len(some) == 1 else {"$or": some}, batch_size=BATCH)
-                found += await cursor.to_list(None)
+                if len(some) == 1:  # which costs less than to ask for some
+                    one = await self._log.versions.find_one(some[0])
+                    found += [] if one is None else [one]
+                else:
+                    found += await self._log.versions.find({"$or": some}, batch_size=BATCH).to_list(None)
         return found
 
     async def _version(self, wanted: Sequence[_Row]) -> dict[_Row, Stored]:
@@ -247,10 +248,21 @@ class Reading:
         fields = {f"bodies.{position}": 1 for position in positions}
         found: dict[int, bytes] = {}
         with told():
-            async for commit in self._log.commits.find({"_id": {"$in": list(wanted)}}, fields):
-                for position in wanted[commit["_id"]]:
-                    found[place(Address(commit["_id"], int(position)))] = commit["bodies"][position]
+            commits = await _identified(self._log.commits, list(wanted), fields)
+        for commit in commits:
+            for position in wanted[commit["_id"]]:
+                found[place(Address(commit["_id"], int(position)))] = commit["bodies"][position]
         return found
+
+
+async def _identified(
+    collection: Collection, ids: Sequence[str] | Sequence[int], fields: Mapping[str, int]
+) -> list[Document]:
+    """Return the documents of ids; to ask for one costs less than to ask for some."""
+    if len(ids) == 1:
+        one = await collection.find_one({"_id": ids[0]}, fields)
+        return [] if one is None else [one]
+    return await collection.find({"_id": {"$in": list(ids)}}, fields, batch_size=BATCH).to_list(None)
 
 
 def _text(entry: Equality) -> str:

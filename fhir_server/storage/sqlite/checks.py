@@ -32,8 +32,9 @@ from fhir_server.search.query import (
     TextStarts,
     Updated,
 )
+from fhir_server.storage.reach import conjunction
 from fhir_server.storage.sqlite.names import KINDS, Kind, Names
-from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, among, bind, build, every, neither, some, starts
+from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, among, bind, build, every, going_on, neither, some, starts
 
 MILLISECOND = 1000
 
@@ -190,18 +191,42 @@ class Checks:
         field = None if other is None else self._names.field(other, node.parameter, "equality")
         if other is None or field is None:
             return FALSE
+        mine = build(
+            f"(SELECT {{}} || id FROM resource WHERE ordinal = {ordinal})", bind(f"{self._names.type_name(type)}/")
+        )
+        window = node.window()
+        if window is not None:
+            return self._spanned(node, window, other, mine)
         alias = self._alias("v")
         there = self._check(node.where, other, f"{alias}.ordinal")
         if there == FALSE:
             return FALSE
-        mine = f"(SELECT {{}} || id FROM resource WHERE ordinal = {ordinal})"
         return build(
             f"EXISTS (SELECT 1 FROM equality {alias} INDEXED BY equality_value "
-            f"WHERE {alias}.field = {{}} AND {alias}.value = {mine} AND {{}})",
+            f"WHERE {alias}.field = {{}} AND {alias}.value = {{}} AND {{}})",
             bind(field),
-            bind(f"{self._names.type_name(type)}/"),
+            mine,
             there,
         )
+
+    def _spanned(self, node: ReferredBy, span: Spans, type: int, mine: Sql) -> Sql:
+        """What refers to mine and has the span is one range of the compound's index, however much refers to mine."""
+        field = self._names.field(type, node.compound, "span")
+        alias = self._alias("s")
+        rest = And(tuple(each for each in conjunction(node.where) if each is not span))
+        low, below = span.lows()
+        there = every(
+            [
+                TRUE if low is None else Sql(f"{alias}.low >= ?", (low,)),
+                TRUE if below is None else Sql(f"{alias}.low < ?", (below,)),
+                within(span.any_of, f"+{alias}.low", f"{alias}.high"),
+                self._check(rest, type, f"{alias}.ordinal"),
+            ]
+        )
+        if field is None or there == FALSE:
+            return FALSE
+        source = f"span {alias} INDEXED BY span_value WHERE {alias}.field = {{}} AND {alias}.key = {{}}"
+        return build(f"EXISTS (SELECT 1 FROM {source}{{}})", bind(field), mine, going_on([there]))
 
     # --- logic -------------------------------------------------------------------------------------------------------
 

@@ -96,8 +96,10 @@ class Meter:
 
     @contextmanager
     def patience(self, checks: int) -> Iterator[None]:
-        """Raise ``Impatient`` once what runs in the block has taken so many times ``STEPS_BETWEEN_CHECKS`` steps."""
-        self._checks = checks
+        """Raise ``Impatient`` once what runs in the block has taken so many times ``STEPS_BETWEEN_CHECKS`` steps, or
+        what a block around it may take."""
+        around = self._checks
+        self._checks = start = checks if around is None else min(checks, around)
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -105,7 +107,7 @@ class Meter:
                 raise Impatient from error
             raise
         finally:
-            self._checks = None
+            self._checks = None if around is None else around - start + self._checks
 
     def _look(self) -> int:
         if self._checks is not None:

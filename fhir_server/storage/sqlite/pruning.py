@@ -80,11 +80,12 @@ class Pruning:
                 return EVERYTHING if is_nothing(kept) else NOTHING if is_everything(kept) else Not(kept)
             case Equal(parameter, References() as there):
                 return self._entered(Equal(parameter, self._references(there)), type)
-            case ReferredBy(other, parameter, where):
+            case ReferredBy(other, parameter, where, compound):
                 there = self._references(References(other, where))
                 number = self._names.type(other)
                 known = number is not None and self._names.field(number, parameter, "equality") is not None
-                return ReferredBy(other, parameter, there.where) if known and not is_nothing(there.where) else NOTHING
+                kept = ReferredBy(other, parameter, there.where, compound)
+                return kept if known and not is_nothing(there.where) else NOTHING
             case Spans(keys=Keys(parts)):
                 kept_parts = tuple(self._references(part) if isinstance(part, References) else part for part in parts)
                 return self._entered(replace(node, keys=Keys(kept_parts)), type)

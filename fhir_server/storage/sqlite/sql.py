@@ -71,6 +71,12 @@ def some(parts: Iterable[Sql]) -> Sql:
     return TRUE if TRUE in pieces else join(" OR ", pieces, FALSE)
 
 
+def going_on(conditions: Sequence[Sql]) -> Sql:
+    """Go on with further conditions; a constant must not be among them (see ``every``)."""
+    further = every(conditions)
+    return Sql("") if further == TRUE else build(" AND {}", further)
+
+
 def neither(piece: Sql) -> Sql:
     """The contrary."""
     return TRUE if piece == FALSE else FALSE if piece == TRUE else build("NOT ({})", piece)

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from fhir_server.search.query import Cursor, Keys, Node, SortBy, Spans, TextStarts, Updated
+from fhir_server.search.query import Cursor, Equal, Keys, Node, SortBy, Spans, StartsWith, TextStarts, Updated
 from fhir_server.storage.prefixes import successor
 from fhir_server.storage.sqlite.checks import MILLISECOND
 from fhir_server.storage.sqlite.names import Kind, Names
 from fhir_server.storage.sqlite.sorting import keyset, order_by, sort_value
-from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every
+from fhir_server.storage.sqlite.sql import TRUE, Sql, bind, build, every, going_on
 
 OF_TYPE: Final = "resource c INDEXED BY resource_type WHERE c.type = ? AND c.deleted = 0"
 
@@ -119,20 +119,30 @@ def _range(node: Node, by: SortBy) -> Range:
     match node:
         case Updated(any_of) if by.kind == "updated":
             return Spans("", any_of, None, MILLISECOND).lows()
-        case TextStarts(parameter, folded) if parameter == by.parameter and by.kind == "text" and folded:
-            ends = [successor(prefix) for prefix in folded]
-            return min(folded), None if None in ends else max(text for text in ends if text is not None)
-        case Spans(parameter, any_of, keys, width) if parameter == by.parameter and by.kind == "span":
-            if isinstance(keys, Keys) or not any_of:
-                return None, None
-            if not by.descending:
-                return node.lows()
-            above = [_greatest(bounds.high_above, bounds.low_from) for bounds in any_of]
-            to = [_least(bounds.high_to, _sum(bounds.low_below, width)) for bounds in any_of]
-            lowest = None if None in above else min(value for value in above if value is not None)
-            highest = None if None in to else max(value for value in to if value is not None)
-            return lowest, highest
+        case Equal(parameter, tuple(values)) if (parameter, by.kind) == (by.parameter, "equality") and values:
+            return min(values), f"{max(values)}\0"
+        case StartsWith(parameter, prefixes) if (parameter, by.kind) == (by.parameter, "equality") and prefixes:
+            return _prefixed(prefixes)
+        case TextStarts(parameter, folded) if (parameter, by.kind) == (by.parameter, "text") and folded:
+            return _prefixed(folded)
+        case Spans(parameter, any_of, keys) if (parameter, by.kind) == (by.parameter, "span") and any_of:
+            if not isinstance(keys, Keys):
+                return _highs(node) if by.descending else node.lows()
     return None, None
+
+
+def _highs(node: Spans) -> Range:
+    """Return ``(above, to)``: every span that matches has ``above < high <= to``."""
+    above = [_greatest(bounds.high_above, bounds.low_from) for bounds in node.any_of]
+    to = [_least(bounds.high_to, _sum(bounds.low_below, node.width)) for bounds in node.any_of]
+    lowest = None if None in above else min(value for value in above if value is not None)
+    highest = None if None in to else max(value for value in to if value is not None)
+    return lowest, highest
+
+
+def _prefixed(prefixes: Sequence[str]) -> Range:
+    ends = [successor(prefix) for prefix in prefixes]
+    return min(prefixes), None if None in ends else max(text for text in ends if text is not None)
 
 
 def _greatest(*values: float | None) -> float | None:
@@ -147,10 +157,12 @@ def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
 
 
-def going_on(conditions: Sequence[Sql]) -> Sql:
-    """Go on with further conditions; a constant must not be among them (see ``every``)."""
-    further = every(conditions)
-    return Sql("") if further == TRUE else build(" AND {}", further)
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """Those that share a value of the first sort key, None if they have none, and come after a cursor."""
+
+    value: str | float | None
+    cursor: Cursor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,8 @@ class Segment:
 
     select: Sql
     loose: bool = False
+    ties: Ties | None = None
+    """Given where all of it shares one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +183,21 @@ class Walk:
     names: Names
     type: int
     sort: Sequence[SortBy]
+    nodes: Sequence[Node]
+    """What is filtered by."""
     index: Index
     check: Sql
     backward: bool
+
+    @classmethod
+    def along(
+        cls, names: Names, type: int, sort: Sequence[SortBy], nodes: Sequence[Node], check: Sql, *, backward: bool
+    ) -> Walk | None:
+        """Return the walk along the part of the first key's index where filters by it hold; None without an index."""
+        index = index_of(sort[0], names, type)
+        if index is None:
+            return None
+        return cls(names, type, sort, nodes, narrowed(index, sort[0], nodes, names), check, backward)
 
     def segments(self, cursor: Cursor | None) -> Iterator[Segment]:
         """Yield the segments of one page in the order they are read."""
@@ -185,15 +211,27 @@ class Walk:
             if self.backward:
                 yield self._valued(None)
         else:
-            yield Segment(self.tied(cursor[0], self._ties(cursor)))
+            yield self.tied(Ties(cursor[0], cursor))
             yield self._valued(cursor[0])
             if self.index.missing is not None and not self.backward:
                 yield self._missing(None)
 
-    def tied(self, value: str | float | None, ties: Sql = TRUE) -> Sql:
+    def tied(self, ties: Ties) -> Segment:
         """Select what has one value, in the order of the other sort keys."""
-        limits = every([Sql(f"{self.index.column} = ?", (value,)), self.index.least, ties])
-        return self._select(self.index.source, self.index.column, limits, self._rest())
+        same = Sql(f"{self.index.column} = ?", (ties.value,))
+        limits = every([same, self.index.least, self._beyond(ties)])
+        return Segment(self._select(self.index.source, self.index.column, limits, self._rest()), ties=ties)
+
+    def same(self, value: str | float | None) -> Sql:
+        """Select the rows of the index that have a value."""
+        same = Sql(f"{self.index.column} = ?", (value,))
+        return build("SELECT 1 FROM {}{}", self.index.source, going_on([same]))
+
+    def inside(self, ties: Ties) -> Walk | None:
+        """Return the walk along the index of the second sort key that passes all that share a value of the first."""
+        value = sort_value(self.sort[0], self.names, self.type, "c.ordinal")
+        check = every([self.check, build("{} IS {}", value, bind(ties.value))])
+        return Walk.along(self.names, self.type, self.sort[1:], self.nodes, check, backward=self.backward)
 
     def _valued(self, beyond: str | float | None) -> Segment:
         """Select by value alone, beyond one: an index cannot run down its values and up the ordinals, so what shares
@@ -213,8 +251,8 @@ class Walk:
 
     def _missing(self, cursor: Cursor | None) -> Segment:
         assert self.index.missing is not None  # noqa: S101
-        ties = TRUE if cursor is None else self._ties(cursor)
-        return Segment(self._select(self.index.missing, "NULL", ties, self._rest()))
+        ties = Ties(None, cursor)
+        return Segment(self._select(self.index.missing, "NULL", self._beyond(ties), self._rest()), ties=ties)
 
     def _rest(self) -> str:
         return order_by(self.sort[1:], self._columns(), backward=self.backward)
@@ -222,8 +260,10 @@ class Walk:
     def _columns(self) -> list[str]:
         return [*[f"k{place:d}" for place in range(1, len(self.sort))], "c.ordinal"]
 
-    def _ties(self, cursor: Cursor) -> Sql:
-        return keyset(self.sort[1:], self._columns(), cursor[1:], backward=self.backward)
+    def _beyond(self, ties: Ties) -> Sql:
+        if ties.cursor is None:
+            return TRUE
+        return keyset(self.sort[1:], self._columns(), ties.cursor[1:], backward=self.backward)
 
     def _select(self, source: Sql, column: str, limits: Sql, order: str) -> Sql:
         values = [sort_value(by, self.names, self.type, "c.ordinal") for by in self.sort[1:]]

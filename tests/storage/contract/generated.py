@@ -166,12 +166,16 @@ single_resources = st.dictionaries(
 )
 
 
-def aligned_query(kinds: tuple[str, ...], parameter: str, filters: list[Node], descending: bool, more: Node) -> Query:
-    return Query(kinds, And((*filters, more)), (SortBy(parameter, _kind(filters[0]), descending),))
+def aligned_query(
+    kinds: tuple[str, ...], parameter: str, filters: list[Node], descending: bool, more: Node, then: list[SortBy]
+) -> Query:
+    sort = SortBy(parameter, _kind(filters[0]), descending)
+    return Query(kinds, And((*filters, more)), (sort, *then))
 
 
 def _kind(node: Node) -> str:
-    return "span" if isinstance(node, Spans) else "text" if isinstance(node, TextStarts) else "updated"
+    kinds = {Spans: "span", TextStarts: "text", Updated: "updated", Equal: "equality", StartsWith: "equality"}
+    return kinds[type(node)]
 
 
 @st.composite
@@ -184,12 +188,16 @@ def aligned_queries(draw: st.DrawFn) -> Query:
                 st.builds(Spans, st.just(parameter), any_of, st.sampled_from([None, ("",)])),
                 st.builds(TextStarts, st.just(parameter), several(words)),
                 st.builds(Updated, st.lists(instants, min_size=1, max_size=2).map(tuple)),
+                st.builds(Equal, st.just(parameter), several(values)),
+                st.builds(StartsWith, st.just(parameter), several(values)),
             ]
         )
     )
     filters = draw(st.lists(of_one_kind, min_size=1, max_size=2))
     kinds = draw(st.lists(types, min_size=1, max_size=2, unique=True).map(tuple))
-    return aligned_query(kinds, parameter, list(filters), draw(st.booleans()), draw(leaves()))
+    return aligned_query(
+        kinds, parameter, list(filters), draw(st.booleans()), draw(leaves()), draw(st.lists(sort_keys, max_size=2))
+    )
 
 
 __all__ = ["aligned_queries", "queries", "resources", "single_resources"]

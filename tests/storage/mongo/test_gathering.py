@@ -41,6 +41,15 @@ async def test_questions_at_the_same_time_are_one() -> None:
     assert answering.asked == [["a", "b", "none"]]
 
 
+async def test_who_comes_in_the_next_turn_of_the_loop_is_taken_along() -> None:
+    answering = Answering()
+    gathered = Gathered(answering)
+    first = asyncio.create_task(gathered.get("a"))
+    await asyncio.sleep(0)
+    assert list(await asyncio.gather(first, gathered.get("b"))) == [0, 0]
+    assert answering.asked == [["a", "b"]]
+
+
 async def test_who_asks_later_gets_no_older_answer() -> None:
     answering = Answering()
     gathered = Gathered(answering)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fhir_server.search.query import Query
 from fhir_server.storage.sqlite import connection, planner
-from fhir_server.storage.sqlite.planner import Effort
+from fhir_server.storage.sqlite.choosing import Effort
 from tests.storage.contract.generated import aligned_queries, queries, resources, single_resources
 from tests.storage.contract.test_search import Resources, agree
 

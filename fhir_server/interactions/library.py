@@ -1,0 +1,147 @@
+"""Running pure code against the library: what it asks for is read from a snapshot, and the code run again.
+
+Spec: https://hl7.org/fhir/R4/conformance-module.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from fhir_server.definitions.builtin import Builtin
+from fhir_server.definitions.library import Library, Loaded, best, split
+from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.pace import aside
+from fhir_server.interactions.shelf import Shelf
+from fhir_server.model.formats import Resource
+from fhir_server.model.reference import Key
+from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType
+from fhir_server.search.query import Equal, Page, Query
+from fhir_server.storage.protocol import Snapshot, Stored
+
+T = TypeVar("T")
+
+MAX_URLS: Final = 2_000
+"""Canonical URLs that one piece of work may ask for."""
+
+_TOGETHER: Final = 200
+"""URLs asked for in one search, and resources of one of its pages."""
+
+MAX_BYTES: Final = 100_000_000
+"""What the resources that it asks for may have together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consulted(Generic[T]):
+    """What the work returned, and what of the store it is built on."""
+
+    answer: T
+    versions: Mapping[Key, int | None] = field(default_factory=dict)
+    """Of the stored resources that were found: a write that depends on them adds them to ``Prepared.versions``."""
+    missing: frozenset[str] = frozenset()
+    """The canonicals that lead nowhere."""
+
+
+class _Found(NamedTuple):
+    """The stored resources of one URL, and what their bodies have in bytes."""
+
+    resources: tuple[Loaded, ...]
+    size: int
+
+
+class _Open(Library):
+    """A library that notes what it is asked for and does not have yet."""
+
+    def __init__(self, builtin: Builtin) -> None:
+        self._builtin = builtin
+        self.of_url: dict[str, _Found] = {}
+        self.wanted: set[str] = set()
+        self.used: dict[int, Loaded] = {}
+        self.missing: set[str] = set()
+
+    def find(self, canonical: str, type: str | None = None) -> Resource | None:
+        url, version = split(canonical)
+        if url not in self.of_url:
+            self.wanted.add(url)
+            return None
+        found = best(self.of_url[url].resources, version, type)
+        if isinstance(found, Loaded):
+            self.used[id(found)] = found
+            return found
+        found = self._builtin.find(canonical, type)
+        if found is None:
+            self.missing.add(canonical)
+        return found
+
+    @property
+    def size(self) -> int:
+        """What has been read, in bytes: work on it may take as long as work on a body of that size."""
+        return sum(found.size for found in self.of_url.values())
+
+
+async def consult(context: Context, snapshot: Snapshot, work: Callable[[Library], T], size: int = 0) -> Consulted[T]:
+    """Return what pure work returns with all that it asks for at hand, or raise what it raises then.
+
+    ``work`` runs several times, and in a thread where it, ``size`` bytes of its own, or what it has asked for is large.
+    Raises ``BadRequest`` if it asks for more than ``MAX_URLS`` or ``MAX_BYTES``.
+    """
+    library = _Open(context.builtin)
+    types = _types(context.registry)
+    while True:
+        library.used.clear()
+        library.missing.clear()
+        failure: FhirError | None = None
+        answer: list[T] = []
+        try:
+            answer = [await aside(size + library.size, work, library)]
+        except FhirError as error:
+            failure = error
+        if not library.wanted:
+            break
+        if len(library.of_url) + len(library.wanted) > MAX_URLS or library.size > MAX_BYTES:
+            told = f"more than {MAX_URLS} conformance resources, or {MAX_BYTES} bytes of them, would have to be read"
+            raise BadRequest(Issue(IssueType.TOO_COSTLY, told, id="library-too-costly"))
+        library.of_url.update(await _read(snapshot, types, sorted(library.wanted), context.shelf))
+        library.wanted.clear()
+    if failure is not None:
+        raise failure
+    return Consulted(answer[0], _versions(library.used.values()), frozenset(library.missing))
+
+
+def _types(registry: Registry) -> tuple[str, ...]:
+    """Return the types served whose resources have a canonical URL."""
+    return tuple(sorted(type_ for type_ in CONFORMANCE_TYPES & registry.types if "url" in registry.parameters(type_)))
+
+
+def _versions(used: Iterable[Loaded]) -> dict[Key, int | None]:
+    return {Key(one["resourceType"], one["id"]): int(one["meta"]["versionId"]) for one in used}
+
+
+async def _read(snapshot: Snapshot, types: tuple[str, ...], urls: Sequence[str], shelf: Shelf) -> dict[str, _Found]:
+    """Return the stored resources of each URL, none for those that nothing has."""
+    found: dict[str, _Found] = {url: _Found((), 0) for url in urls}
+    if not types:
+        return found
+    for start in range(0, len(urls), _TOGETHER):
+        query = Query(types, Equal("url", tuple(urls[start : start + _TOGETHER])))
+        for stored in await _all(snapshot, query):
+            loaded = await shelf.take(stored)
+            resources, size = found[loaded["url"]]
+            found[loaded["url"]] = _Found((*resources, loaded), size + len(stored.body or b""))
+    return found
+
+
+async def _all(snapshot: Snapshot, query: Query) -> list[Stored]:
+    async def read(within: Snapshot) -> list[Stored]:
+        found: list[Stored] = []
+        page = Page(_TOGETHER)
+        while True:
+            matches = await within.search(query, page)
+            found += (match.stored for match in matches.matches)
+            if not matches.more:
+                return found
+            page = Page(_TOGETHER, after=matches.matches[-1].cursor)
+
+    return await snapshot.together(read)

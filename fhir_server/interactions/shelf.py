@@ -1,0 +1,42 @@
+"""The parsed conformance resources that one process keeps, by key and version.
+
+Spec: https://hl7.org/fhir/R4/conformance-module.html
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from fhir_server.definitions.library import Loaded
+from fhir_server.interactions.pace import aside
+from fhir_server.model.formats import parse
+from fhir_server.model.reference import Key
+from fhir_server.storage.protocol import Stored
+
+SHELF_BYTES: Final = 30_000_000
+"""JSON of the resources that one process keeps parsed."""
+
+
+class Shelf:
+    """Keeps those used last."""
+
+    def __init__(self, limit: int = SHELF_BYTES) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[tuple[Key, int], tuple[Loaded, int]] = OrderedDict()
+
+    async def take(self, stored: Stored) -> Loaded:
+        """Return a stored version parsed, the same object for as long as it is kept."""
+        place = stored.key, stored.version
+        if place in self._kept:
+            self._kept.move_to_end(place)
+            return self._kept[place][0]
+        body = stored.body or b"{}"
+        loaded = Loaded(await aside(len(body), parse, body))
+        if place not in self._kept:
+            self._kept[place] = loaded, len(body)
+            self._size += len(body)
+            while self._size > self._limit and len(self._kept) > 1:
+                self._size -= self._kept.popitem(last=False)[1][1]
+        return self._kept[place][0]
