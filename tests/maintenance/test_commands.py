@@ -229,7 +229,7 @@ def test_each_example_of_the_page_answers_as_the_page_says(tmp_path: Path) -> No
 
 
 def shape(text: str) -> str:
-    """Return an answer without what differs from run to run: the identity of a log, of an import, sizes, how many commits it took."""
+    """Return an answer without what differs from run to run: ids of logs and imports, sizes, commits."""
     text = re.sub(r"Import [0-9a-f]{16}", "Import RUN", text)
     text = re.sub(r"_after=[0-9a-f]{16}\.[0-9]+", "_after=LOG", text)
     text = re.sub(r"in [\d,]+ commits?", "in COMMITS", text)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from fhir_server.france.regulators import meant
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import Pairs, check, in_paris_time, slots_of_agendas, spoken, written
 from fhir_server.france.sas.base import SasBase
@@ -23,7 +24,7 @@ from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.read import present, respond
 from fhir_server.interactions.routes import Route, route
 from fhir_server.interactions.search import find
-from fhir_server.interactions.single import create, parsed, update
+from fhir_server.interactions.single import create, update
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import serialize
 from fhir_server.model.interaction import Interaction
@@ -63,6 +64,7 @@ class SasService(Service):
                 bases=(url, *(other for other in context.bases if other != url)),
                 zone=PARIS,
                 refuse_unknown_codes=True,
+                meant=meant,
                 limits=replace(context.limits, page_default=limits.results, page_maximum=limits.results),
             )
         )
@@ -105,7 +107,7 @@ class SasService(Service):
             case Interaction.CREATE:
                 return await create(context, request, found)
             case _:
-                return await update(context, self._update(request, found), found)
+                return await update(context, _spelled(request), found)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -166,19 +168,11 @@ class SasService(Service):
         )
         return Response(200, {}, pieces)
 
-    # --- writing -----------------------------------------------------------------------------------------------------
 
-    def _update(self, request: Request, found: Route) -> Request:
-        """Return an update as the platform means it: by criteria, with an ``id`` in the body that says nothing."""
-        if not found.conditional:
-            return request
-        resource = parsed(request, found.type or "")
-        without_id = {name: value for name, value in resource.items() if name != "id"}
-        query = "&".join(
-            f"identifier={part.partition('=')[2]}" if part.startswith("Identifier=") else part
-            for part in request.query.split("&")
-        )
-        return replace(request, query=query, body=b"", resource=without_id)
+def _spelled(request: Request) -> Request:
+    """Return an update with its criterion as R4 spells it: the guide writes ``?Identifier=``."""
+    parts = request.query.split("&")
+    return replace(request, query="&".join(part.replace("Identifier=", "identifier=", 1) for part in parts))
 
 
 def _wish(context: Context, request: Request, type_: str, asked: Pairs) -> SearchRequest:
