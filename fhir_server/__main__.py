@@ -13,12 +13,24 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from fhir_server import __version__
-from fhir_server.cli import backup, check, export, load, migrate, reindex, restore, serve
+from fhir_server.cli import (
+    backup,
+    check,
+    export,
+    importing,
+    load,
+    load_package,
+    migrate,
+    reindex,
+    restore,
+    serve,
+    snapshot,
+)
 from fhir_server.cli.maintaining import SIGINT
 from fhir_server.cli.speech import EXPECTED, open_streams, refuse, say
 from fhir_server.settings import SettingsError
 
-COMMANDS: Final = (serve, load, export, backup, restore, migrate, check, reindex)
+COMMANDS: Final = (serve, load, load_package, importing, export, backup, restore, migrate, check, reindex, snapshot)
 
 VERSION: Final = f"fhir-server {__version__} (FHIR R4 4.0.1, Python {platform.python_version()})"
 

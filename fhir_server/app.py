@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -19,9 +21,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
+from fhir_server.definitions.aliases import together
+from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.installed import Installed
+from fhir_server.definitions.package import PackageError, read_package
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
-from fhir_server.france import demo
+from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
 from fhir_server.france.sas.base import Actor, SasBase, read_base
@@ -31,26 +36,37 @@ from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.guide import Guide
 from fhir_server.interactions.pace import tune
 from fhir_server.interactions.preparing import InProcesses, OnLoop
+from fhir_server.interactions.profiles import Demands
 from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
+from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
+from fhir_server.maintenance.load import Refusal
+from fhir_server.maintenance.progress import Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
+from fhir_server.outcome import FhirError
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.scheduling import guide as scheduling
+from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings, SettingsError
-from fhir_server.storage.protocol import Clock, Store, StoreLimits
+from fhir_server.storage.protocol import Clock, Store, StoreError, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
+IMPORTED: Final = importing.KINDS
+"""The kinds of files that can be imported."""
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def system_clock() -> int:
@@ -140,6 +156,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         await store.open()
         try:
             await service.context.followed()
+            await store_definitions(settings, service)
             async with reindexing(service):
                 yield
         finally:
@@ -243,17 +260,26 @@ def open_engine(settings: Settings, clock: Clock) -> Store:
     return SqliteStore(settings.sqlite_path, clock=clock, limits=limits, definition_types=DEFINITION_TYPES)
 
 
-def make_guides(_settings: Settings) -> tuple[Guide, ...]:
+def make_guides(settings: Settings) -> tuple[Guide, ...]:
     """Return the implementation guides that the server follows."""
-    return (guide(),)
+    french = guide(
+        production=settings.production,
+        refuse_check_digits=settings.check_digits == "refuse",
+        unique_identifiers=settings.unique_identifiers,
+    )
+    if not settings.booking:
+        return (french,)
+    overlap = Overlap(settings.actor_overlap)
+    return (french, scheduling.guide(settings.bases, is_parallel=settings.parallel_slots, overlap=overlap))
 
 
 def make_tools(settings: Settings) -> Tools:
     """Return what resources are checked and indexed with."""
     guides = make_guides(settings)
     parameters = chain.from_iterable(one.parameters for one in guides)
+    aliases = together(one.aliases for one in guides)
     registry = Registry.load(settings.types).with_parameters(parameters, generation=0)
-    registry = registry.with_operations(OPERATIONS)
+    registry = registry.with_aliases(aliases).with_operations(OPERATIONS)
     validator = Validator(registry.structures, registry.types)
     checks = tuple(chain.from_iterable(one.checks for one in guides))
     return Tools(registry, validator, make_indexer(settings, registry), partial(make_indexer, settings), checks)
@@ -284,6 +310,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
             integrity=Integrity(settings.integrity),
             refuse_unknown_codes=settings.unknown_codes == "refuse",
             rules=tuple(chain.from_iterable(one.rules for one in make_guides(settings))),
+            demands=Demands.read(settings.profiles, settings.claimed_profiles),
             limits=Limits(
                 page_default=settings.page_default,
                 page_maximum=settings.page_maximum,
@@ -299,6 +326,37 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
     )
 
 
+async def store_definitions(settings: Settings, service: Service) -> None:
+    """Store what is missing of this project's conformance resources and of the packages in their folder.
+
+    What is refused is logged, and so is a store that cannot be written: what is in it can be served all the same.
+    """
+    for published in _published(settings):
+        try:
+            report = await store_published(service, published, _log_refusal)
+        except (FhirError, StoreError, ValueError) as error:  # a file that is none is a ValueError
+            _LOG.error("%s is not stored: %s", published, error)
+        else:
+            if report.created or report.updated or report.refused:
+                told = "%s: %d definitions created, %d updated, %d unchanged, %d not stored"
+                _LOG.info(told, published, report.created, report.updated, report.unchanged, report.refused)
+
+
+def _published(settings: Settings) -> Iterator[Published]:
+    if settings.definitions:
+        yield of_folder(Folder(), __version__)
+    if settings.packages:
+        for path in sorted(Path(settings.packages).glob("*.tgz")):
+            try:
+                yield of_package(read_package(path))
+            except PackageError as error:
+                _LOG.error("the package %s is refused: %s", path.name, error)
+
+
+def _log_refusal(refusal: Refusal) -> None:
+    _LOG.warning("%s is not stored: %s", refusal.place, "; ".join(issue.diagnostics for issue in refusal.issues[:3]))
+
+
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
     """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
@@ -310,3 +368,31 @@ def demo_requests(settings: Settings) -> Sequence[tuple[str, str]]:
     base = settings.bases[0]
     sas = [one.url or sas_url(settings, one.path) for one in sas_bases(settings) if Actor.CPTS in one.actors]
     return demo.requests_worth_trying(base, sas[0] if sas else base, datetime.now(UTC))
+
+
+async def import_files(
+    settings: Settings,
+    kind: str,
+    paths: Sequence[Path],
+    *,
+    tell: Callable[[str], None],
+    say: Callable[[str], None],
+    bars: Callable[[str], Progress],
+    parts: Parts | None = None,
+    cpts: str | None = None,
+    communes: Sequence[str] = (),
+    **how: Any,
+) -> int:
+    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+
+    Raises ``CommandFailed``.
+    """
+    wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
+    async with opened(settings, parts) as service:
+        return (await importing.import_files(service, wish, tell=tell, say=say, bars=bars)).refused
+
+
+async def describe_cpts(settings: Settings, key: str) -> str:
+    """Return the description of a CPTS as YAML, as it was imported. Raises ``CommandFailed``."""
+    async with opened(settings) as service:
+        return await importing.describe(service, key)

@@ -21,6 +21,7 @@ from fhir_server.interactions.parameters import known
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read, vread
 from fhir_server.interactions.routes import Route, methods, route
+from fhir_server.interactions.rules import Meant
 from fhir_server.interactions.search import search
 from fhir_server.interactions.single import create, delete, update
 from fhir_server.interactions.transaction import transaction
@@ -94,6 +95,10 @@ class Service:
     def methods(self, path: str) -> str:
         """Return the methods that a path has, as the ``Allow`` header writes them. Raises ``NotFound``."""
         return methods(path, self.context.registry)
+
+    def meaning(self, meant: Meant) -> Service:
+        """Return the same service for callers whose conditional updates mean one of several matches."""
+        return Service(replace(self.context, meant=meant))
 
     async def perform(self, request: Request) -> Response:
         """Return the answer to a request, or raise ``FhirError``. Whatever else is raised is a bug."""

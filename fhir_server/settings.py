@@ -83,6 +83,12 @@ def _read_seconds(text: str, low: float, high: float) -> float:
     return value
 
 
+def _read_folder(text: str) -> str:
+    if not Path(text).is_dir():
+        raise ValueError(f"{text!r} is not a folder")
+    return text
+
+
 def _read_store(text: str) -> str:
     """Check the kind of store; the value may hold a password, so no text quotes it."""
     scheme, colon, rest = text.partition(":")
@@ -180,6 +186,20 @@ def _read_types(text: str) -> tuple[str, ...]:
         if name not in known:
             raise ValueError(f"{name!r} is not a resource type of FHIR R4{_nearest(name, known)}")
     return tuple(sorted(set(names)))
+
+
+def _read_profiles(text: str) -> tuple[str, ...]:
+    return tuple(_checked_profile(item) for item in _read_list(text))
+
+
+def _checked_profile(text: str) -> str:
+    type_, equals, url = text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
+    known = Structures.load().resource_types
+    if equals and type_ not in known:
+        raise ValueError(f"{type_!r} is not a resource type of FHIR R4{_nearest(type_, known)}")
+    if ":" not in url:
+        raise ValueError(f"{text!r} is neither a canonical URL like https://example.org/Profile nor Type=URL")
+    return text
 
 
 def _read_sas_paths(text: str) -> tuple[str, ...]:
@@ -290,6 +310,10 @@ class Settings:
         1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
     )
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
+    definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
+    packages: str = _row(
+        "", _read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
+    )
     unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     base_url: tuple[str, ...] = _row(
         (),
@@ -319,6 +343,15 @@ class Settings:
     unknown_codes: str = _choice(
         "warn", ("warn", "refuse"), "what a search for a code outside of a required value set is answered"
     )
+    profiles: tuple[str, ...] = _row(
+        (),
+        _read_profiles,
+        "PROFILE[,PROFILE]",
+        "the profiles that resources must conform to when they are written, by canonical URL; Type=URL for one type",
+    )
+    claimed_profiles: str = _choice(
+        "ignore", ("ignore", "warn", "enforce"), "what becomes of a write that does not conform to a profile it claims"
+    )
     sas_paths: tuple[str, ...] = _row(
         ("/sas",),
         _read_sas_paths,
@@ -328,6 +361,18 @@ class Settings:
     sas_rdv: bool = _switch(False, "receive appointments on the SAS base paths, as the national platform does")
     sas_results: int = _count(10_000, 1, 100_000, "most matches of one answer to the SAS platform")
     sas_identifiers: int = _count(100, 1, 1_000, "most identifiers in one request of the SAS platform")
+    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
+    check_digits: str = _choice(
+        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
+    )
+    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
+    booking: bool = _switch(
+        True, "let appointments take their slots and free them; off for the mirror of another agenda"
+    )
+    parallel_slots: bool = _switch(False, "let a schedule offer a slot at a time when another slot of it is held")
+    actor_overlap: str = _choice(
+        "off", ("off", "warn", "refuse"), "what becomes of an appointment at whose time one of its actors has another"
+    )
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")

@@ -21,9 +21,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "export",
         (*STORE, "zone"),
         "Export the current resources as NDJSON, a file for each type.",
-        "The server may run meanwhile; files of an earlier export in the folder are replaced.",
+        "The server may run meanwhile; files of an earlier export in the folder are replaced. "
+        "With `cpts ID` instead of a folder: the description of that CPTS, as YAML, on standard output.",
     )
     own.add_argument("folder", type=Path, metavar="DIR", help="the folder to write to; made if it does not exist")
+    own.add_argument("id", nargs="?", metavar="ID", help="after `cpts`: the CPTS whose description is written")
     add_types(own)
     own.add_argument("--since", metavar="DATE", help="only what was created or updated since this date or instant")
     own.set_defaults(run=_run)
@@ -31,11 +33,22 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings = settings_for(options)
+    if options.id is not None:
+        return _describe(settings, options)
     done = run(_export(settings, options), "No file was changed.")
     for type_, count in done.resources.items():
         say(f"{number(count):>12}  {type_}.ndjson")
     say(f"{number(sum(done.resources.values()), 'resource')} in {options.folder}.")
     say(f"What changes from here on: _history?_after={public_log_id(done.head.log_id)}.{done.head.number}")
+    return 0
+
+
+def _describe(settings: Settings, options: argparse.Namespace) -> int:
+    from fhir_server.app import describe_cpts  # noqa: PLC0415 late: --help must be quick
+
+    if options.folder != Path("cpts") or options.type or options.since:
+        raise CommandFailed("export takes a folder with its flags, or: cpts ID.")
+    say(run(describe_cpts(settings, options.id), "Nothing was written.").rstrip("\n"))
     return 0
 
 

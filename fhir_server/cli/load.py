@@ -64,10 +64,11 @@ async def _load(settings: Settings, given: Sources, *, dry_run: bool) -> Loaded:
 
     async with opened(settings) as service:
         with bar("Checking" if dry_run else "Loading", "B") as progress:
-            return await load(service, given, refuse=_tell, dry_run=dry_run, progress=progress)
+            return await load(service, given, refuse=tell, dry_run=dry_run, progress=progress)
 
 
-def _tell(refusal: Refusal) -> None:
+def tell(refusal: Refusal) -> None:
+    """Write a line of what was refused, and why."""
     told = "; ".join(map(_issue, refusal.issues[:SHOWN]))
     more = len(refusal.issues) - SHOWN
     told_beside(f"{refusal.place}: {told}" + (f"; and {more} more" if more > 0 else ""))

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from fhir_server.definitions.aliases import Aliases
 from fhir_server.definitions.compartments import read_compartments
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.operations import Level, Operation
@@ -18,6 +20,9 @@ from fhir_server.definitions.structures import Structures
 
 CORE_TYPES: Final = frozenset(("Practitioner", "Organization", "CareTeam", "Appointment"))
 """The types this server exists for."""
+
+ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
+"""Types that carry requests and answers: they can be validated, whether they are served or not."""
 
 CONFORMANCE_TYPES: Final = frozenset(
     (  # noqa: SIM905 a list would take a line a name
@@ -61,6 +66,7 @@ class Registry:
         self.installed = Installed()
         self.oldest: Mapping[str, int] = {}
         self.operations: tuple[Operation, ...] = ()
+        self.aliases = Aliases()
         unknown = self.types - structures.resource_types
         if unknown:
             raise ValueError(f"not a resource type of R4: {', '.join(sorted(unknown))}")
@@ -81,6 +87,12 @@ class Registry:
         """Return a registry that has a guide's parameters too; one of the same base and code is replaced."""
         other = self._copied(generation)
         other._of_guides = _by_base((*_each(self._of_guides), *parameters))
+        return other
+
+    def with_aliases(self, aliases: Aliases) -> Registry:
+        """Return a registry that compares tokens as guides do."""
+        other = self._copied(self.generation)
+        other.aliases = aliases
         return other
 
     def with_installed(self, installed: Installed, oldest: Mapping[str, int] = MappingProxyType({})) -> Registry:
@@ -127,6 +139,11 @@ class Registry:
                 if found is not None:
                     return found
         return None
+
+    def is_of_guide(self, parameter: SearchParameter) -> bool:
+        """Tell whether a stored parameter is what a guide has, to the letter: it is in force without being stored."""
+        own = self._of_guides.get(parameter.base, {}).get(parameter.code)
+        return own is not None and own == replace(parameter, id="")
 
     def bases(self, type: str) -> Iterator[str]:
         """Yield a type and what it is derived from: Slot, DomainResource, Resource."""

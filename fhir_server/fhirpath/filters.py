@@ -5,8 +5,11 @@ Spec: http://hl7.org/fhirpath/N1/#filtering-and-projection
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from fhir_server.fhirpath.compiled import Compiled, Types, boolean, collection
 from fhir_server.fhirpath.item import Environment, Item
+from fhir_server.fhirpath.operators import key
 
 
 def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
@@ -15,7 +18,7 @@ def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
     evaluate, test = source.evaluate, criteria.test
 
     def keep(this: list[Item], environment: Environment) -> list[Item]:
-        return [item for item in evaluate(this, environment) if test([item], environment)]
+        return [item for item in environment.counted(evaluate(this, environment)) if test([item], environment)]
 
     return collection(keep, source.types, source)
 
@@ -26,18 +29,22 @@ def exists(source: Compiled, arguments: list[Compiled]) -> Compiled:
     if not arguments:
         return boolean(lambda this, environment: bool(evaluate(this, environment)), source)
     test = arguments[0].test
-    return boolean(
-        lambda this, environment: any(test([item], environment) for item in evaluate(this, environment)), source
-    )
+
+    def some(this: list[Item], environment: Environment) -> bool:
+        return any(test([item], environment) for item in environment.counted(evaluate(this, environment)))
+
+    return boolean(some, source)
 
 
 def every(source: Compiled, arguments: list[Compiled]) -> Compiled:
     """Return ``all(criteria)``: whether the criteria are true for each item; true of none."""
     (criteria,) = arguments
     evaluate, test = source.evaluate, criteria.test
-    return boolean(
-        lambda this, environment: all(test([item], environment) for item in evaluate(this, environment)), source
-    )
+
+    def each(this: list[Item], environment: Environment) -> bool:
+        return all(test([item], environment) for item in environment.counted(evaluate(this, environment)))
+
+    return boolean(each, source)
 
 
 def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
@@ -46,9 +53,30 @@ def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
     evaluate, project = source.evaluate, projection.evaluate
 
     def collect(this: list[Item], environment: Environment) -> list[Item]:
-        return [found for item in evaluate(this, environment) for found in project([item], environment)]
+        found: list[Item] = []
+        for item in environment.counted(evaluate(this, environment)):
+            found += environment.counted(project([item], environment))
+        return found
 
     return collection(collect, projection.types, source)
+
+
+def repeat(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``repeat(projection)``: what the projection gives, and gives of that, until there is nothing new."""
+    (projection,) = arguments
+    evaluate, project = source.evaluate, projection.evaluate
+
+    def collect(this: list[Item], environment: Environment) -> list[Item]:
+        found: dict[Hashable, Item] = {}
+        todo = [*environment.counted(evaluate(this, environment))]
+        while todo:
+            for item in environment.counted(project([todo.pop(0)], environment)):
+                if key(item) not in found:
+                    found[key(item)] = item
+                    todo.append(item)
+        return list(found.values())
+
+    return collection(collect, None, source)
 
 
 def choose(source: Compiled, arguments: list[Compiled]) -> Compiled:

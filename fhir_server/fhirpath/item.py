@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, NamedTuple
 
 
@@ -31,6 +32,23 @@ class Item(NamedTuple):
     extras: Any = None
 
 
+class Budget:
+    """What expressions of others may cost together: items that they go through, and seconds."""
+
+    __slots__ = ("_left", "_until")
+
+    def __init__(self, items: int, seconds: float) -> None:
+        self._left = items
+        self._until = monotonic() + seconds
+
+    def spend(self, items: int) -> None:
+        """Count what is gone through now. Raises ``EvaluationError`` where it is too much."""
+        self._left -= items
+        if self._left < 0 or monotonic() > self._until:
+            self._left = -1
+            raise EvaluationError("it costs too much")
+
+
 Resolver = Callable[[str], Item | None]
 """From the text of a reference to the resource, or None if it is not to be had."""
 
@@ -42,7 +60,8 @@ class Environment:
     ``resource`` is the resource that holds the context, ``root`` the outermost one if ``resource`` is contained:
     ``%resource`` and ``%rootResource``. A resource inside a Bundle is its own root. ``resolve`` finds resources
     that are not contained; without it, ``resolve()`` still tells the type that the reference names. What was found
-    out is kept in ``memo``, and in ``of_root`` what is the same for all resources that one root contains.
+    out is kept in ``memo``, and in ``of_root`` what is the same for all resources that one root contains. A ``budget``
+    is for expressions of others: what they go through is counted, and their regular expressions run on RE2.
     """
 
     resource: Item
@@ -51,7 +70,18 @@ class Environment:
     context: Item | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
     of_root: dict[Any, Any] = field(default_factory=dict)
+    budget: Budget | None = None
+
+    def counted(self, items: list[Item]) -> list[Item]:
+        """Return items that are to be gone through, one by one. Raises ``EvaluationError`` where they are too many."""
+        self.spend(1 + len(items))
+        return items
+
+    def spend(self, items: int) -> None:
+        """Count what is gone through. Raises ``EvaluationError`` where it is too much."""
+        if self.budget is not None:
+            self.budget.spend(items)
 
     def within(self, context: Item) -> Environment:
         """Return the environment of an expression that names ``%context``."""
-        return Environment(self.resource, self.root, self.resolve, context, of_root=self.of_root)
+        return Environment(self.resource, self.root, self.resolve, context, of_root=self.of_root, budget=self.budget)

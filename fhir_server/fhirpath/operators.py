@@ -14,6 +14,9 @@ from typing import Any
 from fhir_server.fhirpath.item import Environment, EvaluationError, Item
 from fhir_server.fhirpath.temporal import TEMPORAL, compare
 
+MAX_TEXT = 4_000_000
+"""Characters of a text that an expression makes: more than a resource has."""
+
 _QUANTITIES = frozenset(("Quantity", "Age", "Count", "Distance", "Duration", "Money"))
 
 
@@ -157,7 +160,7 @@ def add(left: Sequence[Item], right: Sequence[Item]) -> list[Item]:
     if one is None or other is None:
         return []
     if isinstance(one.value, str) and isinstance(other.value, str):
-        return [Item(one.value + other.value, "string")]
+        return [Item(joined(one.value, other.value), "string")]
     return _calculate(left, right, operator.add)
 
 
@@ -173,7 +176,14 @@ def multiply(left: Sequence[Item], right: Sequence[Item]) -> list[Item]:
 
 def concatenate(left: Sequence[Item], right: Sequence[Item]) -> list[Item]:
     """Return ``left & right``: an empty collection is the empty text."""
-    return [Item((text(left) or "") + (text(right) or ""), "string")]
+    return [Item(joined(text(left) or "", text(right) or ""), "string")]
+
+
+def joined(*texts: str) -> str:
+    """Return texts as one. Raises ``EvaluationError`` for more than ``MAX_TEXT`` characters."""
+    if sum(map(len, texts)) > MAX_TEXT:
+        raise EvaluationError(f"a text of more than {MAX_TEXT} characters")
+    return "".join(texts)
 
 
 def _calculate(left: Sequence[Item], right: Sequence[Item], calculation: Callable[[Any, Any], Any]) -> list[Item]:

@@ -14,6 +14,9 @@ from fhir_server.fhirpath.navigation import Navigator
 from fhir_server.fhirpath.syntax import Call, Literal
 from fhir_server.fhirpath.types import resolve
 
+_OFTEN: Final = 1_000
+"""After so many descendants they are counted."""
+
 
 def compile_tree_function(navigator: Navigator, node: Call, source: Compiled) -> Compiled | None:
     """Return the closures of a call of one of these functions, None if it is another."""
@@ -32,9 +35,9 @@ def _children(navigator: Navigator, source: Compiled) -> Compiled:
 
     def collect(this: list[Item], environment: Environment) -> list[Item]:
         found: list[Item] = []
-        for item in evaluate(this, environment):
+        for item in environment.counted(evaluate(this, environment)):
             children(item, found)
-        return found
+        return environment.counted(found)
 
     return collection(collect, None, source)
 
@@ -50,6 +53,8 @@ def _descendants(navigator: Navigator, source: Compiled) -> Compiled:
         while position < len(found):
             children(found[position], found)
             position += 1
+            if position % _OFTEN == 0:
+                environment.counted(found[-_OFTEN:])
         return found
 
     return collection(collect, None, source)

@@ -11,7 +11,8 @@ from fhir_server.definitions.builtin import Builtin
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.definitions import Definitions
 from fhir_server.interactions.preparing import Prepares
-from fhir_server.interactions.rules import Rule
+from fhir_server.interactions.profiles import Demands
+from fhir_server.interactions.rules import Meant, Rule
 from fhir_server.interactions.shelf import Shelf
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
@@ -62,8 +63,13 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     rules: Sequence[Rule] = ()
     """What guides demand of writes."""
+    demands: Demands = field(default_factory=Demands)
+    """The profiles that what is written must conform to."""
     shelf: Shelf = field(default_factory=Shelf)
     """The conformance resources that this process has parsed; see ``library``."""
+    meant: Meant | None = None
+    """Which match a conditional update means, where a guide's caller has it otherwise than R4: then the criteria alone
+    name the resource, and an id in the body says nothing."""
 
     @property
     def current(self) -> Context:

@@ -104,7 +104,7 @@ class Definitions:
         return await snapshot.together(read)
 
     def _is_usable(self, parameter: SearchParameter) -> bool:
-        return is_usable(parameter, self.registry)
+        return is_usable(parameter, self.registry) and not self.registry.is_of_guide(parameter)
 
 
 def _resource(stored: Stored) -> Resource | None:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from fhir_server.definitions.operations import Level, Operation
-from fhir_server.definitions.registry import Registry
+from fhir_server.definitions.registry import ENVELOPES, Registry
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import ID
 from fhir_server.outcome import BadRequest, Issue, IssueType, MethodNotAllowed, NotFound
@@ -85,6 +85,8 @@ _READS: Final = frozenset(
         Interaction.CAPABILITIES,
     )
 )
+_ENVELOPES: Final = [[type_] for type_ in sorted(ENVELOPES)]
+"""Owners of operations that are not served themselves: a Bundle can be validated."""
 _CONDITIONAL: Final = frozenset({Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
 
 
@@ -148,7 +150,10 @@ def _place(parts: list[str], registry: Registry) -> _Place:
         case [*owner, name] if name.startswith("$") and len(owner) < 3:
             shape = "/".join((*("type", "id")[: len(owner)], "$operation"))
             found = dict(zip(("type", "id"), owner, strict=False))
-            return _Place(shape, _checked(found, registry), _operation(name[1:], shape, found, registry))
+            checked: dict[str, str | bool | None] = {**found}
+            if owner not in _ENVELOPES:
+                checked = _checked(found, registry)
+            return _Place(shape, checked, _operation(name[1:], shape, found, registry))
         case [type_]:
             shape, found = "type", {"type": type_}
         case [type_, "_search" | "_history" as word]:

@@ -19,7 +19,7 @@ from fhir_server.model.formats import Resource
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Issue
-from fhir_server.storage.protocol import Change, Snapshot, View
+from fhir_server.storage.protocol import Change, Snapshot, Stored, View
 
 Check: TypeAlias = Callable[[Resource], Iterable[Issue]]
 """Yields what is wrong with one valid resource, errors and warnings; never raises. It runs wherever resources are made
@@ -28,6 +28,10 @@ ready, so it may be sent to another process as part of what makes it, never itse
 AtHead: TypeAlias = Callable[[View, Sequence[Change]], Awaitable[Mapping[Key, Sequence[Issue]]]]
 """Looks at the head of the log and at the changes to be appended there. It awaits nothing but the view, and may run
 again. Returns warnings by the resource whose change brings them; raises the ``FhirError`` of a refusal."""
+
+Meant: TypeAlias = Callable[[Resource, Sequence[Stored]], Sequence[Key]]
+"""Of all that the criteria of a conditional update match, returns what the resource sent means: several are refused as
+they always are, none is a create. Pure."""
 
 
 class Asked(NamedTuple):

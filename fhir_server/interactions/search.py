@@ -20,6 +20,7 @@ from fhir_server.interactions.parameters import shaped
 from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.sizes import size, too_long
+from fhir_server.interactions.value_sets import resolved, unresolved
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import serialize
 from fhir_server.outcome import BadRequest, Issue, IssueType, Severity, operation_outcome
@@ -56,6 +57,8 @@ class Found:
     matches: Matches = _NONE
     included: Sequence[Stored] = ()
     total: int | None = None
+    remarks: tuple[Issue, ...] = ()
+    """What is not known of the value sets asked for."""
 
 
 async def search(context: Context, request: Request, route: Route) -> Response:
@@ -77,7 +80,7 @@ async def search(context: Context, request: Request, route: Route) -> Response:
 def check_search(context: Context, request: Request, route: Route) -> None:
     """Raise what a search would be refused for, whatever the state of the store."""
     wish, _ = _wish(context, request, route)
-    _query(context, route, wish, context.clock())
+    _query(context, route, unresolved(wish), context.clock())
 
 
 def _wish(context: Context, request: Request, route: Route) -> tuple[SearchRequest, str | None]:
@@ -125,8 +128,9 @@ async def find(context: Context, route: Route, wish: SearchRequest, cursor: str 
         demand_current(context.registry, head)
         place = unseal(cursor, _secret(head.log_id, route), wish) if cursor is not None else None
         now = context.clock() if place is None or place.now is None else place.now
-        query = _query(context, route, wish, now)
-        found = Found(head.log_id, head.instant, now, cursor, place)
+        understood = await resolved(context, snapshot, wish)
+        query = _query(context, route, understood.request, now)
+        found = Found(head.log_id, head.instant, now, cursor, place, remarks=understood.remarks)
         count = _count(context, wish)
         if count == 0:
             return replace(found, total=await snapshot.count(query))
@@ -186,8 +190,8 @@ async def _entries(context: Context, wish: SearchRequest, found: Found) -> list[
     if wish.elements or wish.summary not in {None, "false"}:
         entries = await _in_part(context, wish, entries)
     entries.extend(Entry(f"{base}/{key.type}/{key.id}", body, "include") for key, _, _, _, body, _, _ in found.included)
-    if wish.ignored:
-        told = [replace(issue, severity=Severity.WARNING) for issue in wish.ignored]
+    if wish.ignored or found.remarks:
+        told = [replace(issue, severity=Severity.WARNING) for issue in (*wish.ignored, *found.remarks)]
         entries.append(Entry(None, serialize(operation_outcome(told)), "outcome"))
     return entries
 

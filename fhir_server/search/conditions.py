@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC
+from functools import partial
 from typing import Final
 
 from fhir_server.definitions.parameters import SearchParameter
@@ -16,6 +17,7 @@ from fhir_server.definitions.registry import Registry
 from fhir_server.outcome import Issue
 from fhir_server.search.criteria import (
     MODIFIERS,
+    OF_VALUE_SETS,
     REFUSED_MODIFIERS,
     REFUSED_PARAMETERS,
     Chain,
@@ -25,7 +27,7 @@ from fhir_server.search.criteria import (
     Kind,
     SearchLimits,
 )
-from fhir_server.search.leaves import codes_of, leaves
+from fhir_server.search.leaves import CODED, codes_of, leaves
 from fhir_server.search.problems import BoundPassed, Problem, bad_code, bad_value, nearest, no_such, refused, too_many
 from fhir_server.search.values import (
     ReferenceValue,
@@ -33,6 +35,7 @@ from fhir_server.search.values import (
     TokenValue,
     UriValue,
     Value,
+    ValueSetValue,
     parse_date,
     parse_missing,
     parse_near,
@@ -90,7 +93,7 @@ class Conditions:
         if self._paths > self.limits.paths:
             what = "conditions on target types, or more; name the types of chains (actor:Practitioner.name)"
             raise too_many(origin, what, self._paths, self.limits.paths)
-        if name.startswith("_has:"):
+        if re.split("[:.]", name, maxsplit=1)[0] == "_has":
             return self._has(types, name, text, origin, depth)
         head, dot, rest = name.partition(".")
         code, colon, modifier = head.partition(":")
@@ -189,6 +192,8 @@ class Conditions:
         if modifier == "missing" and len(parts) > 1:
             raise bad_value(origin, "missing takes true or false")
         parse = _parser(parameter.type, modifier)
+        if modifier in OF_VALUE_SETS:
+            parse = partial(_parse_value_set, origin)
         values: list[Value] = []
         for part in parts:
             if not part:
@@ -214,6 +219,8 @@ class Conditions:
             found = [leaf for type_ in types for leaf in leaves(parameter, type_, self.registry.structures)]
             if modifier == "of-type" and found and all(leaf.type != "Identifier" for leaf in found):
                 raise refused(origin, f"the modifier :of-type of {parameter.code}", "it is for identifiers")
+            if modifier in OF_VALUE_SETS and not any(leaf.type in CODED for leaf in found):
+                raise refused(origin, f"the modifier :{modifier} of {parameter.code}", "it is for codes")
             if parameter.code in ("_id", "_lastUpdated") and modifier in ("text", "of-type"):
                 raise refused(origin, f"the modifier :{modifier} of {parameter.code}", _modifiers(parameter))
             return
@@ -296,9 +303,19 @@ def _parse_string(text: str) -> StringValue:
     return StringValue(unescape(text))
 
 
+def _parse_value_set(origin: str, text: str) -> ValueSetValue:
+    return ValueSetValue(unescape(text), origin)
+
+
 def _parse_url(text: str) -> UriValue:
     if text.lower().startswith("urn:"):
         raise ValueError("above and below are for URLs; a URN has no hierarchy")
+    return UriValue(unescape(text))
+
+
+def _parse_uri(text: str) -> UriValue:
+    if text.endswith("|"):
+        raise ValueError("a version is missing behind the |")
     return UriValue(unescape(text))
 
 
@@ -306,7 +323,7 @@ _PARSERS: Final[Mapping[Kind, Callable[[str], Value]]] = {
     Kind.STRING: _parse_string,
     Kind.TOKEN: parse_token,
     Kind.REFERENCE: lambda text: ReferenceValue(unescape(text)),
-    Kind.URI: lambda text: UriValue(unescape(text)),
+    Kind.URI: _parse_uri,
     Kind.DATE: lambda text: parse_date(unescape(text), UTC),
     Kind.NUMBER: parse_number,
     Kind.QUANTITY: parse_quantity,

@@ -102,6 +102,8 @@ class SearchLimits:
     includes: int = 50
     """``_include`` and ``_revinclude`` of one search."""
     sorts: int = 8
+    codes: int = 2_000
+    """Codes of all value sets of one search."""
 
 
 LIMITS: Final = SearchLimits()
@@ -111,7 +113,7 @@ LIMITS: Final = SearchLimits()
 
 MODIFIERS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.STRING: ("exact", "contains", "missing"),
-    Kind.TOKEN: ("not", "text", "of-type", "missing"),
+    Kind.TOKEN: ("not", "text", "in", "not-in", "of-type", "missing"),
     Kind.REFERENCE: ("identifier", "missing"),
     Kind.DATE: ("missing",),
     Kind.NUMBER: ("missing",),
@@ -122,9 +124,10 @@ MODIFIERS: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 """The modifiers supported; a reference also takes a type, ``:Practitioner``."""
 
+OF_VALUE_SETS: Final = frozenset(("in", "not-in"))
+"""The modifiers whose values are value sets."""
+
 REFUSED_MODIFIERS: Final[Mapping[tuple[Kind, str], str]] = {
-    (Kind.TOKEN, "in"): "needs a terminology service, which this server does not have yet",
-    (Kind.TOKEN, "not-in"): "needs a terminology service, which this server does not have yet",
     (Kind.TOKEN, "above"): "needs the hierarchy of a code system, which is not supported",
     (Kind.TOKEN, "below"): "needs the hierarchy of a code system, which is not supported",
     (Kind.REFERENCE, "above"): "hierarchies of references are not supported",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC
 from typing import Final
 
+from fhir_server.definitions.aliases import Aliases
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.fhirpath import ExpressionError, compile_path
@@ -30,9 +31,9 @@ COMMON: Final = frozenset(("Resource", "DomainResource"))
 
 READ: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.STRING: frozenset(extract.STRING),
-    Kind.TOKEN: frozenset(extract.TOKEN),
+    Kind.TOKEN: frozenset(extract.token_extractors(Aliases())),
     Kind.URI: frozenset(extract.URI),
-    Kind.REFERENCE: frozenset(extract.reference_extractors(())),
+    Kind.REFERENCE: frozenset(extract.reference_extractors((), Aliases())),
     Kind.DATE: frozenset(extract.date_extractors(UTC)),
     Kind.NUMBER: frozenset(extract.NUMBER),
     Kind.QUANTITY: frozenset(extract.QUANTITY),

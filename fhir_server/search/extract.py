@@ -12,11 +12,13 @@ from datetime import tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
+from fhir_server.definitions.aliases import Aliases
 from fhir_server.model.primitives import interval
 from fhir_server.model.reference import local
+from fhir_server.model.text import fold
 from fhir_server.search.query import HIGHEST, LOWEST, Equality, IndexEntry, Point, Span, Text
 from fhir_server.search.query import UNIT_SEPARATOR as US
-from fhir_server.search.values import LARGEST, fold
+from fhir_server.search.values import LARGEST
 
 Entries = list[IndexEntry]
 Extract = Callable[[str, Any, Entries], None]
@@ -28,42 +30,14 @@ _ISO_4217: Final = "urn:iso:std:iso:4217"
 # --- token -----------------------------------------------------------------------------------------------------------
 
 
-def _coding(code: str, value: Any, entries: Entries) -> None:
-    system, coded, display = value.get("system") or "", value.get("code") or "", value.get("display")
-    if coded or system:
-        entries.append(Equality(code, f"{coded}{US}{system}"))
-    if display:
-        entries.append(Text(f"{code}:text", fold(display), display))
-
-
-def _codeable_concept(code: str, value: Any, entries: Entries) -> None:
-    for coding in value.get("coding") or ():
-        _coding(code, coding, entries)
-    text = value.get("text")
-    if text:
-        entries.append(Text(f"{code}:text", fold(text), text))
-
-
-def _identifier(code: str, value: Any, entries: Entries) -> None:
-    system, text = value.get("system") or "", value.get("value") or ""
-    if text or system:
-        entries.append(Equality(code, f"{text}{US}{system}"))
-    kind = value.get("type")
-    if not kind:
-        return
-    if kind.get("text"):
-        entries.append(Text(f"{code}:text", fold(kind["text"]), kind["text"]))
-    for coding in kind.get("coding") or ():
-        if text and coding.get("system") and coding.get("code"):
-            entries.append(Equality(f"{code}:of-type", f"{coding['system']}{US}{coding['code']}{US}{text}"))
-
-
-def _contact_point(code: str, value: Any, entries: Entries) -> None:
-    text = value.get("value")
-    if text:
-        entries.append(Equality(code, f"{text}{US}"))
-        if value.get("system"):
-            entries.append(Equality(code, f"{text}{US}{value['system']}"))
+def numbers_of(identifier: Any, aliases: Aliases) -> Iterator[str]:
+    """Yield what an Identifier is found as; it may be several forms of one number."""
+    system, value = aliases.system(identifier.get("system") or ""), identifier.get("value") or ""
+    if value and system:
+        for other, text in dict.fromkeys(((system, value), *aliases.numbers(system, value))):
+            yield f"{text}{US}{other}"
+    elif value or system:
+        yield f"{value}{US}{system}"
 
 
 def _boolean(code: str, value: Any, entries: Entries) -> None:
@@ -90,20 +64,57 @@ def bound_code(systems: Mapping[str, frozenset[str]]) -> Extract:
     return extract
 
 
-TOKEN: Final[Mapping[str, Extract]] = {
-    "Coding": _coding,
-    "CodeableConcept": _codeable_concept,
-    "Identifier": _identifier,
-    "ContactPoint": _contact_point,
-    "boolean": _boolean,
-    **dict.fromkeys(
-        (
-            *("code", "id", "string", "markdown", "uri", "url", "canonical", "oid", "uuid"),
-            *("integer", "positiveInt", "unsignedInt"),
+def token_extractors(aliases: Aliases) -> Mapping[str, Extract]:
+    """Return the extractors of tokens, which are compared by ``aliases``."""
+    compared, contact = aliases.system, aliases.contact
+
+    def coding(code: str, value: Any, entries: Entries) -> None:
+        system, coded, display = value.get("system") or "", value.get("code") or "", value.get("display")
+        if coded or system:
+            entries.append(Equality(code, f"{coded}{US}{compared(system)}"))
+        if display:
+            entries.append(Text(f"{code}:text", fold(display), display))
+
+    def codeable_concept(code: str, value: Any, entries: Entries) -> None:
+        for one in value.get("coding") or ():
+            coding(code, one, entries)
+        text = value.get("text")
+        if text:
+            entries.append(Text(f"{code}:text", fold(text), text))
+
+    def identifier(code: str, value: Any, entries: Entries) -> None:
+        entries.extend(Equality(code, number) for number in numbers_of(value, aliases))
+        kind, text = value.get("type"), value.get("value")
+        if not kind:
+            return
+        if kind.get("text"):
+            entries.append(Text(f"{code}:text", fold(kind["text"]), kind["text"]))
+        for one in kind.get("coding") or ():
+            if text and one.get("system") and one.get("code"):
+                entries.append(Equality(f"{code}:of-type", f"{compared(one['system'])}{US}{one['code']}{US}{text}"))
+
+    def contact_point(code: str, value: Any, entries: Entries) -> None:
+        text = value.get("value")
+        if text:
+            text = contact(text)
+            entries.append(Equality(code, f"{text}{US}"))
+            if value.get("system"):
+                entries.append(Equality(code, f"{text}{US}{value['system']}"))
+
+    return {
+        "Coding": coding,
+        "CodeableConcept": codeable_concept,
+        "Identifier": identifier,
+        "ContactPoint": contact_point,
+        "boolean": _boolean,
+        **dict.fromkeys(
+            (
+                *("code", "id", "string", "markdown", "uri", "url", "canonical", "oid", "uuid"),
+                *("integer", "positiveInt", "unsignedInt"),
+            ),
+            _plain_token,
         ),
-        _plain_token,
-    ),
-}
+    }
 
 
 # --- string ----------------------------------------------------------------------------------------------------------
@@ -174,7 +185,7 @@ URI: Final[Mapping[str, Extract]] = {
 # --- reference -------------------------------------------------------------------------------------------------------
 
 
-def reference_extractors(bases: Sequence[str]) -> Mapping[str, Extract]:
+def reference_extractors(bases: Sequence[str], aliases: Aliases) -> Mapping[str, Extract]:
     """Return the extractors of references; under one of ``bases`` a literal reference is ours."""
     roots = tuple(bases)
 
@@ -196,9 +207,7 @@ def reference_extractors(bases: Sequence[str]) -> Mapping[str, Extract]:
         literal(code, value.get("reference"), entries)
         identifier = value.get("identifier")
         if identifier:
-            system, text = identifier.get("system") or "", identifier.get("value") or ""
-            if text or system:
-                entries.append(Equality(f"{code}:identifier", f"{text}{US}{system}"))
+            entries.extend(Equality(f"{code}:identifier", number) for number in numbers_of(identifier, aliases))
 
     return {"Reference": reference, **dict.fromkeys(("canonical", "uri", "url", "oid", "uuid", "string"), literal)}
 

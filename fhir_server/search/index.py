@@ -61,10 +61,10 @@ class Indexer:
         self._registry = registry
         self._plans: dict[str, _Plan] = {}
         self._extracts: dict[Kind, Mapping[str, Extract]] = {
-            Kind.TOKEN: extract.TOKEN,
+            Kind.TOKEN: extract.token_extractors(registry.aliases),
             Kind.STRING: extract.STRING,
             Kind.URI: extract.URI,
-            Kind.REFERENCE: extract.reference_extractors(bases),
+            Kind.REFERENCE: extract.reference_extractors(bases, registry.aliases),
             Kind.DATE: extract.date_extractors(zone),
             Kind.NUMBER: extract.NUMBER,
             Kind.QUANTITY: extract.QUANTITY,

@@ -20,6 +20,10 @@ _BOOLEAN_CALLS: Final = frozenset(("exists", "empty", "not", "all", "hasValue"))
 _SAME_ITEMS: Final = frozenset(("where", "first", "last", "distinct", "tail"))
 
 
+CODED: Final = frozenset(("code", "Coding", "CodeableConcept"))
+"""Types whose values are codes of a code system."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A type that a value may have. ``type`` is a type code, or a path for a backbone element.

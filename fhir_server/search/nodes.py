@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final, TypeVar
 
+from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.model.primitives import ID
 from fhir_server.model.reference import local
+from fhir_server.model.text import fold
 from fhir_server.search.bounds import compare
-from fhir_server.search.criteria import Criterion, Kind
+from fhir_server.search.criteria import OF_VALUE_SETS, Criterion, Kind
 from fhir_server.search.extract import point
 from fhir_server.search.leaves import Leaf, codes_of, is_instant, leaves
-from fhir_server.search.logic import one_of
+from fhir_server.search.logic import all_of, one_of
 from fhir_server.search.query import (
     EVERYTHING,
     NOTHING,
@@ -47,8 +49,8 @@ from fhir_server.search.values import (
     StringValue,
     TokenValue,
     UriValue,
+    ValueSetValue,
     date_range,
-    fold,
     without_boolean_system,
 )
 
@@ -76,7 +78,7 @@ class Nodes:
             return self._missing(criterion, code)
         if criterion.parameter.code == "_id":
             return self._id(criterion)
-        if modifier == "not":
+        if modifier in {"not", "not-in"}:
             return Not(self._token(criterion, code))
         make: dict[Kind, Callable[[Criterion, str], Node]] = {
             Kind.TOKEN: self._token,
@@ -111,9 +113,14 @@ class Nodes:
         if criterion.modifier == "text":
             return TextStarts(f"{code}:text", tuple(fold(value.text) for value in _of(StringValue, criterion)))
         if criterion.modifier == "of-type":
-            wanted = (f"{value.system}{US}{value.code}{US}{value.value}" for value in _of(OfTypeValue, criterion))
+            compared = self.registry.aliases.system
+            wanted = (
+                f"{compared(value.system)}{US}{value.code}{US}{value.value}" for value in _of(OfTypeValue, criterion)
+            )
             return Equal(f"{code}:of-type", tuple(wanted))
         found, tokens = self._leaves(criterion), _of(TokenValue, criterion)
+        if _of(ValueSetValue, criterion):
+            raise ValueError("a search is planned before its value sets are expanded")
         if found and all(leaf.type == "boolean" for leaf in found):
             tokens = [without_boolean_system(token) for token in tokens]
         codes = codes_of(found, self.registry.structures)
@@ -121,7 +128,26 @@ class Nodes:
             return _equal(code, [value for token in tokens for value in _bound_values(token, codes)])
         if found and all(leaf.type in _SYSTEMLESS for leaf in found):
             return _equal(code, [f"{token.code or ''}{US}{_system(token)}" for token in tokens])
-        return _coded(code, tokens)
+        if criterion.modifier in OF_VALUE_SETS and any(leaf.type == "code" for leaf in found):
+            tokens += [TokenValue("", token.code) for token in tokens]  # no system is implied, and none is written
+        return _coded(code, self._compared(tokens, frozenset(leaf.type for leaf in found)))
+
+    def _compared(self, tokens: Sequence[TokenValue], types: frozenset[str]) -> Sequence[TokenValue]:
+        """Return tokens in the form that the index has, where values of ``types`` are found; none: of any type."""
+        aliases = self.registry.aliases
+        compared: list[TokenValue] = []
+        for token in tokens:
+            system, code = token
+            if system:
+                system = aliases.system(system)
+            if system and code and "Identifier" in types:
+                system, code = aliases.number(system, code)
+            if code and "ContactPoint" in types:
+                code = aliases.contact(code)
+            elif code and not types:
+                compared.append(TokenValue(system, aliases.contact(code)))
+            compared.append(TokenValue(system, code))
+        return tuple(dict.fromkeys(compared))
 
     # --- string
 
@@ -136,7 +162,8 @@ class Nodes:
 
     def _reference(self, criterion: Criterion, code: str) -> Node:
         if criterion.modifier == "identifier":
-            return _coded(f"{code}:identifier", _of(TokenValue, criterion))
+            tokens = self._compared(_of(TokenValue, criterion), frozenset(("Identifier",)))
+            return _coded(f"{code}:identifier", tokens)
         allowed = criterion.parameter.targets or self.registry.types
         if criterion.modifier:
             allowed = frozenset((criterion.modifier,))
@@ -165,7 +192,26 @@ class Nodes:
             return one_of((Equal(code, tuple(uris)), StartsWith(code, tuple(paths))))
         if criterion.modifier == "above":
             return _equal(code, [above for uri in uris for above in _ancestors(uri)])
-        return _equal(code, uris)
+        version = self._business_version(criterion)
+        if version is None or not any("|" in uri for uri in uris):
+            return _equal(code, uris)
+        return one_of(self._versioned(criterion, code, version, uri) for uri in uris)
+
+    def _business_version(self, criterion: Criterion) -> SearchParameter | None:
+        """Return the parameter of the version that a canonical URL may name: ``url`` is that of the resource itself."""
+        if criterion.parameter.code != "url":
+            return None
+        found = [self.registry.parameters(type_).get("version") for type_ in criterion.types]
+        return found[0] if all(found) else None
+
+    def _versioned(self, criterion: Criterion, code: str, version: SearchParameter, uri: str) -> Node:
+        """``url|version`` is the resource of that canonical URL and business version."""
+        url, bar, text = uri.partition("|")
+        node = _equal(code, [url])
+        if not bar:
+            return node
+        wanted = Criterion(criterion.types, version, None, (TokenValue(None, text),))
+        return all_of((node, self.criterion(wanted, code.removesuffix("url"))))
 
     # --- date, number, quantity
 

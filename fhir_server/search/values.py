@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterator
 from datetime import tzinfo
 from decimal import Decimal
@@ -65,6 +64,14 @@ class TokenValue(NamedTuple):
 
     system: str | None
     code: str | None
+
+
+class ValueSetValue(NamedTuple):
+    """``:in`` and ``:not-in``: a value set by its canonical URL, or by a reference. ``parameter`` is the name as the
+    client wrote it. Before a search is planned, its codes take its place: ``value_sets``."""
+
+    text: str
+    parameter: str
 
 
 class OfTypeValue(NamedTuple):
@@ -128,6 +135,7 @@ class MissingValue(NamedTuple):
 Value: TypeAlias = (
     StringValue
     | TokenValue
+    | ValueSetValue
     | OfTypeValue
     | DateValue
     | NumberValue
@@ -175,34 +183,6 @@ def _parts(text: str, separator: str) -> Iterator[str]:
             start = at + 1
         at += 1
     yield text[start:]
-
-
-# --- strings ---------------------------------------------------------------------------------------------------------
-
-_LETTERS: Final = str.maketrans(
-    {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ħ": "h"}
-)
-_PUNCTUATION: Final = "-'\"’‘ʼ`´“”«»‹›‐‑‒–—―.,;:!?()[]{}…·¡¿"
-_BLANKS: Final = str.maketrans(dict.fromkeys(_PUNCTUATION, " "))
-
-
-def fold(text: str) -> str:
-    """Return text as string searches compare it: without case, accents, ligatures, punctuation or repeated blanks.
-
-    Punctuation that joins or parts words (hyphens, apostrophes, quotes, brackets, stops) counts as a blank:
-    "Saint-Martin" and "saint martin" are equal, "L'Isle" and "l isle" too. Signs that carry meaning
-    (``% & + = * $ | / @ # _ < > ~ ^ \\``) stay: a search for ``%`` finds ``%``. A text of nothing but punctuation or
-    accents stays as it is, so that it never folds to the empty text, which everything starts with.
-    Spec: https://hl7.org/fhir/R4/search.html#string
-    """
-    folded = text.lower() if text.isascii() else _without_accents(text)
-    return " ".join(folded.translate(_BLANKS).split()) or " ".join(folded.split()) or folded or text
-
-
-def _without_accents(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn")
-    return plain.casefold().translate(_LETTERS)
 
 
 # --- tokens, references, uris ----------------------------------------------------------------------------------------

@@ -71,9 +71,51 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(_TABLE)
 """Every id that validation gives; that of an invariant stands under ``invariant``."""
 
 
+_NOT_CHECKED: Final = IssueType.NOT_SUPPORTED
+
+PROFILE_KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "profile-min": Kind(IssueType.REQUIRED, 422, "fewer values, or items of a slice, than a profile asks for"),
+        "profile-max": Kind(IssueType.STRUCTURE, 422, "more values, or items of a slice, than a profile allows"),
+        "profile-type": Kind(IssueType.STRUCTURE, 422, "a value, or a resource, of a type that a profile excludes"),
+        "profile-none": Kind(IssueType.STRUCTURE, 422, "a value conforms to none of the profiles that it may have"),
+        "profile-fixed": Kind(IssueType.VALUE, 422, "not the value that a profile fixes"),
+        "profile-pattern": Kind(IssueType.VALUE, 422, "not all of the pattern that a profile gives"),
+        "profile-length": Kind(IssueType.VALUE, 422, "longer than a profile allows"),
+        "profile-bound": Kind(IssueType.VALUE, 422, "below the minimum or above the maximum of a profile"),
+        "profile-code": Kind(
+            IssueType.CODE_INVALID, 422, "a code outside of a profile's value set; a warning where it is extensible"
+        ),
+        "profile-target": Kind(
+            IssueType.STRUCTURE,
+            422,
+            "a reference to a resource that a profile excludes, by its type or its own profile",
+        ),
+        "profile-aggregation": Kind(
+            IssueType.STRUCTURE,
+            422,
+            "a reference that is contained, bundled or versioned otherwise than a profile asks",
+        ),
+        "profile-slice-closed": Kind(IssueType.STRUCTURE, 422, "an item of no slice, where a profile allows no other"),
+        "profile-slice-order": Kind(IssueType.STRUCTURE, 422, "an item in another place than the order of slices asks"),
+        "profile-slice-none": Kind(
+            IssueType.INFORMATIONAL, 422, "a remark: an item conforms to no slice that is told by its profile"
+        ),
+        "extension-context": Kind(IssueType.EXTENSION, 422, "an extension where its definition does not allow it"),
+        "profile-not-checked": Kind(_NOT_CHECKED, 422, "a warning: a profile is not loaded, or cannot be used"),
+        "value-set-not-checked": Kind(_NOT_CHECKED, 422, "a warning: the codes of a value set are not known here"),
+        "extension-not-checked": Kind(_NOT_CHECKED, 422, "a warning: a modifier extension is not loaded"),
+        "slicing-not-checked": Kind(_NOT_CHECKED, 422, "a warning: what belongs to a slice cannot be told"),
+        "element-not-checked": Kind(_NOT_CHECKED, 422, "a warning: a profile names an element that R4 does not have"),
+        "validation-cut": Kind(_NOT_CHECKED, 422, "a warning: checking profiles stopped, it would have cost too much"),
+    }
+)
+"""Every id that checking profiles gives beside those of invariants. They forbid only where a profile is demanded."""
+
+
 def kind_of(id_: str) -> Kind:
     """Return the kind of an issue id: ``invariant-app-1`` is an ``invariant``. Raises ``KeyError``."""
-    found = KINDS.get(id_)
+    found = KINDS.get(id_) or PROFILE_KINDS.get(id_)
     if found is not None:
         return found
     if id_.startswith("invariant-"):

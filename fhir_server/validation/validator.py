@@ -6,17 +6,15 @@ Spec: https://hl7.org/fhir/R4/validation.html
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
+from fhir_server.definitions.registry import ENVELOPES
 from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.validation.faults import MAX_FAULTS, MAX_ISSUES, Fault, Found, Scope, mismatch
 from fhir_server.validation.invariants import Invariants
 from fhir_server.validation.second_opinion import SecondOpinion
 from fhir_server.validation.structure import StructureChecks, wrong_type
-
-ENVELOPES: Final = frozenset(("Bundle", "Parameters", "OperationOutcome"))
-"""Types that carry requests and answers: accepted whether they are served or not."""
 
 
 class Validator:

@@ -22,7 +22,18 @@ def served(folder: Path, *flags: str) -> Iterator[str]:
     """Serve an empty store in ``folder`` for a while; yield the service base URL."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "fhir_server", "serve", "--port", "0", "--log-level", "error", *flags],
+        [
+            sys.executable,
+            "-m",
+            "fhir_server",
+            "serve",
+            "--port",
+            "0",
+            "--log-level",
+            "error",
+            "--no-definitions",
+            *flags,
+        ],
         cwd=folder,
         env=kept | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

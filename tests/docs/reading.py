@@ -20,7 +20,10 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = (
     *sorted((DOCS / "interactions").glob("*.md")),
     *sorted((DOCS / "operations").glob("*.md")),
-    *(DOCS / f"{name}.md" for name in ("search", "search-parameters", "hospital-day", "references", "proxy")),
+    *(
+        DOCS / f"{name}.md"
+        for name in ("search", "search-parameters", "identifiers", "hospital-day", "references", "scheduling", "proxy")
+    ),
 )
 """The pages whose examples are run."""
 

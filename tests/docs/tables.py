@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from fhir_server.interactions import routes
-from fhir_server.validation.kinds import KINDS, PRIMITIVES
+from fhir_server.validation.kinds import KINDS, PRIMITIVES, PROFILE_KINDS
 from tests.docs.reading import ROOT
 
 SOURCE: Final = ROOT / "fhir_server"
 
-_ELSEWHERE: Final = frozenset(("demo", "france"))
+_ELSEWHERE: Final = frozenset(("demo",))
 """Rooms that make resources, not issues."""
 
 _SHAPES: Final = {
@@ -45,7 +45,7 @@ def urls() -> set[tuple[str, str]]:
 def issue_ids() -> set[str]:
     """Return the stable ids of issues that the code gives; ``<type>`` and ``<key>`` stand for the many."""
     found = {_general(id_) for file in _modules() for id_ in _ids(file)}
-    return found | {_general(id_) for id_ in KINDS}
+    return found | {_general(id_) for id_ in (*KINDS, *PROFILE_KINDS)}
 
 
 def _modules() -> Iterator[Path]:

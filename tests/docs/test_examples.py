@@ -30,7 +30,7 @@ async def test_examples_are_answered_as_the_page_says(page: Path, tmp_path: Path
 
 async def _run(found: list[Example], file: Path) -> list[str]:
     """Return what is not as told, of examples that share a server."""
-    flags = {"store": f"sqlite:{file}", **found[0].settings}
+    flags = {"store": f"sqlite:{file}", "definitions": "off", **found[0].settings}
     assert flags.keys() <= {setting.name for setting in SETTINGS}
     app = build(Settings.read(flags, {}), parts())
     problems: list[str] = []

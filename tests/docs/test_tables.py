@@ -9,11 +9,14 @@ from typing import Final
 import pytest
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.france.identifiers import KINDS
 from fhir_server.interactions import capabilities, history
 from fhir_server.interactions.headers import Return
 from fhir_server.interactions.search import CURSOR
+from fhir_server.interactions.writing.clashes import MOST
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import interval
+from fhir_server.operations.table import OPERATIONS
 from fhir_server.outcome import BadRequest, FhirError
 from fhir_server.search.compounds import COMPOUNDS
 from fhir_server.search.criteria import (
@@ -30,7 +33,8 @@ from fhir_server.search.criteria import (
 from fhir_server.search.plan import plan
 from fhir_server.search.query import And, Node, Or
 from fhir_server.search.request import parse_search
-from fhir_server.search.values import METRES, PREFIXES
+from fhir_server.search.value_sets import with_codes
+from fhir_server.search.values import METRES, PREFIXES, TokenValue
 from fhir_server.service import HANDLERS
 from fhir_server.settings import PARIS
 from fhir_server.storage.sqlite.drivers import Drivers
@@ -71,7 +75,7 @@ def test_each_page_links_to_the_specification() -> None:
 
 
 def test_each_page_of_an_interaction_says_what_is_refused() -> None:
-    for page in (DOCS / "interactions").glob("*.md"):
+    for page in (*(DOCS / "interactions").glob("*.md"), *(DOCS / "operations").glob("*.md")):
         if page != ERRORS:
             assert "\n## Refused\n" in page.read_text(encoding="utf-8"), page.name
 
@@ -80,6 +84,17 @@ def test_each_parameter_of_history_and_capabilities_has_its_line() -> None:
     assert set(first_cells("interactions/history.md", "## Parameters")) == set(history.PARAMETERS)
     modes = (DOCS / "interactions" / "capabilities.md").read_text(encoding="utf-8")
     assert all(f"`{mode}`" in modes for mode in capabilities.MODES)
+
+
+def test_each_operation_has_its_line_and_its_page() -> None:
+    listed = {code(row[0])[0]: DOCS / row[2].partition("](")[2].rstrip(")") for row in rows(INDEX, "## Operations")}
+    assert set(listed) == {f"{type_}/${one.name}" for one in OPERATIONS for type_ in one.types}
+    assert set(listed.values()) == set((DOCS / "operations").glob("*.md"))
+    for operation in OPERATIONS:
+        for type_ in operation.types:
+            page = listed[f"{type_}/${operation.name}"]
+            names = [name for row in rows(page, "## Parameters") for name in code(row[0])]
+            assert sorted(names) == sorted(one.name for one in operation.parameters), page.name
 
 
 # --- formats, errors -------------------------------------------------------------------------------------------------
@@ -106,6 +121,11 @@ def test_each_id_of_an_issue_has_its_line() -> None:
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
+def test_each_kind_of_identifier_has_its_line() -> None:
+    listed = {code(row[0])[0]: code(row[1])[0] for row in rows(DOCS / "identifiers.md", "## Kinds")}
+    assert listed == {kind.code: kind.system for kind in KINDS.values()}
+
+
 def test_each_type_and_modifier_has_its_line() -> None:
     wanted = {(kind.value, modifier) for kind, modifiers in MODIFIERS.items() for modifier in ("", *modifiers)}
     wanted |= {(kind.value, modifier) for kind, modifier in REFUSED_MODIFIERS} | {("reference", "[type]")}
@@ -129,7 +149,7 @@ def test_example_of_a_modifier_is_indexed_scanned_or_refused_as_told(row: list[s
         assert issue.id == "search-refused"
         assert meaning.split(", which")[0] in issue.diagnostics
         return
-    request = parse_search(registry, (type_,), [(name, value)])
+    request = with_codes(parse_search(registry, (type_,), [(name, value)]), lambda _: [TokenValue("urn:x", "a")])
     where = plan(request, registry, PARIS, (BASE,), interval("2026-01-05", PARIS)[0]).where
     assert ("indexed" if is_indexed(where) else "scanned") == how
 
@@ -187,6 +207,11 @@ def test_each_bound_has_its_line_and_its_figure() -> None:
         figure = re.match(r"[\d,]+", text)
         assert figure
         assert int(figure[0].replace(",", "")) == getattr(LIMITS, name), name
+
+
+def test_bound_on_search_parameters_of_ones_own_is_told() -> None:
+    page = (DOCS / "search-parameters.md").read_text(encoding="utf-8")
+    assert f"Of one\ntype {MOST} such parameters can be active" in page
 
 
 def test_each_compound_index_has_its_line() -> None:

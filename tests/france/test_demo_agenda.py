@@ -14,6 +14,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_server.france.demo import DEMO_TAG, agenda_bundles, agenda_marker
+from tests.definitions.test_profile_examples import told
 
 Json = dict[str, Any]
 
@@ -178,3 +179,9 @@ def test_sessions_are_not_published_to_the_sas(slots: list[Json]) -> None:
     sessions = [slot for slot in slots if "-seance-" in slot["schedule"]["reference"]]
     assert len(sessions) == 2
     assert not published(sessions)
+
+
+def test_slots_conform_to_our_profile_which_they_leave_to_that_of_the_sas_to_claim(slots: list[Json]) -> None:
+    kinds = {(slot["status"], len(slot["serviceType"]), "specialty" in slot): slot for slot in slots}
+    for slot in kinds.values():
+        assert [issue for issue in told("cpts-slot", slot) if issue[0] == "error"] == []

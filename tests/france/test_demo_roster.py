@@ -12,6 +12,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_server.france import identifiers as ids
 from fhir_server.france.demo import DEMO_TAG, ROSTER_MARKER, roster_bundles
+from tests.definitions.test_profile_examples import EXAMPLES, told
 
 Json = dict[str, Any]
 
@@ -26,6 +27,17 @@ SAS_PROFILES = {
     "PractitionerRole": "http://sas.fr/fhir/StructureDefinition/FrPractitionerRoleExerciceAgregateur",
     "Schedule": "http://sas.fr/fhir/StructureDefinition/FrScheduleAgregateur",
 }
+OURS = frozenset(("CareTeam", "OrganizationAffiliation", "ServiceRequest", "Task"))
+BY_TYPE = {
+    "HealthcareService": "cpts-healthcare-service",
+    "Location": "cpts-location",
+    "Practitioner": "cpts-practitioner",
+    "Schedule": "cpts-schedule",
+}
+ALIKE = 20
+"""Resources of a kind that are checked: the others are made in the same way."""
+NAMED_ALONE = ("cpts-grand-montbeliard", "cpts-pourtour-belfortain", "cpts-belfortaine", "cpts-pays-hericourt")
+"""CPTS of which nothing but the name is known."""
 
 
 def nodes(value: Any) -> Iterator[Any]:
@@ -219,10 +231,35 @@ def test_patients_without_doctor_have_a_request(roster: list[Json]) -> None:
     assert waiting == asked
 
 
-def test_profiles_are_those_of_the_sas(roster: list[Json]) -> None:
+def test_what_the_sas_reads_claims_its_profile_alone_and_teams_and_requests_claim_ours(roster: list[Json]) -> None:
     for resource in roster:
-        for profile in resource["meta"].get("profile", []):
-            assert profile == SAS_PROFILES[resource["resourceType"]]
+        claimed = resource["meta"].get("profile", [])
+        if resource["resourceType"] in OURS:
+            assert all(profile.startswith("https://cpts.example.org/fhir/StructureDefinition/") for profile in claimed)
+        else:
+            assert claimed in ([], [SAS_PROFILES.get(resource["resourceType"])])
+
+
+def test_each_resource_conforms_to_the_profile_of_its_kind(roster: list[Json]) -> None:
+    checked: Counter[str] = Counter()
+    for resource in roster:
+        profile = profile_of(resource)
+        if profile and resource["id"] not in NAMED_ALONE and checked[profile] < ALIKE:
+            checked[profile] += 1
+            assert [issue for issue in told(profile, resource) if issue[0] == "error"] == []
+    assert set(checked) == set(EXAMPLES) - {"cpts-slot", "cpts-appointment"}
+
+
+def profile_of(resource: Json) -> str:
+    """Return the profile of ours for a resource of the demonstration, by what it claims or else by its type."""
+    for profile in resource["meta"].get("profile", []):
+        if "cpts.example.org" in profile:
+            return str(profile).rpartition("/")[2]
+    if resource["resourceType"] == "Organization":
+        return "cpts-organization" if has_code(resource["type"], "604") else "cpts-member-organization"
+    if resource["resourceType"] == "PractitionerRole":
+        return "cpts-practitioner-role" if "location" not in resource else ""
+    return BY_TYPE.get(resource["resourceType"], "")
 
 
 def test_sas_cpts_organization_has_one_finess_identifier_that_both_versions_accept(roster: list[Json]) -> None:

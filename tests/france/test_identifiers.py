@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,3 +201,88 @@ def test_any_text_is_parsed_or_refused(code: str, text: str) -> None:
         return
     assert ids.parse(code, value) == value
     assert ids.check(code, value) in (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("system", "value", "code"),
+    [
+        (ids.RPPS_SYSTEM, "99700990015", "RPPS"),
+        (ids.SIRENE_SYSTEM, "999999014", "SIREN"),
+        (ids.SIRENE_SYSTEM, "999 999 014 00015", "SIRET"),
+        (ids.FINESS_SYSTEM, "259999068", "FINEJ"),
+        ("urn:oid:1.2.250.1.213.1.4.10", "255081416802538", "INS-NIR-TEST"),
+        (ids.COMMUNE_SYSTEM, "2A004", "COG"),
+        (ids.RPPS_SYSTEM, "1", None),
+        ("https://example.org", "99700990015", None),
+    ],
+)
+def test_kind_is_told_by_the_system(system: str, value: str, code: str | None) -> None:
+    kind = ids.kind_of(system, value)
+    assert (kind and kind.code) == code
+
+
+@pytest.mark.parametrize(
+    ("system", "value", "told"),
+    [
+        (ids.RPPS_SYSTEM, "9970099001", "RPPS"),
+        (ids.SIRENE_SYSTEM, "99999901", "SIREN or SIRET"),
+        (ids.IDNST_SYSTEM, "259999068", "IDNST"),
+        ("urn:oid:1.2.250.1.213.1.4.8", "2550814168025", "INS-NIR"),
+    ],
+)
+def test_wrong_pattern_is_told_in_words_without_the_value(system: str, value: str, told: str) -> None:
+    text = ids.wrong_pattern(system, value)
+    assert text is not None
+    assert told in text
+    assert "digits" in text or "FINESS" in text
+    assert value not in text
+
+
+@pytest.mark.parametrize(
+    ("system", "value"),
+    [
+        (ids.RPPS_SYSTEM, "99700990015"),
+        (ids.RPPS_SYSTEM, "10002673899"),
+        ("https://rppsrang.esante.gouv.fr", "F754567860"),  # facts §9 row 24: as a warning only
+        ("https://example.org", "anything"),
+    ],
+)
+def test_what_fits_or_is_not_known_is_not_told(system: str, value: str) -> None:
+    assert ids.wrong_pattern(system, value) is None
+
+
+NUMBERS = st.sampled_from(sorted(set(ids.KINDS) - {"COG"})).flatmap(
+    lambda code: st.tuples(
+        st.just(ids.KINDS[code].system), st.from_regex(re.compile(ids.KINDS[code].pattern, re.ASCII), fullmatch=True)
+    )
+)
+
+
+@given(NUMBERS)
+def test_forms_of_a_number_have_each_other_for_forms(number: tuple[str, str]) -> None:
+    found = ids.forms(*number)
+    assert found[0][0] == number[0]
+    assert len(found) <= 2
+    for form in found:
+        assert set(ids.forms(*form)) == set(found)
+        assert ids.wrong_pattern(*form) is None
+
+
+@pytest.mark.parametrize(
+    ("system", "value", "prefixed"),
+    [
+        (ids.IDNPS_SYSTEM, "99700990015", "899700990015"),
+        (ids.IDNST_SYSTEM, "259999068", "1259999068"),
+        (ids.IDNST_SYSTEM, "99999901400015", "399999901400015"),
+    ],
+)
+def test_number_that_lacks_its_prefix_is_taken_for_the_one_with_it(system: str, value: str, prefixed: str) -> None:
+    assert set(ids.forms(system, value)) == set(ids.forms(system, prefixed))
+    assert ids.forms(system, value)[0] == (system, prefixed)
+
+
+@given(st.sampled_from(sorted(ids.BY_SYSTEM)), st.text(max_size=20))
+def test_forms_of_any_text_begin_with_it(system: str, text: str) -> None:
+    first = ids.forms(system, text)[0]
+    assert first[0] == system
+    assert ids.forms(*first)[0] == first

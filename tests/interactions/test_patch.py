@@ -49,7 +49,7 @@ def app_context(tmp_path: Path) -> Context:
 
 @pytest.fixture
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(Settings(store=f"sqlite:{tmp_path / 'store.db'}"))
+    app = build(Settings(store=f"sqlite:{tmp_path / 'store.db'}", definitions=False))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

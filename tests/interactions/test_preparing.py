@@ -160,7 +160,7 @@ from fhir_server.settings import Settings
 
 async def main():
     with tempfile.TemporaryDirectory() as folder:
-        app = build(Settings(store=f"sqlite:{folder}/store.db"))
+        app = build(Settings(store=f"sqlite:{folder}/store.db", definitions=False))
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080/fhir/")
         async with app.router.lifespan_context(app), http:
             wish = {"request": {"method": "POST", "url": "Organization"}}

@@ -83,7 +83,7 @@ def served(place: Place) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
     """Serve the store of a place; yield the process, and a client that opens a connection for each request."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
     process = subprocess.Popen(
-        command(place, "serve", "--port", "0", "--log-level", "error"),
+        command(place, "serve", "--port", "0", "--log-level", "error", "--no-definitions"),
         cwd=place.folder,
         env=kept | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

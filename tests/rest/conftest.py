@@ -72,13 +72,13 @@ Serve = Callable[..., "Server"]
 
 
 class Server:
-    """One server in process; ``http`` calls it, the base URL is ``BASE``.
+    """One server in process, its store empty at first; ``http`` calls it, the base URL is ``BASE``.
 
     Every answer is held against what all answers keep; one of 500 and above is a failure unless it ``may_fail``.
     """
 
     def __init__(self, store_url: str, **settings: Any) -> None:
-        self.app = build(Settings(store=store_url, **settings), parts())
+        self.app = build(Settings(store=store_url, **{"definitions": False, **settings}), parts())
         self.may_fail = False
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),

@@ -26,7 +26,7 @@ HEAD = (
 
 
 def serving(folder: Path, stderr: IO[bytes] | None = None) -> Process:
-    return Process(f"sqlite:{folder / 'store.db'}", "--body-bytes", "100000", stderr=stderr)
+    return Process(f"sqlite:{folder / 'store.db'}", "--body-bytes", "100000", "--no-definitions", stderr=stderr)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fhir_server.model.text import fold
 from fhir_server.search import values
 
 CASES = json.loads((Path(__file__).parent / "cases" / "values.json").read_text())
@@ -20,7 +21,7 @@ PARIS = ZoneInfo("Europe/Paris")
 
 @pytest.mark.parametrize(("text", "folded"), CASES["fold"])
 def test_text_is_folded(text: str, folded: str) -> None:
-    assert values.fold(text) == folded
+    assert fold(text) == folded
 
 
 @pytest.mark.parametrize(("text", "low", "high"), CASES["number"])
@@ -86,8 +87,8 @@ def test_escaped_values_are_split_and_unescaped_to_themselves(parts: list[str]) 
 @example("\u0591")
 @example("\u0301 \u0301")
 def test_folding_twice_changes_nothing_and_never_empties(text: str) -> None:
-    folded = values.fold(text)
-    assert values.fold(folded) == folded
+    folded = fold(text)
+    assert fold(folded) == folded
     assert bool(folded) == bool(text)
 
 

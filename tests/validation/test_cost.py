@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions.elements import OPEN_TYPES
-from fhir_server.definitions.registry import DEFAULT_TYPES
+from fhir_server.definitions.registry import DEFAULT_TYPES, ENVELOPES
 from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import Severity
 from fhir_server.validation.faults import MAX_FAULTS, MAX_ISSUES
 from fhir_server.validation.kinds import status_of
-from fhir_server.validation.validator import ENVELOPES, Validator
+from fhir_server.validation.validator import Validator
 from tests.validation.instances import Instances
 from tests.validation.test_invariants import CASES, reachable
 

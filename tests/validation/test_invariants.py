@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from fhir_server.definitions.registry import DEFAULT_TYPES
+from fhir_server.definitions.registry import DEFAULT_TYPES, ENVELOPES
 from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import Environment, EvaluationError, Item, Path
 from fhir_server.model.formats import parse
 from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.validation.invariants import ELSEWHERE, ONLY_WITH, Invariants
-from fhir_server.validation.validator import ENVELOPES, Validator
+from fhir_server.validation.validator import Validator
 from tests.validation.instances import Instances
 
 FILE = FilePath(__file__).parents[1] / "definitions" / "invariant_cases.json"

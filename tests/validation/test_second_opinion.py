@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from fhir_server.definitions.registry import DEFAULT_TYPES
+from fhir_server.definitions.registry import DEFAULT_TYPES, ENVELOPES
 from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import Issue
 from fhir_server.validation import second_opinion
 from fhir_server.validation.faults import Scope
 from fhir_server.validation.second_opinion import FALSE_ALARMS, UNLIKE_R4, SecondOpinion
 from fhir_server.validation.structure import StructureChecks
-from fhir_server.validation.validator import ENVELOPES, Validator
+from fhir_server.validation.validator import Validator
 from tests.validation.conftest import read
 from tests.validation.instances import LITERALS, Instances, extension
 

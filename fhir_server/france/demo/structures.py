@@ -161,6 +161,7 @@ def _affiliation(organization: str, member: str, links: list[str], since: str | 
     return v.resource(
         "OrganizationAffiliation",
         f"{organization.removeprefix('cpts-')}-{member}",
+        v.profile("cpts-affiliation"),
         active=True,
         period={"start": since} if since else None,
         organization=v.reference("Organization", organization),

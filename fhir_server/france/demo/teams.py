@@ -19,6 +19,13 @@ from fhir_server.france.demo.vocabulary import Json
 TEAM_CATEGORIES = {"parcours": "LA27978-8", "cellule-crise": "LA27975-4"}
 """LOINC's answer for a kind of team, where it has one: condition-focused, event-focused."""
 
+TEAM_PROFILES = {
+    "college": "cpts-governance-college",
+    "parcours": "cpts-pathway-team",
+    "cellule-crise": "cpts-crisis-cell",
+}
+"""Our profile for a kind of team, where there is one."""
+
 REASONS = {
     "age": "Patient âgé sans médecin traitant",
     "ald": "Patient en affection de longue durée sans médecin traitant",
@@ -49,6 +56,7 @@ def _team(cpts: Cpts, row: dict[str, Any]) -> Json:
     return v.resource(
         "CareTeam",
         f"{cpts.key}-{row['id']}",
+        v.profile(TEAM_PROFILES[row["categorie"]]) if row["categorie"] in TEAM_PROFILES else None,
         status="active",
         category=_categories(row),
         name=row["nom"],
@@ -108,6 +116,7 @@ def _circle(cpts: Cpts, row: dict[str, Any]) -> Json:
     return v.resource(
         "CareTeam",
         id_,
+        v.profile("cpts-patient-circle"),
         identifier=[{"system": v.REQUEST_SYSTEM, "value": id_}],
         status="active",
         name=f"Cercle de soins de {row['prenom']} {row['nom']}",
@@ -127,6 +136,7 @@ def _patient_pathway(cpts: Cpts, row: dict[str, Any]) -> Json:
     return v.resource(
         "CareTeam",
         f"{cpts.key}-{row['parcours']}-{row['id']}",
+        v.profile("cpts-pathway-team"),
         status="active",
         category=_categories(team),
         name=f"{team['nom']} : {row['prenom']} {row['nom']}",
@@ -151,6 +161,7 @@ def _search_for_doctor(cpts: Cpts, row: dict[str, Any]) -> Json:
     return v.resource(
         "Task",
         f"{cpts.key}-recherche-mt-{row['id']}",
+        v.profile("cpts-doctor-search"),
         status="requested",
         intent="order",
         priority="urgent" if reason == "ald" else "routine",
@@ -169,6 +180,7 @@ def _discharge(cpts: Cpts, row: dict[str, Any]) -> Iterator[Json]:
     yield v.resource(
         "ServiceRequest",
         id_,
+        v.profile("cpts-dac-referral"),
         identifier=[{"system": v.REQUEST_SYSTEM, "value": id_}],
         status="active",
         intent="order",
@@ -181,6 +193,7 @@ def _discharge(cpts: Cpts, row: dict[str, Any]) -> Iterator[Json]:
     yield v.resource(
         "Task",
         id_,
+        v.profile("cpts-dac-referral-task"),
         basedOn=[v.reference("ServiceRequest", id_)],
         status=row["etat"],
         intent="order",

@@ -42,6 +42,11 @@ def own(name: str) -> str:
     return f"{CANONICAL}/CodeSystem/{name}"
 
 
+def profile(name: str) -> str:
+    """Return the URL of one of our profiles: ``cpts-affiliation``, ``cpts-patient-circle`` …"""
+    return f"{CANONICAL}/StructureDefinition/{name}"
+
+
 def coding(system: str, code: str) -> Json:
     """Return a Coding."""
     return {"system": system, "code": code}

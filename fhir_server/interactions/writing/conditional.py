@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.query_string import pairs
+from fhir_server.interactions.value_sets import resolved
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, PreconditionFailed
 from fhir_server.search.criteria import RESULT_PARAMETERS
@@ -43,8 +44,11 @@ class Question:
     keys: frozenset[Key]
 
 
-def criteria(context: Context, type_: str, query: str, what: str) -> Node:
-    """Return what criteria such as ``identifier=system|value`` ask. Raises ``BadRequest`` where there are none."""
+async def criteria(
+    context: Context, snapshot: Snapshot, type_: str, query: str, what: str, definitions: dict[Key, int | None]
+) -> Node:
+    """Return what criteria such as ``identifier=system|value`` ask. The conformance resources that they depend on are
+    added to ``definitions``. Raises ``BadRequest`` where there are none."""
     given = [(name, value) for name, value in pairs(query) if name not in _NO_CRITERIA]
     request = parse_search(context.registry, (type_,), given, strict=True)
     for name, _ in given:
@@ -54,7 +58,11 @@ def criteria(context: Context, type_: str, query: str, what: str) -> Node:
             )
     if not request.criteria:
         raise BadRequest(Issue(IssueType.REQUIRED, f"{what} needs search criteria", id="criteria-missing"))
-    return plan_search(request, context.registry, context.zone, context.bases, context.clock()).where
+    understood = await resolved(context, snapshot, request)
+    if understood.remarks:  # what is written must not depend on what is not known
+        raise BadRequest(*understood.remarks)
+    definitions.update(understood.versions)
+    return plan_search(understood.request, context.registry, context.zone, context.bases, context.clock()).where
 
 
 class Wish(NamedTuple):

@@ -86,6 +86,8 @@ class Prepared:
     """Asked of the snapshot, to be asked again at the head."""
     versions: dict[Key, int | None] = field(default_factory=dict)
     """Of resources whose content was looked at."""
+    definitions: dict[Key, int | None] = field(default_factory=dict)
+    """Of the conformance resources that it was understood with."""
     links: dict[Key, Sequence[Link]] = field(default_factory=dict)
     """The references to this server of what is written, if integrity is asked for."""
     at_head: list[AtHead] = field(default_factory=list)

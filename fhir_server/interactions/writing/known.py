@@ -14,12 +14,14 @@ from itertools import product
 from math import prod
 from typing import Any, Final, TypeAlias
 
+from fhir_server.definitions.aliases import Aliases
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.tools import Tools
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key, references
 from fhir_server.outcome import FhirError
+from fhir_server.search.extract import numbers_of
 from fhir_server.search.query import RECORD_SEPARATOR as RS
 from fhir_server.search.query import UNIT_SEPARATOR as US
 from fhir_server.search.query import Equal, Equality, Ids, IndexEntry, Keys, Node, Span, Spans, StartsWith
@@ -162,7 +164,8 @@ class KnownResources:
 
     def _put_identifiers(self, known: Known) -> None:
         given = known.resource
-        for value in _identifiers(given) if given is not None else equalities(known.entries, "identifier"):
+        aliases = self.tools.registry.aliases
+        for value in _identifiers(given, aliases) if given is not None else equalities(known.entries, "identifier"):
             for place in (value, f"{value.partition(US)[0]}{US}"):
                 self._buckets[known.key.type, "identifier", place][known.key] = None
 
@@ -243,9 +246,9 @@ def _is_plain(registry: Registry, type_: str) -> bool:
     return [path for path in paths if path.startswith(f"{type_}.")] == [f"{type_}.identifier"]
 
 
-def _identifiers(resource: Resource) -> Iterator[str]:
+def _identifiers(resource: Resource, aliases: Aliases) -> Iterator[str]:
     """Yield what ``identifier`` has for values, as the index writes them."""
     found: Any = resource.get("identifier")
     for one in found if isinstance(found, list) else (found,):
-        if isinstance(one, dict):
-            yield f"{one.get('value') or ''}{US}{one.get('system') or ''}"
+        if isinstance(one, dict) and all(isinstance(one.get(name, ""), str) for name in ("system", "value")):
+            yield from numbers_of(one, aliases)

@@ -18,9 +18,11 @@ from fhir_server.interactions.headers import SECOND, etag
 from fhir_server.interactions.pace import Pace, aside
 from fhir_server.interactions.paths import at_entry
 from fhir_server.interactions.read import present
+from fhir_server.interactions.rules import Meant
 from fhir_server.interactions.writing.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
-from fhir_server.interactions.writing.own import OwnEntries, names
+from fhir_server.interactions.writing.matching import names
+from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
@@ -153,13 +155,20 @@ class _Resolving:
             and self.intents[place].interaction is not Interaction.DELETE
             and not (self.own is not None and depth(self.where[place]))
         ]
-        wishes = [Wish(self.intents[place].type, self.where[place]) for place in now]
+        wishes = [self._wish(place) for place in now]
         self.asked.update(zip(now, await ask_all(self.snapshot, wishes), strict=True))
 
     async def _parse(self, place: int) -> None:
         intent = self.intents[place]
         what = f"a conditional {intent.interaction.value}"
-        self.where[place] = criteria(self.context, intent.type, intent.criteria or "", what)
+        given, definitions = intent.criteria or "", self.prepared.definitions
+        self.where[place] = await criteria(self.context, self.snapshot, intent.type, given, what, definitions)
+
+    def _wish(self, place: int) -> Wish:
+        intent = self.intents[place]
+        if self.context.meant is not None and intent.interaction is Interaction.UPDATE:
+            return Wish(intent.type, self.where[place], self.context.limits.delete_matches + 1)
+        return Wish(intent.type, self.where[place])
 
     async def _question(self, place: int) -> Question:
         """Return what the criteria of a place find in the store."""
@@ -171,7 +180,18 @@ class _Resolving:
     async def _match(self, place: int) -> Key | None:
         """Return the one stored match of a place's criteria that stays."""
         question = await self._question(place)
+        if self.context.meant is not None and self.intents[place].interaction is Interaction.UPDATE:
+            question = await self._meant(place, question, self.context.meant)
         return only(question, self.own.deleted if self.own is not None else set())
+
+    async def _meant(self, place: int, question: Question, meant: Meant) -> Question:
+        """Return a question with the matches that an update means; what they were chosen by is confirmed later."""
+        if len(question.keys) >= question.limit:
+            return question
+        stored = await self.snapshot.read(question.keys)
+        self.prepared.versions.update({key: one.version for key, one in stored.items()})
+        chosen = meant(self.intents[place].resource or {}, [stored[key] for key in sorted(stored)])
+        return replace(question, keys=frozenset(chosen))
 
     # --- deletions ---------------------------------------------------------------------------------------------------
 
@@ -199,6 +219,8 @@ class _Resolving:
             step = Step(intent, (Key(intent.type, intent.id or self.context.new_id()),), fresh=fresh)
         else:
             key = await self._match(place)
+            if self.context.meant is not None:
+                intent = replace(intent, resource=_without_id(intent.resource))
             step = Step(intent, (self._updated(intent, key),), fresh=key is None)
             self.made.update(step.keys if step.fresh else ())
         self._keep(place, step, is_new=step.fresh and "id" not in (intent.resource or {}))
@@ -276,6 +298,10 @@ class _Resolving:
 
 
 _Method = Callable[[_Resolving, int], Awaitable[None]]
+
+
+def _without_id(resource: Resource | None) -> Resource:
+    return {name: value for name, value in (resource or {}).items() if name != "id"}
 
 
 def _overlap(told: str) -> BadRequest:

@@ -40,17 +40,18 @@ def _take(ruling: Ruling, prepared: Prepared) -> None:
     if ruling.at_head is not None:
         prepared.at_head.append(ruling.at_head)
     places = {key: place for place, step in enumerate(prepared.steps) for key in step.writes}
+    for key, remark in ruling.keep.items():
+        place = places.pop(key)
+        step = prepared.steps[place]
+        others = tuple(other for other in step.keys if other != key)
+        remarks = (*step.remarks, located(remark, step.intent.at))
+        prepared.steps[place] = replace(step, keys=others, remarks=remarks)
     for key, resource in ruling.put.items():
         if key in places:
             step = prepared.steps[places[key]]
             prepared.steps[places[key]] = replace(step, intent=replace(step.intent, resource=resource))
         else:
             prepared.steps.append(_added(key, resource, ruling.versions[key]))
-    for key, remark in ruling.keep.items():
-        step = prepared.steps[places[key]]
-        others = tuple(other for other in step.keys if other != key)
-        remarks = (*step.remarks, located(remark, step.intent.at))
-        prepared.steps[places[key]] = replace(step, keys=others, remarks=remarks)
 
 
 def _added(key: Key, resource: Resource, version: int | None) -> Step:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from fhir_server.definitions.registry import DEFINITION_TYPES
 from fhir_server.interactions.context import Context, Integrity
@@ -26,6 +26,7 @@ from fhir_server.interactions.paths import entry, located
 from fhir_server.interactions.read import present
 from fhir_server.interactions.writing.clashes import refuse_clashes
 from fhir_server.interactions.writing.conditional import Moved, confirm
+from fhir_server.interactions.writing.conforming import demand_profiles
 from fhir_server.interactions.writing.integrity import broken, links, refusal
 from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
 from fhir_server.interactions.writing.own import OwnEntries
@@ -36,7 +37,7 @@ from fhir_server.model.reference import Key
 from fhir_server.outcome import Conflict, Issue, IssueType
 from fhir_server.storage.protocol import Address, Change, Plan, Planned, Snapshot, Stored, View
 
-__all__ = ["Intent", "Linker", "Lookup", "Patch", "Written", "look_up", "write", "write_and_read"]
+__all__ = ["Intent", "Linker", "Lookup", "Patch", "Written", "look_up", "rehearse", "write", "write_and_read"]
 
 TRIES: Final = 5
 """How often a write is prepared before its client is told that the resource is too busy."""
@@ -61,6 +62,9 @@ class Written:
     removed: tuple[Key, ...] = ()
 
 
+_Answer: TypeAlias = tuple[list[Written], list[Stored]]
+
+
 class Linker(Protocol):
     """What a transaction adds: references between its own entries, and those by criteria."""
 
@@ -73,6 +77,22 @@ async def write(context: Context, intents: Sequence[Intent]) -> list[Written]:
     """Do all of the intents, or none: return what became of each, or raise the ``FhirError`` of the first refusal."""
     written, _ = await write_and_read(context, intents)
     return written
+
+
+async def rehearse(context: Context, intents: Sequence[Intent]) -> list[Written]:
+    """Return what would become of the intents at the head of the log, or raise the refusal; nothing is written."""
+    for _ in range(TRIES):
+        try:
+            run = plan(context, await _prepare(context, intents, None))
+
+            async def without_changes(view: View, run: Plan[_Answer] = run) -> Planned[_Answer]:
+                return Planned([], (await run(view)).answer)
+
+            written, _ = (await context.store.commit(without_changes)).answer
+        except Moved:
+            continue
+        return written[: len(intents)]
+    raise _too_busy()
 
 
 async def write_and_read(
@@ -89,20 +109,22 @@ async def write_and_read(
             context.definitions.news.set()
         written, read = answer
         return written[: len(intents)], read  # what rules have added is nobody's answer
+    raise _too_busy()
+
+
+def _too_busy() -> Conflict:
     told = f"others changed the same resources {TRIES} times meanwhile; try again"
-    raise Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
+    return Conflict(Issue(IssueType.CONFLICT, told, id="moved"))
 
 
-def plan(
-    context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()
-) -> Plan[tuple[list[Written], list[Stored]]]:
+def plan(context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()) -> Plan[_Answer]:
     """Return the plan that applies what was prepared, or raises ``Moved`` or a refusal."""
     keys = [key for step in prepared.steps for key in step.keys]
 
-    async def run(view: View) -> Planned[tuple[list[Written], list[Stored]]]:
+    async def run(view: View) -> Planned[_Answer]:
         if view.head.generation != context.registry.generation:
             raise OutdatedWrite
-        await confirm(view, prepared.questions, prepared.versions)
+        await confirm(view, prepared.questions, {**prepared.definitions, **prepared.versions})
         current = await view.read(keys)
         changes: list[Change] = []
         answers: list[Written | None] = []
@@ -142,7 +164,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
     rules = concerned(context, frozenset(intent.type for intent in intents))
     async with _snapshot_if(context, linker or rules or any(map(needs_snapshot, intents))) as snapshot:
         if linker is not None:
-            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions)
+            prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions, prepared.definitions)
         await resolve(context, intents, snapshot, prepared)
         if linker is not None:
             await linker.link(context, prepared)
@@ -150,6 +172,7 @@ async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker |
     if context.integrity is not Integrity.OFF:
         await _find_links(context, prepared)
     await _draft_all(context, prepared)
+    await demand_profiles(context, prepared)
     await refuse_clashes(context.registry, prepared.steps)
     return prepared
 

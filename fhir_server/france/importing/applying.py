@@ -1,0 +1,68 @@
+"""The changes of an import are written in transactions, each on the condition that nobody changed the same meanwhile.
+
+What a transaction wrote stays. An interrupted import is run again: it finds what is written already, and goes on.
+Spec: https://hl7.org/fhir/R4/http.html#transaction
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.importing.ledger import Change, Ledger
+from fhir_server.interactions.exchange import Request
+from fhir_server.maintenance.load import PATIENCE
+from fhir_server.maintenance.progress import CommandFailed, Progress
+from fhir_server.outcome import FhirError, Unavailable
+from fhir_server.service import Service
+
+CHUNK: Final = 200
+"""Changes of one transaction."""
+
+_ENTRY: Final = re.compile(r"Bundle\.entry\[(\d+)\]")
+
+
+async def apply(service: Service, ledger: Ledger, progress: Progress) -> None:
+    """Write all changes. Raises ``CommandFailed`` where that cannot be, saying what was written and what remains."""
+    done, total = 0, ledger.count_changes()
+    for chunk in ledger.changes(min(CHUNK, service.context.limits.bundle_entries)):
+        try:
+            await _post(service, chunk)
+        except FhirError as error:
+            raise CommandFailed(_stopped(error, chunk, done, total)) from None
+        done += len(chunk)
+        progress(done, total)
+
+
+async def _post(service: Service, chunk: Sequence[Change]) -> None:
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(change) for change in chunk]}
+    request = Request("POST", "", headers={"prefer": "return=minimal"}, resource=bundle)
+    for seconds in PATIENCE:
+        try:
+            await service.perform(request)
+        except Unavailable:
+            await asyncio.sleep(seconds)
+        else:
+            return
+    await service.perform(request)
+
+
+def _entry(change: Change) -> Json:
+    request = {"method": "PUT", "url": str(change.key)}
+    if change.version:
+        request["ifMatch"] = f'W/"{change.version}"'
+    return {"resource": change.after, "request": request}
+
+
+def _stopped(error: FhirError, chunk: Sequence[Change], done: int, total: int) -> str:
+    issue = error.issues[0]
+    match = _ENTRY.match(issue.expression[0]) if issue.expression else None
+    change = chunk[int(match[1])] if match and int(match[1]) < len(chunk) else None
+    what = f"{change.key}{f' ({change.place})' if change.place else ''} : " if change else ""
+    return (
+        f"Le serveur a refusé une écriture : {what}{issue.diagnostics}. Écrit : {done} ; reste : {total - done}. "
+        "Ce qui est écrit reste ; relancez la même commande pour continuer."
+    )

@@ -1,0 +1,150 @@
+"""Resources and elements that several sources write: people, structures, places, affiliations.
+
+Forms are those of FR Core 2. Spec: https://hl7.org/fhir/R4/practitioner.html, https://hl7.org/fhir/R4/organization.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fhir_server.france.demo import vocabulary as v
+from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.identifiers import KINDS, add_prefix
+from fhir_server.france.importing.vocabulary import Word, words
+from fhir_server.france.sas import profiles
+
+TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
+DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
+EMAIL_TYPE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-contact-point-email-type"
+POPULATION: Final = f"{v.CANONICAL}/StructureDefinition/population"
+ACI: Final = f"{v.CANONICAL}/StructureDefinition/cpts-aci"
+DESCRIBED: Final = f"{v.CANONICAL}/sid/cpts"
+TEAMS: Final = f"{v.CANONICAL}/sid/cpts-team"
+PROFESSION: Final = v.concept(v.own("cpts-characteristic"), "profession")
+CIVILIAN: Final = v.coding(v.tre("TRE_R09-CategorieProfessionnelle"), "C")
+ORDINAL: Final = v.coding(v.tre("TRE_R04-TypeSavoirFaire"), "S")
+CATEGORIES: Final = v.tre("TRE_R66-CategorieEtablissement")
+SECTORS: Final = v.tre("TRE_R02-SecteurActivite")
+AREA: Final = v.concept(v.PHYSICAL_TYPE, "area")
+
+
+def made(type_: str, id_: str, **elements: Any) -> Json:
+    """Return a resource of the elements that say something; ``for_`` writes ``for``."""
+    found = {name.rstrip("_"): value for name, value in elements.items() if value not in (None, [], {}, "")}
+    return {"resourceType": type_, "id": id_, **found}
+
+
+def identifier(code: str, value: str) -> Json:
+    """Return a national identifier of a kind of the table, without prefix."""
+    return {"type": v.concept(profiles.TYPES, code), "system": KINDS[code].system, "value": value}
+
+
+def person_identifiers(national: str, rpps: str | None) -> list[Json]:
+    """Return the IDNPS of a professional, and the RPPS inside it."""
+    return [v.idnps(national, profiles.TYPES), *([identifier("RPPS", rpps)] if rpps else [])]
+
+
+def structure_identifiers(
+    *, finess: str | None = None, siret: str | None = None, siren: str | None = None
+) -> list[Json]:
+    """Return the IDNST of a structure (of its FINESS, else of its SIRET), and the numbers inside it."""
+    found = []
+    if finess:
+        found.append(identifier("FINEG", finess))
+    if siret:
+        found.append(identifier("SIRET", siret))
+    if siren:
+        found.append(identifier("SIREN", siren))
+    source = ("FINEG", finess) if finess else ("SIRET", siret)
+    if source[1]:
+        found.insert(0, {"use": "official", **v.idnst(add_prefix(source[0], source[1]), profiles.TYPES)})
+    return found
+
+
+def period(start: str | None, end: str | None) -> Json | None:
+    """Return a period, None without either end."""
+    found = {name: value for name, value in (("start", start), ("end", end)) if value}
+    return found or None
+
+
+def phone(value: str | None) -> list[Json]:
+    """Return the ContactPoint of a telephone, if there is one."""
+    return [v.phone(value)] if value else []
+
+
+def email(value: str | None) -> list[Json]:
+    """Return the ContactPoint of an e-mail address, if there is one."""
+    return [v.email(value)] if value else []
+
+
+def secure_email(value: str | None) -> list[Json]:
+    """Return the ContactPoint of an address of the MSSanté space, typed as such, if there is one."""
+    if not value:
+        return []
+    kind = v.coding(v.tre("TRE_R256-TypeMessagerie"), "MSSANTE")
+    return [{"extension": [{"url": EMAIL_TYPE, "valueCoding": kind}], **v.email(value)}]
+
+
+def structure_types(category: str | None, sector: str | None) -> list[Json]:
+    """Return the types of a structure: its FINESS category, its sector of activity."""
+    found = [v.concept(CATEGORIES, category)] if category else []
+    return [*found, *([v.concept(SECTORS, sector)] if sector else [])]
+
+
+def practitioner_id(national: str, profession: str | None) -> str:
+    """Return the id of a professional: one of each profession of one number."""
+    return "-".join(("ps", national.replace("/", "-"), *([profession] if profession else [])))
+
+
+def qualifications(word: Word) -> list[Json]:
+    """Return the profession, as a civilian, and the ordinal speciality if there is one."""
+    found = [{"code": {"coding": [CIVILIAN, v.coding(word.system, word.code)]}}]
+    return [*found, *({"code": {"coding": [ORDINAL, *concept["coding"]]}} for concept in word.specialties)]
+
+
+def member_practitioner(
+    id_: str, national: str | None, rpps: str | None, name: tuple[str, str], word: Word | None
+) -> Json:
+    """Return a professional as a CPTS knows it: ``name`` is family and given."""
+    return made(
+        "Practitioner",
+        id_,
+        identifier=person_identifiers(national, rpps) if national else None,
+        active=True,
+        name=[{"family": name[0], "given": [name[1]]}],
+        qualification=qualifications(word) if word else None,
+    )
+
+
+def membership(
+    id_: str,
+    practitioner: str,
+    cpts: str,
+    roles: Sequence[str],
+    word: Word | None,
+    more: Json,
+    function: str | None = None,
+) -> Json:
+    """Return the role of a person in a CPTS; the profession stands here too, so that one search finds who does what."""
+    codes = [words("roles")[role].concept for role in roles]
+    codes += [word.concept] if word else []
+    codes += [words("fonctions")[function].concept] if function else []
+    return made(
+        "PractitionerRole",
+        id_,
+        active=True,
+        period=more.get("period"),
+        practitioner=v.reference("Practitioner", practitioner),
+        organization=v.reference("Organization", cpts),
+        code=codes,
+        specialty=word.specialties if word else None,
+        telecom=more.get("telecom"),
+    )
+
+
+def team_categories(kind: str, pathway: str | None = None) -> list[Json]:
+    """Return the categories of a team: LOINC's where it has one, ours, the pathway."""
+    word = words("equipes")[kind]
+    loinc = [v.concept(v.LOINC, word.loinc)] if word.loinc else []
+    return [*loinc, word.concept, *([words("parcours")[pathway].concept] if pathway else [])]

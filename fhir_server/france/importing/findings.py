@@ -1,0 +1,59 @@
+"""What an import says of its files: a line that is refused, a file that is refused whole. Texts are French.
+
+A text names columns, lines and what was expected; it repeats an identifier, never what a person is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir_server.maintenance.progress import CommandFailed
+from fhir_server.model.reference import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands: a file, and in it a line and a column from 1; 0 where there is none to tell."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        parts = [self.file, *(str(number) for number in (self.line, self.column) if number)]
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One line that cannot be imported, why, and what to do about it.
+
+    ``keys``: what the line would have written, as far as it can be told; empty if that is unknown.
+    """
+
+    place: Place
+    reason: str
+    remedy: str
+    keys: tuple[Key, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.place} : {self.reason}. Remède : {self.remedy}."
+
+
+class FileRefused(CommandFailed):
+    """A file of which nothing is imported; nothing was written."""
+
+    def __init__(self, place: Place, reason: str, remedy: str) -> None:
+        super().__init__(f"{place} : {reason}. Remède : {remedy}. Rien n'a été écrit.")
+        self.place, self.reason, self.remedy = place, reason, remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is strange and imported all the same."""
+
+    place: Place
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place} : remarque : {self.text}."

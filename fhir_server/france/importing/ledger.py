@@ -1,0 +1,167 @@
+"""What an import wants and what it will change, on the disk: a file without a name, gone with the process.
+
+Memory holds a page of it, however long the files are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.importing.findings import Place
+from fhir_server.france.importing.source import TYPES, Wanted
+from fhir_server.model.formats import parse, serialize
+from fhir_server.model.reference import Key
+
+_SCHEMA: Final = """
+PRAGMA cache_size = -8000;
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE wanted (
+    type TEXT, id TEXT, rank INTEGER, file TEXT, line INTEGER, col INTEGER, weak INTEGER, body BLOB, action TEXT,
+    PRIMARY KEY (type, id)
+) WITHOUT ROWID;
+CREATE INDEX wanted_order ON wanted (rank, type, id);
+CREATE TABLE alias (type TEXT, id TEXT, known TEXT, PRIMARY KEY (type, id)) WITHOUT ROWID;
+CREATE TABLE claim (number TEXT PRIMARY KEY, type TEXT, id TEXT) WITHOUT ROWID;
+CREATE TABLE kept (type TEXT, id TEXT, PRIMARY KEY (type, id)) WITHOUT ROWID;
+CREATE TABLE change (
+    number INTEGER PRIMARY KEY, action TEXT, type TEXT, id TEXT, version INTEGER, place TEXT, body BLOB, before BLOB
+);
+"""
+
+
+class Action(StrEnum):
+    """What becomes of a resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    DEACTIVATE = "deactivate"
+    LEFT = "left"
+
+
+class Change(NamedTuple):
+    """One write: ``version`` is the one it replaces, 0 where there is none; ``before`` what is there now."""
+
+    number: int
+    action: Action
+    key: Key
+    version: int
+    place: str
+    after: Json
+    before: Json | None
+
+
+class Ledger:
+    """The working file of one import."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None)  # an empty name: a private file, deleted at once
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Forget all."""
+        self._connection.close()
+
+    # --- what the files want -----------------------------------------------------------------------------------------
+
+    def want(self, wanted: Wanted) -> Place | None:
+        """Keep a resource. If another of its key says something else, return where that one stands, and keep it."""
+        key, body = wanted.key, serialize(wanted.resource)
+        rank = TYPES.index(key.type) * 10 + wanted.level
+        row = (key.type, key.id, rank, wanted.place.file, wanted.place.line, wanted.place.column, wanted.weak, body)
+        added = self._run("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", *row).rowcount
+        if added:
+            return None
+        [there] = self._run("SELECT file, line, col, body FROM wanted WHERE type = ? AND id = ?", *key)
+        return None if there[3] == body else Place(*there[:3])
+
+    def wanted(self, size: int) -> Iterator[list[Wanted]]:
+        """Yield all that is wanted in the order in which it must be written, ``size`` at a time."""
+        after: tuple[Any, ...] = (-1, "", "")
+        question = (
+            "SELECT rank, type, id, file, line, col, weak, body FROM wanted WHERE (rank, type, id) > (?, ?, ?)"
+            " ORDER BY rank, type, id LIMIT ?"
+        )
+        while rows := self._run(question, *after, size).fetchall():
+            after = rows[-1][:3]
+            yield [Wanted(parse(row[7]), Place(*row[3:6]), row[0] % 10, bool(row[6])) for row in rows]
+
+    def count_wanted(self) -> int:
+        """Return how many resources are wanted."""
+        return int(self._run("SELECT count(*) FROM wanted").fetchone()[0])
+
+    def wants(self, keys: Iterable[Key]) -> set[Key]:
+        """Return which keys are wanted under their own id or the one the store knows, or kept as they are."""
+        found = set()
+        for key in keys:
+            question = (
+                "SELECT 1 FROM wanted WHERE type = ?1 AND id = ?2 UNION ALL SELECT 1 FROM kept WHERE type = ?1"
+                " AND id = ?2 UNION ALL SELECT 1 FROM alias WHERE type = ?1 AND known = ?2"
+            )
+            if self._run(question, *key).fetchone():
+                found.add(key)
+        return found
+
+    def keep(self, keys: Iterable[Key]) -> None:
+        """Protect what a refused line stands for: it does not count as vanished."""
+        for key in keys:
+            self._run("INSERT OR IGNORE INTO kept VALUES (?, ?)", *key)
+
+    def claim(self, number: str, key: Key) -> str | None:
+        """Note whose a number is; return the id of another resource of this run that has it."""
+        self._run("INSERT OR IGNORE INTO claim VALUES (?, ?, ?)", number, *key)
+        [owner] = self._run("SELECT id FROM claim WHERE number = ?", number).fetchone()
+        return None if owner == key.id else str(owner)
+
+    # --- what the store knows by another id --------------------------------------------------------------------------
+
+    def know(self, key: Key, known: str) -> None:
+        """Remember that the store has a wanted resource under another id."""
+        self._run("INSERT OR REPLACE INTO alias VALUES (?, ?, ?)", *key, known)
+
+    def known(self, key: Key) -> str:
+        """Return the id of the store for a wanted resource."""
+        row = self._run("SELECT known FROM alias WHERE type = ? AND id = ?", *key).fetchone()
+        return row[0] if row else key.id
+
+    # --- what becomes of it ------------------------------------------------------------------------------------------
+
+    def decide(self, wanted: Wanted, action: Action) -> None:
+        """Note what becomes of a wanted resource."""
+        self._run("UPDATE wanted SET action = ? WHERE type = ? AND id = ?", action, *wanted.key)
+
+    def change(self, action: Action, key: Key, version: int, place: str, after: Json, before: Json | None) -> None:
+        """Note a write."""
+        bodies = serialize(after), None if before is None else serialize(before)
+        self._run("INSERT INTO change VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", action, *key, version, place, *bodies)
+
+    def changes(self, size: int) -> Iterator[list[Change]]:
+        """Yield the writes in their order, ``size`` at a time."""
+        last = 0
+        while rows := self._run("SELECT * FROM change WHERE number > ? ORDER BY number LIMIT ?", last, size).fetchall():
+            last = rows[-1][0]
+            yield [
+                Change(number, Action(action), Key(type_, id_), version, place, parse(body), before and parse(before))
+                for number, action, type_, id_, version, place, body, before in rows
+            ]
+
+    def count_changes(self) -> int:
+        """Return how many writes there are."""
+        return int(self._run("SELECT count(*) FROM change").fetchone()[0])
+
+    def lines(self) -> Iterator[tuple[str, int, list[Action]]]:
+        """Yield file, number and actions of each line of the files that wants something."""
+        question = (
+            "SELECT file, line, group_concat(DISTINCT action) FROM wanted WHERE line > 0 GROUP BY file, line"
+            " ORDER BY file, line"
+        )
+        for file, line, actions in self._run(question):
+            yield file, line, [Action(action) for action in (actions or "").split(",") if action]
+
+    def _run(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)

@@ -1,0 +1,62 @@
+"""CodeSystem/$validate-code: whether a code is one of a code system.
+
+Spec: https://hl7.org/fhir/R4/codesystem-operation-validate-code.html
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fhir_server.definitions.library import Library
+from fhir_server.definitions.operations import Level, Operation, Parameter, of_r4
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Response
+from fhir_server.interactions.library import consult
+from fhir_server.operations.call import Call
+from fhir_server.operations.coded import coded
+from fhir_server.operations.resources import named
+from fhir_server.operations.verdict import answered
+from fhir_server.terminology.displays import languages
+from fhir_server.terminology.problems import unknown
+from fhir_server.terminology.validate_code import Verdict, Wish, in_code_system
+
+_TYPE: Final = frozenset((Level.TYPE,))
+
+VALIDATE_CODE: Final[Operation] = of_r4(
+    "CodeSystem-validate-code",
+    (Level.TYPE, Level.INSTANCE),
+    (
+        Parameter("url", "uri", levels=_TYPE),
+        Parameter("codeSystem", "CodeSystem", levels=_TYPE),
+        Parameter("code", "code"),
+        Parameter("version", "string"),
+        Parameter("display", "string"),
+        Parameter("coding", "Coding"),
+        Parameter("codeableConcept", "CodeableConcept"),
+        Parameter("abstract", "boolean"),
+        Parameter("displayLanguage", "code"),
+    ),
+)
+
+
+async def validate_code(context: Context, call: Call) -> Response:
+    """Return whether a coding is a code of its system: the one named or given, or that of the coding.
+
+    Raises ``NotFound`` for one that is not loaded, ``Unprocessable`` where it cannot be told.
+    """
+    values = call.values
+    wish = Wish(languages(values.text("displayLanguage")), values.flag("abstract"))
+    async with context.store.snapshot() as snapshot:
+        is_needed = values.has("code")
+        given = await named(context, call, snapshot, "codeSystem", "version", is_needed=is_needed)
+        url = given if isinstance(given, str) else (given or {}).get("url")
+        several = coded(values, system=url.partition("|")[0] if url else None)
+
+        def work(library: Library) -> Verdict:
+            resource = library.find(given, "CodeSystem") if isinstance(given, str) else given
+            if isinstance(given, str) and resource is None:
+                raise unknown("CodeSystem", given, values.at("url"))
+            return in_code_system(library, resource, several, wish)
+
+        consulted = await consult(context, snapshot, work, len(call.request.body))
+    return answered(consulted.answer)

@@ -1,0 +1,60 @@
+"""ValueSet/$validate-code: whether a code is in a value set.
+
+Spec: https://hl7.org/fhir/R4/valueset-operation-validate-code.html
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fhir_server.definitions.library import Library
+from fhir_server.definitions.operations import Level, Operation, Parameter, of_r4
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.exchange import Response
+from fhir_server.interactions.library import consult
+from fhir_server.operations.call import Call
+from fhir_server.operations.coded import coded
+from fhir_server.operations.resources import named
+from fhir_server.operations.verdict import answered
+from fhir_server.terminology.displays import languages
+from fhir_server.terminology.finding import demanded
+from fhir_server.terminology.validate_code import Verdict, Wish, in_value_set
+
+_TYPE: Final = frozenset((Level.TYPE,))
+
+VALIDATE_CODE: Final[Operation] = of_r4(
+    "ValueSet-validate-code",
+    (Level.TYPE, Level.INSTANCE),
+    (
+        Parameter("url", "uri", levels=_TYPE),
+        Parameter("valueSet", "ValueSet", levels=_TYPE),
+        Parameter("valueSetVersion", "string", levels=_TYPE),
+        Parameter("code", "code"),
+        Parameter("system", "uri"),
+        Parameter("systemVersion", "string"),
+        Parameter("display", "string"),
+        Parameter("coding", "Coding"),
+        Parameter("codeableConcept", "CodeableConcept"),
+        Parameter("abstract", "boolean"),
+        Parameter("displayLanguage", "code"),
+    ),
+)
+
+
+async def validate_code(context: Context, call: Call) -> Response:
+    """Return whether a coding is in the value set. Raises ``NotFound`` for a value set that is not loaded,
+    ``Unprocessable`` where it cannot be told."""
+    values = call.values
+    several = coded(values)
+    wish = Wish(languages(values.text("displayLanguage")), values.flag("abstract"))
+    async with context.store.snapshot() as snapshot:
+        value_set = await named(context, call, snapshot, "valueSet", "valueSetVersion")
+        assert value_set is not None  # noqa: S101 - it is needed
+
+        def work(library: Library) -> Verdict:
+            if isinstance(value_set, str):
+                demanded(library, value_set, values.at("url"))
+            return in_value_set(library, value_set, several, wish)
+
+        consulted = await consult(context, snapshot, work, len(call.request.body))
+    return answered(consulted.answer)

@@ -1,0 +1,227 @@
+"""The codes of a value set, one after the other: what it includes, without what it excludes.
+
+Includes are united; the value sets of one include are intersected with each other and with its codes.
+Spec: https://hl7.org/fhir/R4/valueset.html#expansion
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+from fhir_server.definitions.library import Library
+from fhir_server.model.formats import Resource
+from fhir_server.model.text import fold
+from fhir_server.terminology.code_system import CodeSystem, Concept
+from fhir_server.terminology.displays import texts
+from fhir_server.terminology.filters import lets
+from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, demanded
+from fhir_server.terminology.membership import contained
+from fhir_server.terminology.problems import bad_definition, cycle, not_complete, too_costly, unknown
+
+CANDIDATES: Final = 500_000
+"""Codes that are looked at for one expansion, those that others exclude among them."""
+
+
+_folded: Final = lru_cache(maxsize=100_000)(fold)
+"""Who looks for a code while typing asks for the same texts again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One code of an expansion. ``concept`` is None where its code system is not loaded."""
+
+    system: str
+    code: str
+    version: str | None = None
+    display: str | None = None
+    designations: tuple[Mapping[str, Any], ...] = ()
+    concept: Concept | None = None
+    language: str | None = None
+    """The language of the display, where it is known."""
+    is_abstract: bool = False
+    is_inactive: bool = False
+
+
+Members: TypeAlias = dict[tuple[str, str], Member]
+
+
+@dataclass
+class Expander:
+    """Expands value sets of one library; what was used, and what is only a part, is known afterwards."""
+
+    library: Library
+    versions: Versions = ANY_VERSION
+    excluded_systems: frozenset[str] = frozenset()
+    """What is not wanted of any value set."""
+    used: dict[str, None] = field(default_factory=dict)
+    """The canonicals of the code systems that were read."""
+    fragments: dict[str, None] = field(default_factory=dict)
+    """Those of them that have a part of their codes only."""
+    _path: list[str] = field(default_factory=list)
+    _known: dict[str, Members] = field(default_factory=dict)
+    _looked_at: int = 0
+
+    def of(self, canonical: str, *, asked: bool = False) -> Members:
+        """Return the codes of the value set of a canonical URL, in order. Raises ``NotFound`` where it is ``asked``
+        for and not loaded, ``Unprocessable`` for what cannot be expanded, ``BadRequest`` for what is too much."""
+        if canonical in self._path:
+            raise cycle([*self._path, canonical])
+        if canonical not in self._known:
+            found = demanded(self.library, canonical, asked=asked)
+            self._path.append(canonical)
+            try:
+                self._known[canonical] = self.within(found)
+            finally:
+                self._path.pop()
+        return self._known[canonical]
+
+    def within(self, resource: Resource) -> Members:
+        """Return the codes of a value set that is at hand."""
+        compose = resource.get("compose")
+        if compose is None:
+            return self._given(resource)
+        found: Members = {}
+        for part in compose.get("include", ()):
+            for key, member in self._part(part).items():
+                found.setdefault(key, member)
+        for part in compose.get("exclude", ()):
+            self._exclude(part, found)
+        if compose.get("inactive") is False:
+            found = {key: member for key, member in found.items() if not member.is_inactive}
+        return found
+
+    def _given(self, resource: Resource) -> Members:
+        """Return the expansion that a value set brings."""
+        url, expansion = resource.get("url", ""), resource.get("expansion")
+        if expansion is None:
+            raise bad_definition(f"the ValueSet {url} does not say which codes it has: no compose, no expansion")
+        listed = list(contained(expansion.get("contains", ())))
+        if expansion.get("total", len(listed)) > len(listed):
+            self.fragments[url] = None
+        self._count(len(listed))
+        members = (
+            Member(
+                one.get("system", ""),
+                one["code"],
+                one.get("version"),
+                one.get("display"),
+                tuple(one.get("designation", ())),
+                is_abstract=one.get("abstract", False),
+                is_inactive=one.get("inactive", False),
+            )
+            for one in listed
+            if "code" in one and one.get("system", "") not in self.excluded_systems
+        )
+        return {(member.system, member.code): member for member in members}
+
+    # --- include, exclude
+
+    def _part(self, part: Mapping[str, Any]) -> Members:
+        sets = [self.of(canonical) for canonical in part.get("valueSet", ())]
+        if "system" in part:
+            found = {(member.system, member.code): member for member in self._of_system(part)}
+        elif sets:
+            found = dict(sets.pop(0))
+        else:
+            raise bad_definition("an include of a ValueSet has neither system nor valueSet")
+        return {key: member for key, member in found.items() if all(key in other for other in sets)}
+
+    def _exclude(self, part: Mapping[str, Any], found: Members) -> None:
+        if not {"concept", "filter", "valueSet"} & part.keys():  # all of a system, which need not be known for that
+            excluded = [key for key in found if key[0] == part.get("system")]
+        else:
+            excluded = list(self._part(part))
+        for key in excluded:
+            found.pop(key, None)
+
+    def _of_system(self, part: Mapping[str, Any]) -> Iterator[Member]:
+        url = part["system"]
+        if url in self.excluded_systems:
+            return
+        system = code_system(self.library, url, part.get("version"), self.versions)
+        if system is not None:
+            self.used[system.canonical] = None
+        if "concept" in part:
+            self._count(len(part["concept"]))
+            for one in part["concept"]:
+                yield _listed(one, url, part.get("version"), system)
+            return
+        if system is None:
+            raise unknown("CodeSystem", f"{url}|{part['version']}" if "version" in part else url, asked=False)
+        yield from self._chosen(system, part)
+
+    def _chosen(self, system: CodeSystem, part: Mapping[str, Any]) -> Iterator[Member]:
+        """Yield the concepts of a code system that the filters of an include let through, all without filters."""
+        if system.content in {"not-present", "example", "supplement"}:
+            raise not_complete(system.url, system.content)
+        if not system.is_complete:
+            self.fragments[system.canonical] = None
+        self._count(len(system.concepts))
+        is_let = lets(system, part.get("filter", ()))
+        for concept in system.concepts.values():
+            if is_let(concept):
+                yield _member(concept, system)
+
+    def _count(self, several: int) -> None:
+        self._looked_at += several
+        if self._looked_at > CANDIDATES:
+            raise too_costly(f"the expansion would have to look at more than {CANDIDATES} codes")
+
+
+def _member(concept: Concept, system: CodeSystem) -> Member:
+    return Member(
+        system.url,
+        concept.code,
+        system.version,
+        concept.display,
+        concept.designations,
+        concept,
+        system.language,
+        concept.is_abstract,
+        concept.is_inactive,
+    )
+
+
+def _listed(one: Mapping[str, Any], url: str, version: str | None, system: CodeSystem | None) -> Member:
+    """Return a code that a value set lists: what it says of it comes before what the code system says."""
+    concept = system.concept(one["code"]) if system is not None else None
+    designations = tuple(one.get("designation", ()))
+    if system is None or concept is None:
+        return Member(url, one["code"], version, one.get("display"), designations)
+    member = _member(concept, system)
+    return Member(
+        url,
+        one["code"],
+        member.version,
+        one.get("display", member.display),
+        (*designations, *member.designations),
+        concept,
+        None if "display" in one else member.language,
+        member.is_abstract,
+        member.is_inactive,
+    )
+
+
+def narrowed(members: Members, text: str | None, *, is_active: bool, is_selectable: bool) -> list[Member]:
+    """Return the members of which each word of a text begins a word of the code or of one of its displays.
+
+    ``is_active``: only those that may be used; ``is_selectable``: without those that only group others.
+    """
+    words = _folded(text).split() if text else []
+    return [
+        member
+        for member in members.values()
+        if not (is_active and member.is_inactive)
+        and not (is_selectable and member.is_abstract)
+        and _fits(member, words)
+    ]
+
+
+def _fits(member: Member, words: Sequence[str]) -> bool:
+    if not words:
+        return True
+    there = [f" {_folded(text)}" for text in (member.code, *texts(member.display, member.designations))]
+    return all(any(f" {word}" in text for text in there) for word in words)

@@ -1,0 +1,37 @@
+"""Why terminology gives no answer: what is not loaded, what cannot be told, what is wrong with a definition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_server.outcome import BadRequest, Issue, IssueType, NotFound, Unprocessable
+
+
+def unknown(type_: str, canonical: str, at: str = "", asked: bool = True) -> NotFound | Unprocessable:
+    """Return the refusal of a canonical URL that nothing has: 404 where it is asked for, 422 where it is used by what
+    is asked for."""
+    told = f"the {type_} {canonical} is not loaded here"
+    kind = NotFound if asked else Unprocessable
+    return kind(Issue(IssueType.NOT_FOUND, told, (at,) if at else (), id="terminology-unknown"))
+
+
+def not_complete(url: str, content: str) -> Unprocessable:
+    """Return the refusal to list a code system that is here without its codes."""
+    told = f"the CodeSystem {url} is here with content {content!r}: its codes cannot be listed"
+    return Unprocessable(Issue(IssueType.NOT_SUPPORTED, told, id="code-system-content"))
+
+
+def cycle(urls: Sequence[str]) -> Unprocessable:
+    """Return the refusal of value sets, or concept maps, that lead back to themselves."""
+    told = f"definitions that lead back to themselves: {' → '.join(urls)}"
+    return Unprocessable(Issue(IssueType.PROCESSING, told, id="terminology-cycle"))
+
+
+def too_costly(told: str) -> BadRequest:
+    """Return the refusal of what would take or give too much. https://hl7.org/fhir/R4/valueset-operation-expand.html"""
+    return BadRequest(Issue(IssueType.TOO_COSTLY, told, id="terminology-too-costly"))
+
+
+def bad_definition(told: str) -> Unprocessable:
+    """Return the refusal of a definition that cannot be followed."""
+    return Unprocessable(Issue(IssueType.PROCESSING, told, id="terminology-definition"))

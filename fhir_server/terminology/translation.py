@@ -1,0 +1,161 @@
+"""From a code to the codes that concept maps make of it, forwards or backwards.
+
+Spec: https://hl7.org/fhir/R4/conceptmap-operation-translate.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fhir_server.definitions.library import Library
+from fhir_server.model.formats import Resource
+from fhir_server.terminology.membership import Code
+from fhir_server.terminology.problems import cycle, unknown
+
+REVERSED: Final[Mapping[str, str]] = {
+    "wider": "narrower",
+    "narrower": "wider",
+    "subsumes": "specializes",
+    "specializes": "subsumes",
+}
+"""https://hl7.org/fhir/R4/valueset-concept-map-equivalence.html: what the target is to the source, read backwards."""
+
+NO_MATCH: Final = frozenset(("unmatched", "disjoint"))
+"""Equivalences that say that there is no translation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be translated, and what is known of it. ``dependencies`` are (property, system, code)."""
+
+    codes: Sequence[Code]
+    target_system: str | None = None
+    target_set: str | None = None
+    source_set: str | None = None
+    """The value sets that the code is sought in, and comes from."""
+    is_reverse: bool = False
+    dependencies: frozenset[tuple[str, str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One translation. ``products`` are further codes that belong to it: (property, code)."""
+
+    equivalence: str
+    code: Code | None
+    display: str | None
+    source: str
+    products: tuple[tuple[str, Code, str | None], ...] = ()
+    comment: str | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is a translation, and not the word that there is none."""
+        return self.equivalence not in NO_MATCH and self.code is not None
+
+
+def translate(library: Library, maps: Sequence[Resource], asked: Asked) -> list[Match]:
+    """Return what the maps say of the codes asked about, each match once, in their order."""
+    found: dict[tuple[str, Code | None, str], Match] = {}
+    for one in maps:
+        for code in asked.codes:
+            for match in _of_map(library, one, code, asked, ()):
+                found.setdefault((match.equivalence, match.code, match.source), match)
+    return list(found.values())
+
+
+def demanded(library: Library, canonical: str, *, asked: bool = True) -> Resource:
+    """Return a concept map. Raises ``NotFound``, or ``Unprocessable`` where it is only used by what is asked for."""
+    found = library.find(canonical, "ConceptMap")
+    if found is None:
+        raise unknown("ConceptMap", canonical, asked=asked)
+    return found
+
+
+def _of_map(library: Library, resource: Resource, code: Code, asked: Asked, path: tuple[str, ...]) -> Iterator[Match]:
+    url = resource.get("url", "")
+    if url and url in path:
+        raise cycle([*path, url])
+    near, far = ("target", "source") if asked.is_reverse else ("source", "target")
+    if not (_is_about(resource, far, asked.target_set) and _is_about(resource, near, asked.source_set)):
+        return
+    for group in resource.get("group", ()):
+        if asked.is_reverse:
+            yield from _backwards(group, code, asked, url)
+        elif _is_of(group, "source", code) and _is_wanted(group.get("target"), asked):
+            there = list(_forwards(group, code, asked, url))
+            yield from there or _unmapped(library, group, code, asked, (*path, url))
+
+
+def _forwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> Iterator[Match]:
+    for element in group.get("element", ()):
+        if element.get("code") != code.code:
+            continue
+        for target in element.get("target", ()):
+            if not _depends(target, asked):
+                continue
+            there = target.get("code")
+            to = Code(group.get("target", ""), there, group.get("targetVersion")) if there is not None else None
+            products = tuple(
+                (one["property"], Code(one.get("system", ""), one["value"]), one.get("display"))
+                for one in target.get("product", ())
+            )
+            yield Match(target["equivalence"], to, target.get("display"), url, products, target.get("comment"))
+
+
+def _backwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> Iterator[Match]:
+    """Yield the sources of which a code is the target."""
+    if not _is_of(group, "target", code) or not _is_wanted(group.get("source"), asked):
+        return
+    for element in group.get("element", ()):
+        for target in element.get("target", ()):
+            if target.get("code") == code.code and "code" in element:
+                source = Code(group.get("source", ""), element["code"], group.get("sourceVersion"))
+                equivalence = REVERSED.get(target["equivalence"], target["equivalence"])
+                yield Match(equivalence, source, element.get("display"), url, (), target.get("comment"))
+
+
+def _unmapped(
+    library: Library, group: Mapping[str, Any], code: Code, asked: Asked, path: tuple[str, ...]
+) -> Iterator[Match]:
+    """Yield what becomes of a code that a group does not list."""
+    if any(element.get("code") == code.code for element in group.get("element", ())):
+        return
+    unmapped = group.get("unmapped", {})
+    match unmapped.get("mode"):
+        case "provided":
+            yield Match("equal", replace(code, system=group.get("target", code.system), version=None), None, path[-1])
+        case "fixed":
+            to = Code(group.get("target", ""), unmapped.get("code", ""), group.get("targetVersion"))
+            yield Match("inexact", to, unmapped.get("display"), path[-1])
+        case "other-map":
+            other = demanded(library, unmapped.get("url", ""), asked=False)
+            yield from _of_map(library, other, code, asked, path)
+
+
+def _is_about(resource: Resource, end: str, value_set: str | None) -> bool:
+    """Tell whether a map says that it comes from, or leads to, a value set."""
+    said = resource.get(f"{end}Canonical") or resource.get(f"{end}Uri")
+    return value_set is None or said is None or said.partition("|")[0] == value_set.partition("|")[0]
+
+
+def _is_of(group: Mapping[str, Any], end: str, code: Code) -> bool:
+    version = group.get(f"{end}Version")
+    return group.get(end) == code.system and (code.version is None or version is None or version == code.version)
+
+
+def _is_wanted(system: str | None, asked: Asked) -> bool:
+    return asked.target_system is None or system == asked.target_system
+
+
+def _depends(target: Mapping[str, Any], asked: Asked) -> bool:
+    """Tell whether all that a target depends on is said. https://hl7.org/fhir/R4/conceptmap.html#dependson"""
+    return all(
+        any(
+            (element, code) == (one["property"], one["value"]) and one.get("system", system) == system
+            for element, system, code in asked.dependencies
+        )
+        for one in target.get("dependsOn", ())
+    )
