@@ -92,7 +92,7 @@ def test_types_that_profile_each_other_end_with_the_data() -> None:
         )
 
     value: dict[str, Any] = {"url": "urn:x"}
-    for _ in range(25):
+    for _ in range(20):
         value = {"url": "urn:x", "extension": [value]}
     own = profile("own", "Slot", {"path": "extension", "type": [{"code": "Extension", "profile": [BASE + "a"]}]})
     assert told({**SLOT, "extension": [value]}, own, of("a", "b"), of("b", "a")) == []
@@ -149,6 +149,14 @@ def test_invariant_that_costs_too_much_is_told(
     own = profile("own", "Slot", {"path": "", "constraint": [rule]})
     found = [id_ for id_, _ in told({**SLOT, "comment": "a" * 60 + "!", "identifier": [{"value": "1"}] * 50}, own)]
     assert found == expected
+
+
+@pytest.mark.parametrize("brackets", [1, 15])
+def test_invariants_that_call_their_own_profile_end(brackets: int) -> None:
+    expression = "(" * brackets + f"conformsTo('{BASE}text')" + ") and true" * brackets
+    text = profile("text", "string", {"path": "", "constraint": [{"key": "own-1", "expression": expression}]})
+    own = profile("own", "Slot", {"path": "comment", "type": [{"code": "string", "profile": [BASE + "text"]}]})
+    assert told({**SLOT, "comment": "a"}, own, text) == [("validation-cut", "Slot")]
 
 
 def test_many_issues_are_counted() -> None:
