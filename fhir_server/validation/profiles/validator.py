@@ -43,7 +43,8 @@ class ProfileValidator:
 
         ``profiles``: canonical URLs of profiles that it must conform to. ``claimed``: also against those that it and
         the resources in it name in ``meta.profile``. Extensions are checked where their definitions are loaded. What
-        cannot be checked is a warning each: ``profile-not-checked`` and the like, see ``kinds``.
+        cannot be checked is a warning each: ``profile-not-checked`` and the like, see ``kinds``; of a profile that is
+        validated itself, what could not be checked against it.
         """
         root = as_item(resource, self._structures)
         run = Run(self._structures, library, codes, self._profiles, root)
@@ -53,6 +54,8 @@ class ProfileValidator:
             for profile in profiles:
                 walk.faults.extend(run.conforms(root, profile) or ())
             walk.resource(root)
+            if root.type == "StructureDefinition" and resource.get("derivation") == "constraint":
+                self._profiles.look_into(resource, run)
         except RecursionError:  # expressions that call profiles, which have such expressions
             run.too_deep()
         issues = list(dict.fromkeys(fault.issue(root.type) for fault in walk.faults))
