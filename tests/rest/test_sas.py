@@ -93,7 +93,7 @@ ROSTER: list[Json] = [
         {
             "resourceType": "Organization",
             "id": f"cpts-{n}",
-            "identifier": [{"system": IDNST, "value": f"12599990{n + 9}9"}],
+            "identifier": [{"system": IDNST, "value": f"125999901{n}"}],
             "name": f"CPTS fictive {n}",
         }
         for n in (1, 2, 3)

@@ -25,9 +25,6 @@ CPTS_SERVICE: Final = f"{_NEW}/sas-cpts-healthcareservice-aggregator"
 CPTS_ORGANIZATION: Final = f"{_NEW}/sas-cpts-organization-aggregator"
 SOS_ORGANIZATION: Final = f"{_NEW}/sas-sos-organization-aggregator"
 
-REGULATORS: Final = frozenset({f"{_NEW}/FrPractitionerRegul", f"{_OLD}/FrPractitionerRegul"})
-"""The profile of a regulator's account, under either family."""
-
 R5_SERVICE_TYPE: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Slot.serviceType"
 """The extension of ``Slot.serviceType`` that refers to the HealthcareService of a CPTS that sees the slot."""
 

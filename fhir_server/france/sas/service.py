@@ -6,11 +6,13 @@ the actors do not do is 405. Source: https://interop.esante.gouv.fr/ig/fhir/sas/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from fhir_server.france.regulators import meant
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import Pairs, check, in_paris_time, slots_of_agendas, spoken, written
 from fhir_server.france.sas.base import SasBase
@@ -23,7 +25,7 @@ from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.read import present, respond
 from fhir_server.interactions.routes import Route, route
 from fhir_server.interactions.search import find
-from fhir_server.interactions.single import create, parsed, update
+from fhir_server.interactions.single import create, update
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import serialize
 from fhir_server.model.interaction import Interaction
@@ -63,6 +65,7 @@ class SasService(Service):
                 bases=(url, *(other for other in context.bases if other != url)),
                 zone=PARIS,
                 refuse_unknown_codes=True,
+                meant=meant,
                 limits=replace(context.limits, page_default=limits.results, page_maximum=limits.results),
             )
         )
@@ -105,7 +108,7 @@ class SasService(Service):
             case Interaction.CREATE:
                 return await create(context, request, found)
             case _:
-                return await update(context, self._update(request, found), found)
+                return await update(context, _spelled(request), found)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -128,7 +131,7 @@ class SasService(Service):
         given = pairs(request.query)
         posted = form(request.body) if request.method == "POST" else []
         asked = in_paris_time((*given, *posted)) if self._base.is_local_time else [*given, *posted]
-        check(asked, self._limits.practitioners)
+        check(asked, self._limits.practitioners, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
         if shared is None:
             matches, extra = await self._found(context, request, found.type or "", asked)
@@ -166,19 +169,11 @@ class SasService(Service):
         )
         return Response(200, {}, pieces)
 
-    # --- writing -----------------------------------------------------------------------------------------------------
 
-    def _update(self, request: Request, found: Route) -> Request:
-        """Return an update as the platform means it: by criteria, with an ``id`` in the body that says nothing."""
-        if not found.conditional:
-            return request
-        resource = parsed(request, found.type or "")
-        without_id = {name: value for name, value in resource.items() if name != "id"}
-        query = "&".join(
-            f"identifier={part.partition('=')[2]}" if part.startswith("Identifier=") else part
-            for part in request.query.split("&")
-        )
-        return replace(request, query=query, body=b"", resource=without_id)
+def _spelled(request: Request) -> Request:
+    """Return an update with its criterion as R4 spells it: the guide writes ``?Identifier=``."""
+    parts = (re.sub("^Identifier=", "identifier=", part) for part in request.query.split("&"))
+    return replace(request, query="&".join(parts))
 
 
 def _wish(context: Context, request: Request, type_: str, asked: Pairs) -> SearchRequest:
