@@ -16,6 +16,7 @@ from fhir_server.france.identifiers import parse
 from fhir_server.france.importing import elements as e
 from fhir_server.france.importing.addresses import address, id_of, routing, telephone
 from fhir_server.france.importing.extraction import extraction
+from fhir_server.france.sas import profiles
 
 Fields = Mapping[str, str]
 
@@ -109,7 +110,7 @@ def resources_of_structure(id_: str, row: Fields) -> Iterator[tuple[Json, int, b
 
 def legal_entity(id_: str, finess: str) -> Json:
     """Return the legal entity of a site, of which a register's row tells only the number."""
-    kind = v.concept(f"{v.TYPES.removesuffix('v2-0203')}v2-3307", "LEGAL-ENTITY")
+    kind = v.concept(f"{profiles.TYPES.removesuffix('v2-0203')}v2-3307", "LEGAL-ENTITY")
     number = e.identifier("FINEJ", parse("FINEJ", finess))
     return e.made("Organization", id_, identifier=[number], active=True, type=[kind])
 
@@ -134,7 +135,7 @@ def _identifiers(row: Fields) -> list[Json]:
     found = e.structure_identifiers(**numbers)
     if "idnst" in row and not any(one["system"] == v.idnst("")["system"] for one in found):
         with suppress(ValueError):  # what the register writes for a structure without number is kept out
-            found.insert(0, {"use": "official", **v.idnst(parse("IDNST", row["idnst"]), v.TYPES)})
+            found.insert(0, {"use": "official", **v.idnst(parse("IDNST", row["idnst"]), profiles.TYPES)})
     return found
 
 
@@ -172,7 +173,7 @@ def _practitioner(id_: str, rows: Sequence[Fields]) -> Json:
     return e.made(
         "Practitioner",
         id_,
-        identifier=[v.idnps(parse("IDNPS", row["idnps"]), v.TYPES), *own],
+        identifier=[v.idnps(parse("IDNPS", row["idnps"]), profiles.TYPES), *own],
         active=True,
         name=_names(row),
         telecom=[*e.phone(telephone(row.get("telephone-personne"))), *e.email(row.get("courriel-personne"))],

@@ -12,6 +12,7 @@ from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import KINDS, add_prefix
 from fhir_server.france.importing.vocabulary import Word, words
+from fhir_server.france.sas import profiles
 
 TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
 DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
@@ -36,12 +37,12 @@ def made(type_: str, id_: str, **elements: Any) -> Json:
 
 def identifier(code: str, value: str) -> Json:
     """Return a national identifier of a kind of the table, without prefix."""
-    return {"type": v.concept(v.TYPES, code), "system": KINDS[code].system, "value": value}
+    return {"type": v.concept(profiles.TYPES, code), "system": KINDS[code].system, "value": value}
 
 
 def person_identifiers(national: str, rpps: str | None) -> list[Json]:
     """Return the IDNPS of a professional, and the RPPS inside it."""
-    return [v.idnps(national, v.TYPES), *([identifier("RPPS", rpps)] if rpps else [])]
+    return [v.idnps(national, profiles.TYPES), *([identifier("RPPS", rpps)] if rpps else [])]
 
 
 def structure_identifiers(
@@ -57,7 +58,7 @@ def structure_identifiers(
         found.append(identifier("SIREN", siren))
     source = ("FINEG", finess) if finess else ("SIRET", siret)
     if source[1]:
-        found.insert(0, {"use": "official", **v.idnst(add_prefix(source[0], source[1]), v.TYPES)})
+        found.insert(0, {"use": "official", **v.idnst(add_prefix(source[0], source[1]), profiles.TYPES)})
     return found
 
 

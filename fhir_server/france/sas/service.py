@@ -6,6 +6,7 @@ the actors do not do is 405. Source: https://interop.esante.gouv.fr/ig/fhir/sas/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -107,7 +108,7 @@ class SasService(Service):
             case Interaction.CREATE:
                 return await create(context, request, found)
             case _:
-                return await update(context, self._update(request, found), found)
+                return await update(context, _spelled(request), found)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -168,17 +169,11 @@ class SasService(Service):
         )
         return Response(200, {}, pieces)
 
-    # --- writing -----------------------------------------------------------------------------------------------------
 
-    def _update(self, request: Request, found: Route) -> Request:
-        """Return an update as the platform means it: ``Identifier`` is the parameter ``identifier``."""
-        if not found.conditional:
-            return request
-        query = "&".join(
-            f"identifier={part.partition('=')[2]}" if part.startswith("Identifier=") else part
-            for part in request.query.split("&")
-        )
-        return replace(request, query=query)
+def _spelled(request: Request) -> Request:
+    """Return an update with its criterion as R4 spells it: the guide writes ``?Identifier=``."""
+    parts = (re.sub("^Identifier=", "identifier=", part) for part in request.query.split("&"))
+    return replace(request, query="&".join(parts))
 
 
 def _wish(context: Context, request: Request, type_: str, asked: Pairs) -> SearchRequest:
