@@ -132,6 +132,10 @@ class _Writer:
         self.report = Loaded()
 
     async def run(self) -> Loaded:
+        """Write what differs; without a place for the record nothing is written."""
+        if RECORD not in self._context.registry.types:
+            self._refuse_file(f"{RECORD}/{self._published.id}", [_not_served(RECORD)])
+            return self.report
         key = Key(RECORD, self._published.id)
         stored = await self._context.store.read(key)
         record = parse(stored.body) if stored is not None and stored.body is not None else {}

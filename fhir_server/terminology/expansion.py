@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from fhir_server.definitions.library import Library
@@ -22,6 +23,10 @@ from fhir_server.terminology.problems import bad_definition, cycle, not_complete
 
 CANDIDATES: Final = 500_000
 """Codes that are looked at for one expansion, those that others exclude among them."""
+
+
+_folded: Final = lru_cache(maxsize=100_000)(fold)
+"""Who looks for a code while typing asks for the same texts again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,7 @@ def narrowed(members: Members, text: str | None, *, is_active: bool, is_selectab
 
     ``is_active``: only those that may be used; ``is_selectable``: without those that only group others.
     """
-    words = fold(text).split() if text else []
+    words = _folded(text).split() if text else []
     return [
         member
         for member in members.values()
@@ -218,5 +223,5 @@ def narrowed(members: Members, text: str | None, *, is_active: bool, is_selectab
 def _fits(member: Member, words: Sequence[str]) -> bool:
     if not words:
         return True
-    there = [f" {fold(text)}" for text in (member.code, *texts(member.display, member.designations))]
+    there = [f" {_folded(text)}" for text in (member.code, *texts(member.display, member.designations))]
     return all(any(f" {word}" in text for text in there) for word in words)

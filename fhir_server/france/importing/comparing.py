@@ -9,7 +9,7 @@ from typing import Any, Final
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing.findings import Refused
 from fhir_server.france.importing.ledger import Action, Ledger
-from fhir_server.france.importing.matching import Ambiguous, Known
+from fhir_server.france.importing.matching import Ambiguous, Known, claims
 from fhir_server.france.importing.source import RANKS, RUNS, SOURCES, TYPES, Owner, Told, Wanted
 from fhir_server.france.importing.tagged import ended, is_active, managed
 from fhir_server.interactions.draft import check
@@ -53,8 +53,11 @@ class Comparison:
             self._refuse(wanted, "dépend d'une ressource refusée", "corrigez celle-ci d'abord")
             return
         if isinstance(found, Ambiguous):
-            told = f"plusieurs {wanted.key.type} du serveur ont cet identifiant : {', '.join(found.ids)}"
+            told = f"plusieurs {wanted.key.type} du serveur ont un même identifiant : {', '.join(found.ids)}"
             self._refuse(wanted, told, "désactivez les doublons")
+            return
+        if other := next(filter(None, (self._ledger.claim(one, wanted.key) for one in claims(wanted.resource))), None):
+            self._refuse(wanted, f"a un numéro qui est aussi celui de {other}", "signalez-le au registre")
             return
         if found is not None and found["id"] != wanted.key.id:
             self._ledger.know(wanted.key, found["id"])

@@ -26,6 +26,7 @@ CREATE TABLE wanted (
 ) WITHOUT ROWID;
 CREATE INDEX wanted_order ON wanted (rank, type, id);
 CREATE TABLE alias (type TEXT, id TEXT, known TEXT, PRIMARY KEY (type, id)) WITHOUT ROWID;
+CREATE TABLE claim (number TEXT PRIMARY KEY, type TEXT, id TEXT) WITHOUT ROWID;
 CREATE TABLE kept (type TEXT, id TEXT, PRIMARY KEY (type, id)) WITHOUT ROWID;
 CREATE TABLE change (
     number INTEGER PRIMARY KEY, action TEXT, type TEXT, id TEXT, version INTEGER, place TEXT, body BLOB, before BLOB
@@ -110,6 +111,12 @@ class Ledger:
         """Protect what a refused line stands for: it does not count as vanished."""
         for key in keys:
             self._run("INSERT OR IGNORE INTO kept VALUES (?, ?)", *key)
+
+    def claim(self, number: str, key: Key) -> str | None:
+        """Note whose a number is; return the id of another resource of this run that has it."""
+        self._run("INSERT OR IGNORE INTO claim VALUES (?, ?, ?)", number, *key)
+        [owner] = self._run("SELECT id FROM claim WHERE number = ?", number).fetchone()
+        return None if owner == key.id else str(owner)
 
     # --- what the store knows by another id --------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ A professional is the same if number and profession are, or if one of the two re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key
 from fhir_server.service import Service
+from fhir_server.storage.protocol import Stored
 
 NATIONAL: Final = frozenset(kind.system for kind in KINDS.values())
 PROFESSIONS: Final = frozenset(
@@ -49,25 +50,32 @@ class Known:
             key: parse(one.body) for key, one in stored.items() if one.body is not None
         }
         for type_ in MATCHED:
-            missing = [wanted for wanted in chunk if wanted.key.type == type_ and wanted.key not in found]
-            found |= await self._identified(type_, missing)
+            asked = [wanted for wanted in chunk if wanted.key.type == type_ and _is_new(wanted, stored)]
+            found |= await self._identified(type_, asked, found)
         return {wanted.key: found.get(wanted.key) for wanted in chunk}
 
-    async def _identified(self, type_: str, missing: Sequence[Wanted]) -> dict[Key, Json | Ambiguous | None]:
-        tokens = sorted({token for wanted in missing for token in _tokens(wanted.resource)})
+    async def _identified(
+        self, type_: str, asked: Sequence[Wanted], by_id: Mapping[Key, Json | Ambiguous | None]
+    ) -> dict[Key, Json | Ambiguous | None]:
+        """Return what has a number of those asked for; of one that is there by its id, only what is another's."""
+        tokens = sorted({token for wanted in asked for token in _tokens(wanted.resource)})
         there: dict[str, list[Json]] = {}
         for start in range(0, len(tokens), ASKED):
             for resource in await self._search(type_, tokens[start : start + ASKED]):
                 for token in _tokens(resource):
                     there.setdefault(token, []).append(resource)
         found: dict[Key, Json | Ambiguous | None] = {}
-        for wanted in missing:
+        for wanted in asked:
             same = {
                 resource["id"]: resource
                 for token in _tokens(wanted.resource)
                 for resource in there.get(token, ())
                 if resource.get("active") is not False and _same_profession(wanted.resource, resource)
             }
+            if wanted.key in by_id and same:
+                same.setdefault(wanted.key.id, wanted.resource)
+                if len(same) == 1:
+                    continue
             if same:
                 found[wanted.key] = next(iter(same.values())) if len(same) == 1 else Ambiguous(tuple(sorted(same)))
         return found
@@ -76,6 +84,21 @@ class Known:
         query = f"identifier={','.join(quote(token, safe='') for token in tokens)}&_count=1000"
         answer = await self._service.perform(Request("GET", type_, query))
         return [entry["resource"] for entry in parse(b"".join(answer.body)).get("entry", ())]
+
+
+def claims(resource: Json) -> Iterator[str]:
+    """Yield what one active resource alone may have: its national numbers, a professional's with the profession."""
+    professions = ",".join(sorted(_professions(resource))) if resource["resourceType"] == "Practitioner" else ""
+    if resource["resourceType"] in MATCHED:
+        yield from (f"{token} {professions}" for token in _tokens(resource))
+
+
+def _is_new(wanted: Wanted, stored: Mapping[Key, Stored]) -> bool:
+    """Tell whether a resource is not there under its id, or not with all its numbers."""
+    there = stored.get(wanted.key)
+    if there is None or there.body is None:
+        return True
+    return not set(_tokens(wanted.resource)) <= set(_tokens(parse(there.body)))
 
 
 def _tokens(resource: Json) -> Iterator[str]:

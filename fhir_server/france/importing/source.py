@@ -1,7 +1,7 @@
 """What an import engine needs of a source: what the files want, and who a resource belongs to.
 
 Every resource that an import writes carries two tags: the source that manages it, and the run that wrote it last. A
-source changes what it manages and nothing else. ``docs/decisions/0017-imports-own-what-they-tag.md`` gives the reasons.
+source changes what it manages and nothing else. ``docs/decisions/0025-imports-own-what-they-tag.md`` gives the reasons.
 """
 
 from __future__ import annotations

@@ -128,7 +128,8 @@ async def test_two_professions_of_one_number_are_two_and_two_accounts_of_one_are
     with pytest.raises(LinesRefused):
         await empty.run(Fake([person("unknown", IDNPS)], Owner("membres", "x")))
     assert empty.told == [
-        "f:1 : plusieurs Practitioner du serveur ont cet identifiant : doctor, nurse. Remède : désactivez les doublons."
+        "f:1 : plusieurs Practitioner du serveur ont un même identifiant : doctor, nurse. "
+        "Remède : désactivez les doublons."
     ]
 
 
@@ -213,3 +214,19 @@ async def test_one_key_described_twice_otherwise_is_refused(empty: World) -> Non
         await empty.run(Fake([organization("o", "Un"), organization("o", "Deux")]))
     assert "Organization/o est déjà décrit autrement (f:1)" in empty.told[0]
     assert numbers(await empty.run(Fake([organization("o", "Un"), organization("o", "Un")]))) == (1, 0, 0, 0, 0)
+
+
+def numbered(id_: str, *numbers_: str) -> Wanted:
+    identifier = [{"system": "https://sirene.fr", "value": number} for number in numbers_]
+    return organization(id_, id_, identifier=identifier)
+
+
+async def test_one_number_of_two_structures_is_refused_before_anything_is_written(empty: World) -> None:
+    with pytest.raises(LinesRefused):
+        await empty.run(Fake([numbered("a", "99999901400015"), numbered("b", "99999901400015", "999999014")]))
+    assert empty.told == ["f:1 : a un numéro qui est aussi celui de a. Remède : signalez-le au registre."]
+    await empty.run(Fake([numbered("a", "99999901400015", "999999014"), numbered("b", "999999014")]))
+    head = await empty.head()
+    with pytest.raises(LinesRefused):
+        await empty.run(Fake([organization("a", "Un"), numbered("b", "99999901400015")], CPTS), partial=False)
+    assert await empty.head() == head

@@ -12,6 +12,7 @@ from fhir_server.storage.mongo import MongoStore
 from fhir_server.storage.protocol import StoreLimits
 from tests.mongo_server import server
 from tests.storage.conftest import DEFINITIONS
+from tests.storage.mongo.proxy import Proxy, proxy_to
 from tests.storage.writing import FixedClock
 
 OpenMongo = Callable[..., MongoStore]
@@ -55,3 +56,22 @@ async def raw(uri: str) -> AsyncIterator[AsyncIOMotorDatabase[dict[str, Any]]]:
     client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri)
     yield client.get_default_database()
     client.close()
+
+
+@pytest.fixture
+async def proxy(uri: str) -> AsyncIterator[Proxy]:
+    """A proxy to the primary."""
+    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri)
+    await client.admin.command("ping")
+    address = client.address
+    client.close()
+    assert address is not None
+    async with proxy_to(*address) as found:
+        yield found
+
+
+def through(proxy: Proxy, uri: str) -> str:
+    _, _, rest = uri.partition("://")
+    before, mark, _ = rest.rpartition("@")
+    database = uri.partition("://")[2].partition("/")[2].partition("?")[0]
+    return f"mongodb://{before}{mark}127.0.0.1:{proxy.own_port}/{database}?directConnection=true"
