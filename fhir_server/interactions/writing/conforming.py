@@ -29,7 +29,9 @@ async def demand_profiles(context: Context, prepared: Prepared) -> None:
     works: list[Callable[[Library], list[Issue]]] = []
     size = 0
     for place, step in enumerate(prepared.steps):
-        if step.resource is not None and step.draft is not None and context.demands.concern(step.resource):
+        if step.resource is None or step.draft is None or step.by_rule:
+            continue
+        if context.demands.concern(step.resource):
             places.append(place)
             works.append(partial(_told, context, step.resource))
             size = max(size, len(step.draft.after))
