@@ -1,4 +1,4 @@
-"""Postal addresses and telephones as the national files write them."""
+"""Postal addresses as the national files write them, and ids made of what they write."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from fhir_server.france.demo.vocabulary import Json
 COMMUNES: Final = v.tre("TRE_R13-CommuneOM")
 
 _CEDEX: Final = re.compile(r"(\d{5})\s+(.*?)(?:\s+CEDEX(?:\s+\d+)?)?", re.IGNORECASE)
-_NATIONAL: Final = re.compile(r"0[1-9]\d{8}")
-_PLUS: Final = re.compile(r"\+\d{6,15}")
 _FRANCE: Final = frozenset(("99000", "99100"))
 """INSEE's codes of France, in the country columns of the registers."""
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -46,14 +44,6 @@ def commune(department: str, number: str) -> str:
     """Return the INSEE code of a commune from FINESS's two columns: overseas, the third digit is the commune's own."""
     is_overseas = department[:1] == "9" and (department[1:].isalpha() or len(department) == 3)
     return ("97" if is_overseas else department) + number
-
-
-def telephone(text: str | None) -> str | None:
-    """Return a number as the SAS wants it, ``+33`` and nine digits; another country's as it is; None if it is none."""
-    digits = re.sub(r"[\s.()-]", "", text or "")
-    if _NATIONAL.fullmatch(digits):
-        return "+33" + digits[1:]
-    return digits if _PLUS.fullmatch(digits) else None
 
 
 def id_of(text: str) -> str:

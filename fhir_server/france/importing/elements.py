@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from fhir_server.france import telecom
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import KINDS, add_prefix
@@ -16,7 +17,6 @@ from fhir_server.france.sas import profiles
 
 TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
 DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
-EMAIL_TYPE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-contact-point-email-type"
 POPULATION: Final = f"{v.CANONICAL}/StructureDefinition/population"
 ACI: Final = f"{v.CANONICAL}/StructureDefinition/cpts-aci"
 DESCRIBED: Final = f"{v.CANONICAL}/sid/cpts"
@@ -82,8 +82,21 @@ def secure_email(value: str | None) -> list[Json]:
     """Return the ContactPoint of an address of the MSSanté space, typed as such, if there is one."""
     if not value:
         return []
-    kind = v.coding(v.tre("TRE_R256-TypeMessagerie"), "MSSANTE")
-    return [{"extension": [{"url": EMAIL_TYPE, "valueCoding": kind}], **v.email(value)}]
+    return [telecom.email_point(value, secure=True)]
+
+
+def called(system: str, text: str | None) -> list[Json]:
+    """Return the ContactPoint of a number as a register writes it, in its international form; none for what is no number.
+
+    ``system``: phone or fax.
+    """
+    number = telecom.phone(text) if text else None
+    return [{"system": system, "value": number}] if number else []
+
+
+def mail(text: str | None) -> list[Json]:
+    """Return the ContactPoint of an address as a register writes it, typed if its domain is of MSSanté's."""
+    return [telecom.email_point(text)] if text and "@" in text else []
 
 
 def structure_types(category: str | None, sector: str | None) -> list[Json]:
