@@ -1,6 +1,6 @@
 """What a request costs on MongoDB and on SQLite, in CPU of the server's own process: the part that is ours.
 
-The MongoDB is the stand-in of the tests, in memory and without indexes, or a real one that ``FHIR_TEST_MONGODB_URI``
+The MongoDB is the stand-in of the tests, in memory and with few indexes, or a real one that ``FHIR_TEST_MONGODB_URI``
 names. What takes time on the stand-in says nothing: so creates come first, into an empty store, and what a server
 computes while it waits, about the same each second, is taken off.
 
@@ -10,15 +10,16 @@ python -m benchmarks.engines
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count, cycle, islice
 from time import perf_counter
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from benchmarks import data
-from benchmarks.client import Answer, drive, get, request
+from benchmarks.client import Answer, ask, drive, get, request
 from benchmarks.create import creates
 from benchmarks.fill import fill, practitioners
 from benchmarks.program import Scale, main
@@ -31,8 +32,8 @@ QUESTION: Final = "What does a request cost on MongoDB, beside SQLite?"
 AIM: Final = 2.0
 CLIENTS: Final = 16
 IDLE_SECONDS: Final = 3
-VERSIONS: Final = (10_000, 1_000)
-"""Of one resource, and how many of them one transaction makes, beside others."""
+TOGETHER: Final = 1_000
+"""Versions that one transaction makes, each of another resource."""
 PAGE: Final = 100
 
 Measured: TypeAlias = tuple[str, float, Sequence[float]]
@@ -70,9 +71,10 @@ async def _measured(scale: Scale, server: Server) -> AsyncIterator[Measured]:
     yield await meter.run("create", iter(plain), scale.seconds, status=201)
     conditional = list(islice(creates(numbers, conditional=True), most // 4))
     yield await meter.run("conditional create, no match", iter(conditional), scale.seconds, status=201)
-    async with _long_history(server) as (versions, page):
-        yield await meter.run("vread in a long history", cycle(versions), scale.seconds)
-        yield await meter.run("page of a long history", cycle([page]), scale.seconds)
+    versions, page, pages = await _long_history(server, scale.imported)
+    size = number(scale.imported)
+    yield await meter.run(f"vread among {size} versions", cycle(versions), scale.seconds)
+    yield await meter.run(f"page {number(pages)} of their history", cycle([page]), scale.seconds)
     await fill(server, scale.least)
     reads = [get(f"{BASE}/Slot/{data.slot_id(n % people, n % data.SLOTS_EACH)}") for n in range(1_000)]
     yield await meter.run("read", cycle(reads), scale.seconds)
@@ -113,16 +115,21 @@ class Meter:
         return what, (self.server.cpu_seconds() - before - waited) / len(run.samples), run.samples
 
 
-@asynccontextmanager
-async def _long_history(server: Server) -> AsyncIterator[tuple[list[bytes], bytes]]:
-    """Make many versions by transactions of a thousand entries; give what asks for some of them, and for a page."""
-    every, together = VERSIONS
-    for turn in range(every // together):
-        entries = [_entry(each, turn) for each in range(together)]
+async def _long_history(server: Server, every: int) -> tuple[list[bytes], bytes, int]:
+    """Make so many versions by transactions; return what asks for some of them, what asks for the last page of their
+    history, the oldest, and which page that is."""
+    turns = every // TOGETHER
+    for turn in range(turns):
+        entries = [_entry(each, turn) for each in range(TOGETHER)]
         await drive(server.port, [request("POST", f"{BASE}/", data.transaction(entries))], expected=(200,))
-    turns = every // together
-    versions = [get(f"{BASE}/Organization/h{n % together}/_history/{n % turns + 1}") for n in range(200)]
-    yield versions, get(f"{BASE}/Organization/_history?_count={PAGE}")
+    versions = [get(f"{BASE}/Organization/h{n % TOGETHER}/_history/{n % turns + 1}") for n in range(200)]
+    path, pages = f"{BASE}/Organization/_history?_count={PAGE}", 1
+    while True:
+        links = json.loads((await ask(server.port, get(path))).body)["link"]
+        following = next((link["url"] for link in links if link["relation"] == "next"), None)
+        if following is None:
+            return versions, get(path), pages
+        path, pages = urlsplit(following)._replace(scheme="", netloc="").geturl(), pages + 1
 
 
 def _entry(each: int, turn: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from fhir_server.fhirpath import operators
 from fhir_server.fhirpath.compiled import INTEGER, Compiled, boolean, collection
-from fhir_server.fhirpath.item import Environment, Item
+from fhir_server.fhirpath.item import Environment, EvaluationError, Item
 from fhir_server.fhirpath.operators import key, remembered_keys
 
 
@@ -49,6 +49,38 @@ last = _slice(slice(-1, None))
 tail = _slice(slice(1, None))
 
 
+def _part(cut: Callable[[list[Item], int], list[Item]]) -> Callable[[Compiled, list[Compiled]], Compiled]:
+    def build(source: Compiled, arguments: list[Compiled]) -> Compiled:
+        (number,) = arguments
+
+        def evaluate(this: list[Item], environment: Environment) -> list[Item]:
+            at = operators.single(number.evaluate(this, environment))
+            if at is None or at.value.__class__ is not int:
+                return []
+            return cut(source.evaluate(this, environment), max(at.value, 0))
+
+        return collection(evaluate, source.types, source, number)
+
+    return build
+
+
+skip = _part(lambda items, number: items[number:])
+take = _part(lambda items, number: items[:number])
+
+
+def only(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``single()``: the one item; an error of several."""
+    evaluate = source.evaluate
+
+    def one(this: list[Item], environment: Environment) -> list[Item]:
+        items = evaluate(this, environment)
+        if len(items) > 1:
+            raise EvaluationError(f"{len(items)} items where there must be one")
+        return items
+
+    return collection(one, source.types, source)
+
+
 def distinct(source: Compiled, arguments: list[Compiled]) -> Compiled:
     """Return ``distinct()``: each item once, in the order of the first ones."""
     evaluate = source.evaluate
@@ -70,6 +102,18 @@ def all_true(source: Compiled, arguments: list[Compiled]) -> Compiled:
     """Return ``allTrue()``: whether all items are true; true of none."""
     evaluate = source.evaluate
     return boolean(lambda this, environment: all(item.value is True for item in evaluate(this, environment)), source)
+
+
+def any_true(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``anyTrue()``: whether an item is true."""
+    evaluate = source.evaluate
+    return boolean(lambda this, environment: any(item.value is True for item in evaluate(this, environment)), source)
+
+
+def any_false(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``anyFalse()``: whether an item is false."""
+    evaluate = source.evaluate
+    return boolean(lambda this, environment: any(item.value is False for item in evaluate(this, environment)), source)
 
 
 def all_false(source: Compiled, arguments: list[Compiled]) -> Compiled:
@@ -102,6 +146,35 @@ def intersect(source: Compiled, arguments: list[Compiled]) -> Compiled:
         return [item for item in items if key(item) in keys]
 
     return collection(evaluate, source.types, source, other)
+
+
+def exclude(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``exclude(other)``: the items that are not in the other collection."""
+    (other,) = arguments
+
+    def evaluate(this: list[Item], environment: Environment) -> list[Item]:
+        keys = set(map(key, other.evaluate(this, environment)))
+        return [item for item in source.evaluate(this, environment) if key(item) not in keys]
+
+    return collection(evaluate, source.types, source, other)
+
+
+def subset_of(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``subsetOf(other)``: whether all items are in the other collection; true of none."""
+    return _within(source, arguments[0], source, arguments[0])
+
+
+def superset_of(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``supersetOf(other)``: whether all items of the other collection are in this one; true of none."""
+    return _within(arguments[0], source, source, arguments[0])
+
+
+def _within(inner: Compiled, outer: Compiled, *parts: Compiled) -> Compiled:
+    def test(this: list[Item], environment: Environment) -> bool:
+        keys = set(map(key, outer.evaluate(this, environment)))
+        return all(key(item) in keys for item in inner.evaluate(this, environment))
+
+    return boolean(test, *parts)
 
 
 def trace(source: Compiled, arguments: list[Compiled]) -> Compiled:

@@ -5,8 +5,11 @@ Spec: http://hl7.org/fhirpath/N1/#filtering-and-projection
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from fhir_server.fhirpath.compiled import Compiled, Types, boolean, collection
 from fhir_server.fhirpath.item import Environment, Item
+from fhir_server.fhirpath.operators import key
 
 
 def where(source: Compiled, arguments: list[Compiled]) -> Compiled:
@@ -56,6 +59,24 @@ def select(source: Compiled, arguments: list[Compiled]) -> Compiled:
         return found
 
     return collection(collect, projection.types, source)
+
+
+def repeat(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``repeat(projection)``: what the projection gives, and gives of that, until there is nothing new."""
+    (projection,) = arguments
+    evaluate, project = source.evaluate, projection.evaluate
+
+    def collect(this: list[Item], environment: Environment) -> list[Item]:
+        found: dict[Hashable, Item] = {}
+        todo = [*environment.counted(evaluate(this, environment))]
+        while todo:
+            for item in environment.counted(project([todo.pop(0)], environment)):
+                if key(item) not in found:
+                    found[key(item)] = item
+                    todo.append(item)
+        return list(found.values())
+
+    return collection(collect, None, source)
 
 
 def choose(source: Compiled, arguments: list[Compiled]) -> Compiled:

@@ -42,8 +42,8 @@ class Compiles(Protocol):
 class Function(NamedTuple):
     """How a function is called: how many arguments, and what ``$this`` is in them.
 
-    ``each`` means that the arguments are evaluated for every item of the source, ``whole`` for the source itself;
-    otherwise they are evaluated where the call stands.
+    ``each`` means that the arguments are evaluated for every item of the source, ``below`` also for what they give,
+    ``whole`` for the source itself; otherwise they are evaluated where the call stands.
     """
 
     build: Builder
@@ -69,7 +69,8 @@ def compile_call(compiler: Compiles, node: Call, this: Types) -> Compiled:
     if not least <= len(arguments) <= most:
         raise ExpressionError(f"{name}() takes {least} to {most} arguments, not {len(arguments)}")
     if function.scope != "outer":
-        inner = [compiler.compile(argument, source.types) for argument in arguments]
+        types = source.types if function.scope != "below" else None
+        inner = [compiler.compile(argument, types) for argument in arguments]
         return function.build(source, [kept(part, of) for part, of in zip(inner, arguments, strict=True)])
     parts = [source, *(compiler.compile(argument, this) for argument in arguments)]
     if not all(part.is_constant for part in parts):
@@ -108,10 +109,18 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "first": Function(collections.first),
     "last": Function(collections.last),
     "tail": Function(collections.tail),
+    "single": Function(collections.only),
+    "skip": Function(collections.skip, (1, 1)),
+    "take": Function(collections.take, (1, 1)),
     "distinct": Function(collections.distinct),
     "isDistinct": Function(collections.is_distinct),
     "allTrue": Function(collections.all_true),
     "allFalse": Function(collections.all_false),
+    "anyTrue": Function(collections.any_true),
+    "anyFalse": Function(collections.any_false),
+    "exclude": Function(collections.exclude, (1, 1)),
+    "subsetOf": Function(collections.subset_of, (1, 1)),
+    "supersetOf": Function(collections.superset_of, (1, 1)),
     "combine": Function(collections.combine, (1, 1)),
     "intersect": Function(collections.intersect, (1, 1)),
     "trace": Function(collections.trace, (1, 2), "each"),
@@ -119,6 +128,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "where": Function(filters.where, (1, 1), "each"),
     "select": Function(filters.select, (1, 1), "each"),
     "all": Function(filters.every, (1, 1), "each"),
+    "repeat": Function(filters.repeat, (1, 1), "below"),
     "iif": Function(filters.choose, (2, 3), "whole"),
     "matches": Function(texts.matches, (1, 1)),
     "replaceMatches": Function(texts.replace_matches, (2, 2)),
@@ -127,6 +137,10 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "contains": Function(texts.contains, (1, 1)),
     "substring": Function(texts.substring, (1, 2)),
     "length": Function(texts.length),
+    "lower": Function(texts.lower),
+    "upper": Function(texts.upper),
+    "indexOf": Function(texts.index_of, (1, 1)),
+    "replace": Function(texts.replace, (2, 2)),
     "toString": Function(texts.to_string),
     "toInteger": Function(texts.to_integer),
     "htmlChecks": Function(texts.html_checks),

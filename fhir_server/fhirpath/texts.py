@@ -127,6 +127,45 @@ def substring(source: Compiled, arguments: list[Compiled]) -> Compiled:
     return collection(evaluate, STRING, source, *arguments)
 
 
+def _changed(change: Callable[[str], str]) -> Callable[[Compiled, list[Compiled]], Compiled]:
+    def build(source: Compiled, arguments: list[Compiled]) -> Compiled:
+        def evaluate(this: list[Item], environment: Environment) -> list[Item]:
+            value = text(source.evaluate(this, environment))
+            return [] if value is None else [Item(change(value), "string")]
+
+        return collection(evaluate, STRING, source)
+
+    return build
+
+
+lower = _changed(str.lower)
+upper = _changed(str.upper)
+
+
+def index_of(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``indexOf(part)``: where a part of the text begins, -1 if it is none."""
+    (argument,) = arguments
+
+    def evaluate(this: list[Item], environment: Environment) -> list[Item]:
+        value, part = text(source.evaluate(this, environment)), text(argument.evaluate(this, environment))
+        return [] if value is None or part is None else [Item(value.find(part), "integer")]
+
+    return collection(evaluate, INTEGER, source, argument)
+
+
+def replace(source: Compiled, arguments: list[Compiled]) -> Compiled:
+    """Return ``replace(pattern, substitution)``: the text with each occurrence of a part replaced."""
+
+    def evaluate(this: list[Item], environment: Environment) -> list[Item]:
+        value, part, new = (text(one.evaluate(this, environment)) for one in (source, *arguments))
+        if value is None or part is None or new is None:
+            return []
+        environment.spend(_REPLACED * len(value))
+        return [Item(joined(value.replace(part, new)), "string")]
+
+    return collection(evaluate, STRING, source, *arguments)
+
+
 def length(source: Compiled, arguments: list[Compiled]) -> Compiled:
     """Return ``length()``: how many characters the text has."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +24,17 @@ _KEPT: Final = 4096
 
 def french_aliases() -> Aliases:
     """Return the aliases of this guide. Raises ``ValueError`` naming what is wrong with their file."""
-    return Aliases(system_speller(), compared, forms)
+    return Aliases(spelling(), compared, forms)
+
+
+@cache
+def spelling() -> Callable[[str], str]:
+    """Return what gives a system its one spelling, read once. Raises ``ValueError`` for a bad file."""
+    return system_speller()
 
 
 def system_speller(file: Path = SPELLINGS) -> Callable[[str], str]:
-    """Return what gives a system the one spelling that it is compared by. Raises ``ValueError`` for a bad file."""
+    """Return the same, read from a file. Raises ``ValueError`` for a bad file."""
     try:
         data = json.loads(file.read_bytes())
         spellings = _spellings(data["systemes"])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from fhir_server.france.identifiers import BY_SYSTEM, RPPS_SYSTEM, Kind, check, kind_of, wrong_pattern
+from fhir_server.france.identifiers import BY_SYSTEM, RPPS_SYSTEM, Kind, check, forms, kind_of, wrong_pattern
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, IssueType, Severity
 
@@ -48,9 +48,11 @@ class IdentifierChecks:
 
 
 def search_fault(spelled: Callable[[str], str], system: str, value: str) -> str | None:
-    """Return why a search for ``system|value`` can find nothing: the value has no pattern of its system. None: it may,
-    or the system is not known. For flows whose guide asks for a refusal; elsewhere such a search finds nothing."""
-    return wrong_pattern(spelled(system), value)
+    """Return why a search for ``system|value`` can find nothing: the value has no pattern of its system, not even
+    without the prefix of a national number. None: it may, or the system is not known. For flows whose guide asks for a
+    refusal; elsewhere such a search finds nothing."""
+    number = spelled(system), value
+    return wrong_pattern(*number) if len(forms(*number)) == 1 else None
 
 
 def _doubt(system: str, kind: Kind | None) -> str:

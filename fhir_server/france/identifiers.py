@@ -220,11 +220,12 @@ def wrong_pattern(system: str, text: str) -> str | None:
 
 
 def forms(system: str, text: str) -> tuple[tuple[str, str], ...]:
-    """Return the systems and values under which one number may be written, the given one first, without its spaces:
-    a RPPS and its IDNPS, a FINESS and its IDNST. What is not understood stays alone, as it is."""
+    """Return the systems and values under which one number may be written, the given system first, without blanks: a
+    RPPS and its IDNPS, a FINESS and its IDNST. Under a national system a number without its prefix is taken for the one
+    with it. What is not understood stays alone, as it is."""
     kind = kind_of(system, text)
     if kind is None:
-        return ((system, text),)
+        return _without_prefix(system, text) or ((system, text),)
     value = _compact(text)
     if kind.code in _NATIONAL:
         code, prefix = _NATIONAL[kind.code]
@@ -233,6 +234,15 @@ def forms(system: str, text: str) -> tuple[tuple[str, str], ...]:
     if inner is None:
         return ((system, value),)
     return (system, value), (KINDS[inner].system, value[1:])
+
+
+def _without_prefix(system: str, text: str) -> tuple[tuple[str, str], ...]:
+    value = _compact(text)
+    for kind in BY_SYSTEM.get(system, ()):
+        for prefix, code in kind.prefixes.items():
+            if KINDS[code].matches(value) and kind.matches(prefix + value):
+                return (system, prefix + value), (KINDS[code].system, value)
+    return ()
 
 
 def fictitious_rpps(rank: int) -> str:

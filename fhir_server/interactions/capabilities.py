@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from fhir_server.interactions.definitions import demand_current
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.parameters import SHAPING, known, shaped, shaping
 from fhir_server.interactions.routes import Route
+from fhir_server.interactions.terminology_capabilities import terminology_statement
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.media_types import FHIR_JSON, JSON_PATCH
@@ -23,7 +24,6 @@ from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.storage.protocol import StoreError
 
 FORMATS: Final = (FHIR_JSON, "json")
-MODES: Final = ("full", "normative", "terminology")
 
 _TYPE_LEVEL: Final = (
     Interaction.READ,
@@ -45,20 +45,18 @@ _SYSTEM_LEVEL: Final = (
 
 
 async def capabilities(context: Context, request: Request, route: Route) -> Response:
-    """Return the CapabilityStatement. ``mode=full`` and ``normative`` are the same statement here."""
+    """Return the CapabilityStatement, or the TerminologyCapabilities. ``mode=full`` and ``normative`` are the same."""
     given = known(request, ("mode", *SHAPING))
     mode = given.pop("mode", "full")
     if mode not in MODES:
         raise BadRequest(
             Issue(IssueType.VALUE, f"mode must be one of {', '.join(MODES)}", ("http.mode",), id="parameter-value")
         )
-    if mode == "terminology":
-        told = "this server has no TerminologyCapabilities yet"
-        raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, ("http.mode",), id="parameter-value"))
-    wish = shaping(context, "CapabilityStatement", given)
+    make, type_ = STATEMENTS[mode]
+    wish = shaping(context, type_, given)
     with suppress(StoreError):  # what can be done is told even where the store cannot be read now
         demand_current(context.registry, await context.store.head())
-    return Response(200, {}, (await shaped(context, wish, serialize(statement(context))),))
+    return Response(200, {}, (await shaped(context, wish, serialize(make(context))),))
 
 
 def statement(context: Context) -> Resource:
@@ -80,6 +78,16 @@ def statement(context: Context) -> Resource:
         "patchFormat": [JSON_PATCH, FHIR_JSON],
         "rest": [_rest(context)],
     }
+
+
+STATEMENTS: Final[Mapping[str, tuple[Callable[[Context], Resource], str]]] = {
+    "full": (statement, "CapabilityStatement"),
+    "normative": (statement, "CapabilityStatement"),
+    "terminology": (terminology_statement, "TerminologyCapabilities"),
+}
+"""mode → what makes its statement, and the type of that."""
+
+MODES: Final = tuple(STATEMENTS)
 
 
 def _rest(context: Context) -> Resource:

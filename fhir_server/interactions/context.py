@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
@@ -63,6 +64,8 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     rules: Sequence[Rule] = ()
     """What guides demand of writes."""
+    turn: Lock = field(default_factory=Lock)
+    """Held by a write that others were faster than, again and again, while it is prepared and written once more."""
     demands: Demands = field(default_factory=Demands)
     """The profiles that what is written must conform to."""
     shelf: Shelf = field(default_factory=Shelf)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -22,6 +23,9 @@ SECOND: Final = 1_000_000
 
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"|([A-Za-z0-9\-.]{1,64})')
 """An entity tag, weak or strong; or a bare version, which some clients send."""
+
+_ASCTIME: Final = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}")
+"""``Sun Nov  6 08:49:37 1994``."""
 
 _ETAGS: Final = re.compile(rf"(?:{_ETAG.pattern})(?:\s*,\s*(?:{_ETAG.pattern}))*")
 
@@ -107,9 +111,11 @@ def if_unmodified_since(headers: Mapping[str, str]) -> int | None:
 
 
 def _instant(text: str) -> int | None:
-    """Return the microseconds of a date of HTTP, None if it cannot be read."""
+    """Return the microseconds of a date of HTTP, None if it cannot be read. All three forms are in GMT; that of C's
+    asctime does not say so. https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7"""
     try:
-        return micros(parsedate_to_datetime(text))
+        moment = parsedate_to_datetime(text)
+        return micros(moment.replace(tzinfo=UTC) if _ASCTIME.fullmatch(text) else moment)
     except (ValueError, TypeError, OverflowError):
         return None
 

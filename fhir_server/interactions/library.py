@@ -5,15 +5,15 @@ Spec: https://hl7.org/fhir/R4/conformance-module.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 from fhir_server.definitions.builtin import Builtin
-from fhir_server.definitions.library import Library, Loaded, best, split
+from fhir_server.definitions.library import Library, Loaded, all_codes, best, split
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.pace import aside
+from fhir_server.interactions.pace import Pace, aside
 from fhir_server.interactions.shelf import Shelf
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
@@ -42,13 +42,23 @@ class Consulted(Generic[T]):
     """Of the stored resources that were found: a write that depends on them adds them to ``Prepared.versions``."""
     missing: frozenset[str] = frozenset()
     """The canonicals that lead nowhere."""
+    asked: frozenset[str] = frozenset()
+    """The URLs that were asked for."""
 
 
-class _Found(NamedTuple):
-    """The stored resources of one URL, and what their bodies have in bytes."""
+@dataclass(slots=True)
+class _Found:
+    """The stored resources of one URL, the code systems that say it is the value set of all their codes, and what
+    their bodies have in bytes."""
 
-    resources: tuple[Loaded, ...]
-    size: int
+    resources: list[Loaded] = field(default_factory=list)
+    systems: list[Loaded] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, loaded: Loaded, stored: Stored, *, is_own: bool) -> None:
+        """Take a resource that has the URL, or else a code system that says so."""
+        (self.resources if is_own else self.systems).append(loaded)
+        self.size += len(stored.body or b"")
 
 
 class _Open(Library):
@@ -58,21 +68,29 @@ class _Open(Library):
         self._builtin = builtin
         self.of_url: dict[str, _Found] = {}
         self.wanted: set[str] = set()
+        self.asked: set[str] = set()
         self.used: dict[int, Loaded] = {}
         self.missing: set[str] = set()
 
     def find(self, canonical: str, type: str | None = None) -> Resource | None:
         url, version = split(canonical)
+        self.asked.add(url)
         if url not in self.of_url:
             self.wanted.add(url)
             return None
-        found = best(self.of_url[url].resources, version, type)
-        if isinstance(found, Loaded):
-            self.used[id(found)] = found
-            return found
+        there = self.of_url[url]
+        if (found := best(there.resources, version, type)) is not None:
+            return self._use(found)
+        if type in {None, "ValueSet"} and (system := best(there.systems, version)) is not None:
+            return all_codes(self._use(system), url)
         found = self._builtin.find(canonical, type)
         if found is None:
             self.missing.add(canonical)
+        return found
+
+    def _use(self, found: Resource) -> Resource:
+        assert isinstance(found, Loaded)  # noqa: S101 - what is stored was taken from the shelf
+        self.used[id(found)] = found
         return found
 
     @property
@@ -87,8 +105,39 @@ async def consult(context: Context, snapshot: Snapshot, work: Callable[[Library]
     ``work`` runs several times, and in a thread where it, ``size`` bytes of its own, or what it has asked for is large.
     Raises ``BadRequest`` if it asks for more than ``MAX_URLS`` or ``MAX_BYTES``.
     """
-    library = _Open(context.builtin)
-    types = _types(context.registry)
+    consulted = await consult_each(context, snapshot, [work], size)
+    return Consulted(consulted.answer[0], consulted.versions, consulted.missing, consulted.asked)
+
+
+async def consult_each(
+    context: Context,
+    snapshot: Snapshot,
+    works: Sequence[Callable[[Library], T]],
+    size: int = 0,
+    ahead: Collection[str] = (),
+) -> Consulted[list[T]]:
+    """Do the same for pieces of work that ask for much the same, one after the other, others running between them.
+
+    ``size`` is that of one piece. ``ahead``: URLs that are probably asked for, read before.
+    """
+    library, pace = _Open(context.builtin), Pace()
+    library.wanted.update(ahead)
+    await _read_wanted(context, snapshot, library)
+    answers: list[T] = []
+    used: dict[int, Loaded] = {}
+    missing: set[str] = set()
+    seen = 0
+    for work in works:
+        answers.append(await _settled(context, snapshot, library, work, size - seen))
+        used.update(library.used)
+        missing |= library.missing
+        seen = library.size
+        await pace.keep()
+    return Consulted(answers, _versions(used.values()), frozenset(missing), frozenset(library.asked))
+
+
+async def _settled(context: Context, snapshot: Snapshot, library: _Open, work: Callable[[Library], T], size: int) -> T:
+    """Run one piece of work until it asks for nothing new."""
     while True:
         library.used.clear()
         library.missing.clear()
@@ -98,16 +147,22 @@ async def consult(context: Context, snapshot: Snapshot, work: Callable[[Library]
             answer = [await aside(size + library.size, work, library)]
         except FhirError as error:
             failure = error
-        if not library.wanted:
-            break
-        if len(library.of_url) + len(library.wanted) > MAX_URLS or library.size > MAX_BYTES:
-            told = f"more than {MAX_URLS} conformance resources, or {MAX_BYTES} bytes of them, would have to be read"
-            raise BadRequest(Issue(IssueType.TOO_COSTLY, told, id="library-too-costly"))
+        if library.wanted:
+            await _read_wanted(context, snapshot, library)
+        elif failure is not None:
+            raise failure
+        else:
+            return answer[0]
+
+
+async def _read_wanted(context: Context, snapshot: Snapshot, library: _Open) -> None:
+    if len(library.of_url) + len(library.wanted) > MAX_URLS or library.size > MAX_BYTES:
+        told = f"more than {MAX_URLS} conformance resources, or {MAX_BYTES} bytes of them, would have to be read"
+        raise BadRequest(Issue(IssueType.TOO_COSTLY, told, id="library-too-costly"))
+    if library.wanted:
+        types = _types(context.registry)
         library.of_url.update(await _read(snapshot, types, sorted(library.wanted), context.shelf))
         library.wanted.clear()
-    if failure is not None:
-        raise failure
-    return Consulted(answer[0], _versions(library.used.values()), frozenset(library.missing))
 
 
 def _types(registry: Registry) -> tuple[str, ...]:
@@ -119,26 +174,30 @@ def _versions(used: Iterable[Loaded]) -> dict[Key, int | None]:
     return {Key(one["resourceType"], one["id"]): int(one["meta"]["versionId"]) for one in used}
 
 
-async def _read(snapshot: Snapshot, types: tuple[str, ...], urls: Sequence[str], shelf: Shelf) -> dict[str, _Found]:
+async def _read(snapshot: Snapshot, types: tuple[str, ...], urls: Sequence[str], shelf: Shelf) -> Mapping[str, _Found]:
     """Return the stored resources of each URL, none for those that nothing has."""
-    found: dict[str, _Found] = {url: _Found((), 0) for url in urls}
-    if not types:
-        return found
+    found = {url: _Found() for url in urls}
     for start in range(0, len(urls), _TOGETHER):
-        query = Query(types, Equal("url", tuple(urls[start : start + _TOGETHER])))
-        for stored in await _all(snapshot, query):
+        some = tuple(urls[start : start + _TOGETHER])
+        for stored in await _all(snapshot, types, Equal("url", some)):
             loaded = await shelf.take(stored)
-            resources, size = found[loaded["url"]]
-            found[loaded["url"]] = _Found((*resources, loaded), size + len(stored.body or b""))
+            found[loaded["url"]].add(loaded, stored, is_own=True)
+        systems = tuple(type_ for type_ in types if type_ == "CodeSystem")
+        for stored in await _all(snapshot, systems, Equal("value-set", some)):
+            loaded = await shelf.take(stored)
+            found[split(loaded["valueSet"])[0]].add(loaded, stored, is_own=False)
     return found
 
 
-async def _all(snapshot: Snapshot, query: Query) -> list[Stored]:
+async def _all(snapshot: Snapshot, types: tuple[str, ...], where: Equal) -> list[Stored]:
+    if not types:
+        return []
+
     async def read(within: Snapshot) -> list[Stored]:
         found: list[Stored] = []
         page = Page(_TOGETHER)
         while True:
-            matches = await within.search(query, page)
+            matches = await within.search(Query(types, where), page)
             found += (match.stored for match in matches.matches)
             if not matches.more:
                 return found

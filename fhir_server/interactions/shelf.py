@@ -1,4 +1,4 @@
-"""The parsed conformance resources that one process keeps, by key and version.
+"""The parsed conformance resources that one process keeps, by key and version, and what is usually asked for together.
 
 Spec: https://hl7.org/fhir/R4/conformance-module.html
 """
@@ -18,13 +18,27 @@ SHELF_BYTES: Final = 30_000_000
 """JSON of the resources that one process keeps parsed."""
 
 
+AHEAD: Final = 200
+"""Kinds of work whose URLs are remembered, and URLs of each."""
+
+
 class Shelf:
     """Keeps those used last."""
 
     def __init__(self, limit: int = SHELF_BYTES) -> None:
         self._limit = limit
         self._size = 0
+        self._asked: dict[str, frozenset[str]] = {}
         self._kept: OrderedDict[tuple[Key, int], tuple[Loaded, int]] = OrderedDict()
+
+    def ahead(self, work: str) -> frozenset[str]:
+        """Return the URLs that a kind of work asked for the last time, so that they can be read at once."""
+        return self._asked.get(work, frozenset())
+
+    def remember(self, work: str, asked: frozenset[str]) -> None:
+        """Keep what a kind of work has asked for, if that is not too much."""
+        if len(asked) <= AHEAD and (work in self._asked or len(self._asked) < AHEAD):
+            self._asked[work] = asked
 
     async def take(self, stored: Stored) -> Loaded:
         """Return a stored version parsed, the same object for as long as it is kept."""

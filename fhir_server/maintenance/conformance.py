@@ -24,6 +24,7 @@ from fhir_server.definitions.registry import CONFORMANCE_TYPES
 from fhir_server.interactions.context import Integrity
 from fhir_server.interactions.definitions import OutdatedWrite
 from fhir_server.interactions.draft import Draft, written
+from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.preparing import OnLoop
 from fhir_server.interactions.writing.write import Intent, Written, write
 from fhir_server.maintenance.load import Loaded, Refusal
@@ -97,6 +98,18 @@ async def store_published(service: Service, published: Published, refuse: Callab
     raise Unavailable(Issue(IssueType.TRANSIENT, told, id="definitions-moved"))
 
 
+async def recorded_fingerprints(service: Service) -> frozenset[str]:
+    """Return the fingerprints of what is stored as the records tell, to leave alone what is known without reading it.
+
+    Raises ``FhirError``, ``StoreError``.
+    """
+    if RECORD not in service.context.registry.types:
+        return frozenset()
+    answer = await service.perform(Request("GET", RECORD, "_elements=extension&_count=1000"))
+    entries = parse(b"".join(answer.body)).get("entry", ())
+    return frozenset(_fingerprint(entry["resource"]) for entry in entries)
+
+
 class _Item(NamedTuple):
     """One file that is to be written."""
 
@@ -132,6 +145,10 @@ class _Writer:
         self.report = Loaded()
 
     async def run(self) -> Loaded:
+        """Write what differs; without a place for the record nothing is written."""
+        if RECORD not in self._context.registry.types:
+            self._refuse_file(f"{RECORD}/{self._published.id}", [_not_served(RECORD)])
+            return self.report
         key = Key(RECORD, self._published.id)
         stored = await self._context.store.read(key)
         record = parse(stored.body) if stored is not None and stored.body is not None else {}

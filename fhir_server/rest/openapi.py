@@ -46,7 +46,7 @@ _QUERY: Final[Mapping[str, tuple[str, Json]]] = {
     "_at": ("A date or instant: only versions that were current then.", _TEXT),
     "_after": ("A position of the log: read forwards from there, the way to synchronise; `0` at first.", _TEXT),
     "_page": ("Where a page starts, from a link.", _TEXT),
-    "mode": ("Which statement.", {"enum": [mode for mode in capabilities.MODES if mode != "terminology"]}),
+    "mode": ("Which statement.", {"enum": list(capabilities.MODES)}),
 }
 
 _HEADERS: Final[Mapping[str, str]] = {

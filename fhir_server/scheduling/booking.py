@@ -19,7 +19,7 @@ from fhir_server.scheduling.decisions import Decision, Status, decide
 from fhir_server.scheduling.gathering import AtHead, Gathering, OnSnapshot, Reads
 from fhir_server.scheduling.slots import Slot, with_status
 from fhir_server.scheduling.state import State, Turn, appointments_asked, slots_asked
-from fhir_server.storage.protocol import Change, Snapshot, View
+from fhir_server.storage.protocol import Change, Snapshot, Stored, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Booking:
     is_parallel: bool = False
     overlap: Overlap = Overlap.OFF
     concerns: frozenset[str] = frozenset({"Appointment", "Slot"})
+    looks: bool = True
 
     async def prepare(self, snapshot: Snapshot, asked: Sequence[Asked]) -> Ruling | None:
         """Return what becomes of slots. What is refused is refused at the head: what is invalid comes before it, and
@@ -41,8 +42,9 @@ class Booking:
 
         write, state, decision = await snapshot.together(look)
         settled = {} if decision.issues else decision.slots
-        put = {key: _resource(state, key, status) for key, status in settled.items()}
-        versions = {key: state.stored[key].version for key in put if state.slots[key].asked is None}
+        sent = {one.key: one.resource for one in asked if one.key not in decision.kept}
+        put = {key: _with(status, sent.get(key), state.stored.get(key)) for key, status in settled.items()}
+        versions = {key: state.stored[key].version for key in put if key not in sent}
 
         async def at_head(view: View, changes: Sequence[Change]) -> Mapping[Key, Sequence[Issue]]:
             return await write.confirm(view, decision)
@@ -59,10 +61,15 @@ class Write:
     appointments: Sequence[Turn[Appointment]]
 
     async def decided(self, reads: Reads) -> tuple[State, Decision]:
-        """Return what becomes of it, and from what that is told."""
+        """Return what becomes of it, and from what that is told: who is refused anyway costs no search."""
         state = State.of(self.slots, self.appointments)
-        await Gathering(reads, state, self.rule.bases).run(is_parallel=self.rule.is_parallel)
-        return state, decide(state, is_parallel=self.rule.is_parallel)
+        gathering = Gathering(reads, state, self.rule.bases)
+        await gathering.held()
+        decision = decide(state, is_parallel=True)
+        if decision.issues or self.rule.is_parallel:
+            return state, decision
+        await gathering.beside()
+        return state, decide(state)
 
     async def confirm(self, view: View, prepared: Decision) -> Mapping[Key, Sequence[Issue]]:
         """Return warnings by appointment. Raises the refusal that holds at the head, or ``Moved`` if what is to be done
@@ -75,8 +82,7 @@ class Write:
         return await check_actors(AtHead(view), state, self.rule.overlap, self.rule.bases)
 
 
-def _resource(state: State, key: Key, status: Status) -> Resource:
-    asked = state.slots[key].asked
-    resource: Resource | None = asked.resource if asked is not None else parse(state.stored[key].body or b"{}")
-    assert resource is not None  # noqa: S101 - what is deleted gets no status
+def _with(status: Status, sent: Resource | None, stored: Stored | None) -> Resource:
+    """Return a slot as it is sent, else as it is stored, with what it is to have."""
+    resource = sent if sent is not None else parse((stored and stored.body) or b"{}")
     return with_status(resource, status.status, is_booked=status.is_booked)

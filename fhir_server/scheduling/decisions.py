@@ -48,6 +48,7 @@ class Decision:
 
 def decide(state: State, *, is_parallel: bool = False) -> Decision:
     """Return what becomes of a write. ``is_parallel``: slots of one schedule may be offered at the same time."""
+    state = replace(state, slots=dict(state.slots))
     decision = Decision()
     for key, turn in list(state.slots.items()):
         if turn.before is not None and turn.after is None and state.held[key]:

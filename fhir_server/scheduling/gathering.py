@@ -95,15 +95,13 @@ class Gathering:
     state: State
     bases: tuple[str, ...]
 
-    async def run(self, *, is_parallel: bool) -> None:
-        """Have all that the write concerns; ``is_parallel``: what stands beside it in its schedules is no concern."""
+    async def held(self) -> None:
+        """Have the slots that the write names, and who holds them."""
         state = self.state
         written: list[Key] = [*_stored(state.slots), *_stored(state.appointments)]
         await self._current(written)
         await self._current([key for key in dict.fromkeys(state.named()) if key not in state.slots])
         await self._naming([*_stored(state.slots), *(key for key in state.held if key not in state.slots)])
-        if not is_parallel:
-            await self._beside()
 
     async def _current(self, keys: Sequence[Key]) -> None:
         if not keys:
@@ -121,7 +119,7 @@ class Gathering:
             if stored.body is not None:
                 self.state.was_appointment(stored_appointment(stored.key, stored.body, self.bases))
 
-    async def _beside(self) -> None:
+    async def beside(self) -> None:
         """Have the slots that overlap those concerned, and those that overlap the ones that may become free again."""
         near = await self._overlapping(_interest(self.state))
         far = await self._overlapping([slot for slot in near if slot.is_booked])

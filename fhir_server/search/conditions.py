@@ -93,7 +93,7 @@ class Conditions:
         if self._paths > self.limits.paths:
             what = "conditions on target types, or more; name the types of chains (actor:Practitioner.name)"
             raise too_many(origin, what, self._paths, self.limits.paths)
-        if name.startswith("_has:"):
+        if re.split("[:.]", name, maxsplit=1)[0] == "_has":
             return self._has(types, name, text, origin, depth)
         head, dot, rest = name.partition(".")
         code, colon, modifier = head.partition(":")
@@ -313,11 +313,17 @@ def _parse_url(text: str) -> UriValue:
     return UriValue(unescape(text))
 
 
+def _parse_uri(text: str) -> UriValue:
+    if text.endswith("|"):
+        raise ValueError("a version is missing behind the |")
+    return UriValue(unescape(text))
+
+
 _PARSERS: Final[Mapping[Kind, Callable[[str], Value]]] = {
     Kind.STRING: _parse_string,
     Kind.TOKEN: parse_token,
     Kind.REFERENCE: lambda text: ReferenceValue(unescape(text)),
-    Kind.URI: lambda text: UriValue(unescape(text)),
+    Kind.URI: _parse_uri,
     Kind.DATE: lambda text: parse_date(unescape(text), UTC),
     Kind.NUMBER: parse_number,
     Kind.QUANTITY: parse_quantity,

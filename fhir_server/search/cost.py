@@ -55,6 +55,11 @@ def excess(expression: str, node: Node) -> str | None:
     if len(expression) > MAX_LENGTH:
         return f"it has {len(expression)} characters, at most {MAX_LENGTH} are read"
     for name in _unbounded(node):
+        if name == "resolve()":
+            return (
+                "resolve() is not for search parameters: it leads to another resource, whose changes would not be "
+                "seen; index the reference, and search by a chain. `resolve() is` is evaluated"
+            )
         return (
             f"{name} is not for search parameters: its cost may outgrow the resource; beside paths, comparisons and "
             f"`resolve() is`, the functions are {', '.join(sorted(FUNCTIONS))}"

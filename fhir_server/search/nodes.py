@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final, TypeVar
 
+from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.model.primitives import ID
 from fhir_server.model.reference import local
@@ -17,7 +18,7 @@ from fhir_server.search.bounds import compare
 from fhir_server.search.criteria import OF_VALUE_SETS, Criterion, Kind
 from fhir_server.search.extract import point
 from fhir_server.search.leaves import Leaf, codes_of, is_instant, leaves
-from fhir_server.search.logic import one_of
+from fhir_server.search.logic import all_of, one_of
 from fhir_server.search.query import (
     EVERYTHING,
     NOTHING,
@@ -191,7 +192,26 @@ class Nodes:
             return one_of((Equal(code, tuple(uris)), StartsWith(code, tuple(paths))))
         if criterion.modifier == "above":
             return _equal(code, [above for uri in uris for above in _ancestors(uri)])
-        return _equal(code, uris)
+        version = self._business_version(criterion)
+        if version is None or not any("|" in uri for uri in uris):
+            return _equal(code, uris)
+        return one_of(self._versioned(criterion, code, version, uri) for uri in uris)
+
+    def _business_version(self, criterion: Criterion) -> SearchParameter | None:
+        """Return the parameter of the version that a canonical URL may name: ``url`` is that of the resource itself."""
+        if criterion.parameter.code != "url":
+            return None
+        found = [self.registry.parameters(type_).get("version") for type_ in criterion.types]
+        return found[0] if all(found) else None
+
+    def _versioned(self, criterion: Criterion, code: str, version: SearchParameter, uri: str) -> Node:
+        """``url|version`` is the resource of that canonical URL and business version."""
+        url, bar, text = uri.partition("|")
+        node = _equal(code, [url])
+        if not bar:
+            return node
+        wanted = Criterion(criterion.types, version, None, (TokenValue(None, text),))
+        return all_of((node, self.criterion(wanted, code.removesuffix("url"))))
 
     # --- date, number, quantity
 

@@ -58,6 +58,7 @@ MEMBERS = [
     (member("package/link.json", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "neither a file nor a folder"),
     (member("package/link.json", type=tarfile.LNKTYPE, linkname="package/package.json"), "neither a file nor"),
     (member("package/null.json", type=tarfile.CHRTYPE, devmajor=1, devminor=3), "neither a file nor a folder"),
+    (member("package/holes.json", b"x", pax_headers={"GNU.sparse.map": "0,1"}), "neither a file nor a folder"),
     (member("package/pipe.json", type=tarfile.FIFOTYPE), "neither a file nor a folder"),
     (member("package/package.json", MANIFEST), "stands in it twice"),
     (member("package/a.json", b"{"), "package/a.json: the body is not JSON"),

@@ -13,6 +13,7 @@ from fhir_server.france.identifiers import KINDS
 from fhir_server.interactions import capabilities, history
 from fhir_server.interactions.headers import Return
 from fhir_server.interactions.search import CURSOR
+from fhir_server.interactions.writing.clashes import MOST
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import interval
 from fhir_server.operations.table import OPERATIONS
@@ -206,6 +207,11 @@ def test_each_bound_has_its_line_and_its_figure() -> None:
         figure = re.match(r"[\d,]+", text)
         assert figure
         assert int(figure[0].replace(",", "")) == getattr(LIMITS, name), name
+
+
+def test_bound_on_search_parameters_of_ones_own_is_told() -> None:
+    page = (DOCS / "search-parameters.md").read_text(encoding="utf-8")
+    assert f"Of one\ntype {MOST} such parameters can be active" in page
 
 
 def test_each_compound_index_has_its_line() -> None:

@@ -268,6 +268,19 @@ def test_forms_of_a_number_have_each_other_for_forms(number: tuple[str, str]) ->
         assert ids.wrong_pattern(*form) is None
 
 
+@pytest.mark.parametrize(
+    ("system", "value", "prefixed"),
+    [
+        (ids.IDNPS_SYSTEM, "99700990015", "899700990015"),
+        (ids.IDNST_SYSTEM, "259999068", "1259999068"),
+        (ids.IDNST_SYSTEM, "99999901400015", "399999901400015"),
+    ],
+)
+def test_number_that_lacks_its_prefix_is_taken_for_the_one_with_it(system: str, value: str, prefixed: str) -> None:
+    assert set(ids.forms(system, value)) == set(ids.forms(system, prefixed))
+    assert ids.forms(system, value)[0] == (system, prefixed)
+
+
 @given(st.sampled_from(sorted(ids.BY_SYSTEM)), st.text(max_size=20))
 def test_forms_of_any_text_begin_with_it(system: str, text: str) -> None:
     first = ids.forms(system, text)[0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from fhir_server.definitions.installed import Installed, active_parameters
 from fhir_server.definitions.registry import Registry
-from fhir_server.interactions.writing.clashes import refuse_clashes
+from fhir_server.interactions.writing.clashes import MOST, refuse_clashes
 from fhir_server.interactions.writing.intents import Intent, Step
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
@@ -47,3 +49,23 @@ async def test_others_run_while_many_definitions_are_compared() -> None:
     (issue,) = refused.value.issues
     assert issue.expression == ("Bundle.entry[999].resource.code",)
     assert turns > 3
+
+
+async def test_a_type_has_no_more_definitions_than_are_evaluated_in_a_write() -> None:
+    registry = Registry.load()
+    await refuse_clashes(registry, [step(f"d{place}", f"code-{place}") for place in range(MOST)])
+    with pytest.raises(Conflict) as refused:
+        await refuse_clashes(registry, [step(f"d{place}", f"code-{place}") for place in range(MOST + 1)])
+    (issue,) = refused.value.issues
+    assert issue.id == "search-parameter-bound"
+    assert issue.expression == (f"Bundle.entry[{MOST}].resource.base",)
+    assert f"number {MOST + 1} of Slot" in issue.diagnostics
+
+
+async def test_what_was_too_many_before_there_was_a_bound_can_be_changed_but_not_added_to() -> None:
+    steps = [step(f"d{place}", f"code-{place}") for place in range(MOST + 5)]
+    stored = [replace(one, id=each.keys[0].id) for each in steps for one in active_parameters(each.resource)]
+    registry = Registry.load().with_installed(Installed(1, tuple(stored)))
+    await refuse_clashes(registry, steps[:1])
+    with pytest.raises(Conflict):
+        await refuse_clashes(registry, [step("d999", "code-999")])

@@ -184,6 +184,15 @@ async def test_a_mirror_of_another_agenda_stores_what_it_is_told(serve: Serve) -
         assert (await server.http.delete("Slot/a")).status_code == 204
 
 
+async def test_profiles_are_demanded_of_those_who_write_slots_not_of_those_who_book_them(serve: Serve) -> None:
+    async with serve() as server:
+        await stored(server.http, slot("a"))
+    async with serve(profiles=("Slot=https://example.org/StructureDefinition/absent",)) as server:
+        refused(await server.http.put("Slot/a", json=slot("a", comment="x")), 422, "profile-not-checked")
+        await created(server.http, appointment("x", "a"))
+        assert await statuses(server.http, "a") == ["busy*"]
+
+
 async def test_somebody_in_two_appointments_at_once_is_a_setting(serve: Serve) -> None:
     declined = [{"actor": {"reference": "Practitioner/p"}, "status": "declined"}]
     async with serve(actor_overlap="refuse") as server:

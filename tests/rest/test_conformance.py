@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from fhir_server import __version__
 from fhir_server.definitions.canonical import OURS
 from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.package import read_package
+from fhir_server.interactions.context import Context
+from fhir_server.interactions.writing.write import Intent, Written
+from fhir_server.interactions.writing.write import write as writing
+from fhir_server.maintenance import conformance
 from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
 from fhir_server.maintenance.load import Loaded, Refusal
 from tests.definitions.packaging import package
@@ -101,6 +106,24 @@ async def test_of_processes_that_start_together_one_writes(server: Server, serve
         assert {entry["resource"]["meta"]["versionId"] for entry in history["entry"]} == {"1"}
 
 
+async def test_who_comes_late_replaces_nothing_that_was_changed_since(
+    server: Server, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = write(folder / "ours", value_set("a"))
+    real = writing
+
+    async def late(context: Context, intents: Sequence[Intent]) -> list[Written]:
+        monkeypatch.setattr(conformance, "write", real)
+        async with serve() as other:
+            assert (await stored(other, ours))[0] == Loaded(created=1)
+        await server.http.put("ValueSet/a", json=value_set("a", title="Du terrain"))
+        return await real(context, intents)
+
+    monkeypatch.setattr(conformance, "write", late)
+    assert (await stored(server, ours))[0] == Loaded(unchanged=1)
+    assert (await read(server, "ValueSet/a"))["title"] == "Du terrain"
+
+
 async def test_a_file_that_is_refused_is_told_and_recorded_and_the_others_are_stored(
     server: Server, folder: Path
 ) -> None:
@@ -115,6 +138,14 @@ async def test_a_file_that_is_refused_is_told_and_recorded_and_the_others_are_st
     record = await read(server, "ImplementationGuide/cpts")
     assert "ValueSet-bad.json: " in record["description"]
     assert [entry["name"] for entry in record["definition"]["resource"]] == ["ValueSet-good.json"]
+
+
+async def test_without_a_place_for_the_record_nothing_is_written(serve: Serve, folder: Path) -> None:
+    async with serve(types=("Organization", "ValueSet")) as server:
+        report, refusals = await stored(server, write(folder / "ours", value_set("a")))
+        assert report == Loaded(refused=1)
+        assert "ImplementationGuide is no conformance resource that is served" in refusals[0].issues[0].diagnostics
+        assert (await server.service.context.store.head()).number == 0
 
 
 async def test_our_own_search_parameters_are_stored_without_a_reindex_and_hold_as_before(server: Server) -> None:
@@ -185,7 +216,11 @@ async def test_a_resource_that_somebody_else_has_written_is_never_replaced_by_a_
 
 @pytest.mark.parametrize("update_create", [True, False])
 async def test_a_start_stores_our_definitions_and_the_packages_of_the_folder(
-    serve: Serve, folder: Path, caplog: pytest.LogCaptureFixture, update_create: bool
+    serve: Serve,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    update_create: bool,
 ) -> None:
     packages = folder / "packages"
     packages.mkdir()
@@ -197,7 +232,8 @@ async def test_a_start_stores_our_definitions_and_the_packages_of_the_folder(
         assert (await server.http.get("StructureDefinition?_summary=count")).json()["total"] == 0
         head = await server.service.context.store.head()
     assert "the package hostile.tgz is refused" in caplog.text
-    async with serve(**settings) as server:
+    monkeypatch.delattr("fhir_server.maintenance.installing.store_published")
+    async with serve(**settings) as server:  # a package that is known is not even unpacked
         assert await server.service.context.store.head() == head
 
 

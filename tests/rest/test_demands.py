@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -84,22 +85,47 @@ async def test_profile_that_is_claimed_and_not_loaded_is_a_warning(serve: Serve)
         assert (answer.status_code, ids_of_warnings(answer.json())) == (201, ["profile-not-checked"])
 
 
+@pytest.mark.parametrize("edition", ["another version of it", "another resource"])
 async def test_profile_that_changes_meanwhile_is_the_one_that_counts(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, edition: str
 ) -> None:
     async with serve(profiles=(URL,)) as running:
         http = running.http
         loose = defined(NAMED)
         del loose["snapshot"]["element"][1]
         id_ = (await created(http, loose))["id"]
-        changes = [{**defined(NAMED), "id": id_}]
+        changes = [defined(NAMED)]
 
         async def then_changed(context: Context, prepared: Prepared, **options: Any) -> None:
             await conforming.demand_profiles(context, prepared, **options)
             if prepared.steps[0].intent.type == "Practitioner" and changes:
-                answer = await http.put(f"StructureDefinition/{id_}", json=changes.pop())
-                assert answer.status_code == 200, answer.text
+                key = id_ if edition == "another version of it" else "second"
+                change = {**changes.pop(), "id": key, "version": "2"}
+                assert (await http.put(f"StructureDefinition/{key}", json=change)).status_code in {200, 201}
 
         monkeypatch.setattr("fhir_server.interactions.writing.write.demand_profiles", then_changed)
         refused(await http.post("Practitioner", json=practitioner()), 422, "profile-min")
         assert not changes
+
+
+async def test_nothing_that_does_not_conform_is_stored_after_the_profile(serve: Serve) -> None:
+    async with serve(profiles=(URL,)) as running:
+        http = running.http
+        strict = defined(NAMED)
+        loose = {**strict, "snapshot": {"element": strict["snapshot"]["element"][:1]}}
+        id_ = (await created(http, loose))["id"]
+
+        async def writes() -> None:
+            for _ in range(8):
+                assert (await http.post("Practitioner", json=practitioner())).status_code in {201, 422}
+
+        async def change() -> None:
+            answer = await http.put(f"StructureDefinition/{id_}", json={**strict, "id": id_})
+            assert answer.status_code == 200, answer.text
+
+        await asyncio.gather(writes(), writes(), change(), writes())
+        entries = (await http.get("_history?_count=100")).json()["entry"]
+        types = [one["resource"]["resourceType"] for one in reversed(entries)]
+        assert types[0] == "StructureDefinition"
+        assert types.count("StructureDefinition") == 2
+        assert types[-1] == "StructureDefinition", "a Practitioner was stored that the profile forbids"

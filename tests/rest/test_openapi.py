@@ -192,6 +192,8 @@ async def test_each_parameter_that_is_told_is_understood(document: Json, http: h
     for path, method, _, parameters in operations(document):
         if method != "get" or not path.startswith(("/Practitioner", "/_", "/metadata")) or "Role" in path:
             continue
+        if "$" in path:  # some need parameters of their own: test_operations
+            continue
         url = path.replace("{id}", made["id"]).replace("{vid}", "1").replace("{type}", "Slot").strip("/")
         for one in parameters:
             if one["in"] == "query" and one["name"] in VALUES:
@@ -240,7 +242,4 @@ async def test_only_what_is_served_is_told(serve: Serve) -> None:
         for text in set(references(told)):
             assert resolved(told, {"$ref": text})
         named = {operation["operationId"].partition("-")[0] for _, _, operation, _ in operations(told)}
-        assert named == {interaction.value.partition("-")[0] for interaction in Interaction} - {
-            "operation",
-            "transaction",
-        }
+        assert named == {interaction.value.partition("-")[0] for interaction in Interaction} - {"transaction"}

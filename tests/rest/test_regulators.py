@@ -6,16 +6,15 @@ Rows are those of the national platform's demands on an editor's server.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from fhir_server.france.regulators import meant
 from tests.rest.asking import BASE, Json, created, found, refused
 from tests.rest.conftest import Server
 
+SAS = "http://127.0.0.1:8080/sas"
 REGUL = "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/FrPractitionerRegul"
 ACCOUNTS, IDNPS = "urn:oid:1.2.250.1.213.3.6", "urn:oid:1.2.250.1.71.4.2.1"
 TYPES = "http://interopsante.org/fhir/CodeSystem/fr-v2-0203"
@@ -39,8 +38,8 @@ def account(system: str = ACCOUNTS, value: str = UUID, **more: Any) -> Json:
 
 @pytest.fixture
 def sas(server: Server) -> httpx.AsyncClient:
-    """Return a client of a path on which criteria name the account that is meant."""
-    server.service.context = replace(server.service.context, meant=meant)
+    """Return a client of the path that the platform calls."""
+    server.http.base_url = httpx.URL(f"{SAS}/")
     return server.http
 
 
@@ -88,7 +87,7 @@ async def test_facts_10_row_8_location_of_an_update(sas: httpx.AsyncClient) -> N
     id_ = (await created(sas, account()))["id"]
     answer = await put(sas, ACCOUNTS, UUID, account(active=False))
     assert answer.status_code == 200
-    assert answer.headers["location"].startswith(f"{BASE}/Practitioner/{id_}")
+    assert answer.headers["location"].startswith(f"{SAS}/Practitioner/{id_}")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +99,8 @@ async def test_facts_10_row_8_location_of_an_update(sas: httpx.AsyncClient) -> N
         account(telecom=[{"system": "phone", "value": "+33381000000"}]),
         account(telecom=[{"system": "email", "value": ""}]),
         account(name=[{"family": "", "given": ["Alice"]}]),
+        account(meta="x"),
+        account(meta={"profile": [7], "source": REGUL}),
     ],
 )
 async def test_facts_10_row_9_bad_fields_are_refused_on_post_and_put(http: httpx.AsyncClient, body: Json) -> None:

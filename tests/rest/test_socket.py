@@ -7,94 +7,31 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
 from tests.rest.asking import bundle, entry, practitioner
+from tests.rest.process import HEADERS, Process, said
 
 BODY = json.dumps(practitioner("Alice")).encode()
-HEADERS = {"Content-Type": "application/fhir+json"}
 HEAD = (
     b"POST /fhir/Practitioner HTTP/1.1\r\nHost: x\r\n"
     b"Content-Type: application/fhir+json\r\nContent-Length: %d\r\n" % len(BODY)
 )
 """The head of a request to create ``BODY``, but for the blank line at its end."""
 
-STARTS_WITHIN = 60.0
 
-
-class Process:
-    """A server of its own; ``port`` is where it listens."""
-
-    def __init__(self, folder: Path, stderr: IO[bytes] | None = None) -> None:
-        command = [sys.executable, "-m", "fhir_server", "serve", "--store", f"sqlite:{folder / 'store.db'}"]
-        self.popen = subprocess.Popen(
-            [*command, "--port", "0", "--body-bytes", "100000", "--no-definitions"],
-            stdout=subprocess.PIPE,
-            stderr=stderr or subprocess.DEVNULL,
-            start_new_session=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("FHIR_")},
-        )
-        assert self.popen.stdout is not None
-        match = re.search(rb"http://127\.0\.0\.1:(\d+)/fhir", self.popen.stdout.readline())
-        assert match is not None
-        self.port = int(match[1])
-        self._wait()
-
-    def _wait(self) -> None:
-        end = time.monotonic() + STARTS_WITHIN
-        while time.monotonic() < end:
-            try:
-                if self.ask("GET", "/health").status == 200:
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("the server does not answer")
-
-    def connect(self) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self.port, timeout=20)
-
-    def ask(self, method: str, path: str, body: bytes | None = None) -> HTTPResponse:
-        """Return an answer, read, over a connection of its own."""
-        connection = self.connect()
-        try:
-            return said(connection, method, path, body)
-        finally:
-            connection.close()
-
-    def raw(self, data: bytes) -> socket.socket:
-        """Return a connection over which these bytes were sent."""
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        client.sendall(data)
-        return client
-
-    def end(self) -> int:
-        self.popen.terminate()
-        try:
-            return self.popen.wait(30)
-        finally:
-            self.popen.kill()
-            if self.popen.stdout is not None:
-                self.popen.stdout.close()
-
-
-def said(connection: HTTPConnection, method: str, path: str, body: Any = None) -> HTTPResponse:
-    connection.request(method, path, body=body, headers=HEADERS if body is not None else {})
-    answer = connection.getresponse()
-    answer.text = answer.read()  # type: ignore[attr-defined]
-    return answer
+def serving(folder: Path, stderr: IO[bytes] | None = None) -> Process:
+    return Process(f"sqlite:{folder / 'store.db'}", "--body-bytes", "100000", "--no-definitions", stderr=stderr)
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    running = Process(tmp_path_factory.mktemp("socket"))
+    running = serving(tmp_path_factory.mktemp("socket"))
     yield running
     running.end()
 
@@ -215,7 +152,7 @@ def test_pipelined_requests_are_answered_in_order(process: Process) -> None:
 
 
 def test_sigterm_lets_running_requests_finish(tmp_path: Path) -> None:
-    process = Process(tmp_path)
+    process = serving(tmp_path)
     with process.raw(HEAD + b"\r\n" + BODY[:20]) as slow:
         time.sleep(0.3)
         process.popen.send_signal(signal.SIGTERM)
@@ -232,7 +169,7 @@ def test_ctrl_c_leaves_a_bundle_in_work_and_no_trace(tmp_path: Path, wait: float
     wish = json.dumps(bundle("transaction", *[entry("POST", "Practitioner", practitioner())] * 400)).encode()
     head = b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\nContent-Length: %d\r\n\r\n"
     with (tmp_path / "stderr").open("w+b") as stderr:
-        process = Process(tmp_path, stderr)
+        process = serving(tmp_path, stderr)
         with process.raw(head % len(wish) + wish) as client:
             time.sleep(wait)
             os.killpg(process.popen.pid, signal.SIGINT)

@@ -9,6 +9,7 @@ import pytest
 from fhir_server.definitions.registry import Registry
 from fhir_server.search.index import Indexer
 from tests.search.asking import BASE, Ask
+from tests.search.worlds import TYPES
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,14 @@ def indexer(registry: Registry) -> Indexer:
 @pytest.fixture(scope="session")
 def ask(registry: Registry) -> Ask:
     return Ask(registry)
+
+
+@pytest.fixture(scope="session")
+def wide_registry() -> Registry:
+    """The registry of a server that has numbers and quantities too."""
+    return Registry.load(TYPES)
+
+
+@pytest.fixture(scope="session")
+def wide(wide_registry: Registry) -> Ask:
+    return Ask(wide_registry)

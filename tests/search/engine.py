@@ -27,6 +27,7 @@ from fhir_server.search.query import (
     Span,
     Spans,
     Text,
+    Updated,
 )
 from fhir_server.search.sphere import metres
 
@@ -38,6 +39,7 @@ class Record:
     key: Key
     entries: tuple[IndexEntry, ...]
     is_deleted: bool = False
+    updated: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ class MemoryEngine:
                     for other in self.records.values()
                     if other.key.type == type_ and not other.is_deleted
                 )
+            case Updated(any_of):
+                span = Span("", "", record.updated, record.updated + 1000)
+                return matches(Spans("", any_of), record.key, (span,))
             case Equal(_, References() as references):
                 return matches(replace(node, values=self._texts(references)), record.key, record.entries)
             case Spans(_, _, Keys(parts)):
@@ -138,6 +143,8 @@ def _sorted(records: list[Record], sort: SortBy) -> list[Record]:
 def _values(record: Record, sort: SortBy) -> Iterable[Any]:
     if sort.kind == "id":
         yield record.key.id
+    if sort.kind == "updated":
+        yield record.updated
     for entry in record.entries:
         if entry.parameter != sort.parameter:
             continue

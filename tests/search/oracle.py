@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from decimal import Decimal
 from typing import Any
 
 from fhir_server.model.primitives import interval
+from tests.search.oracle_values import (
+    chord,
+    codings,
+    ends,
+    fold,
+    is_near,
+    number,
+    quantity,
+    string,
+    texts,
+    token,
+    unescape,
+    uri,
+)
 
 Resource = dict[str, Any]
 
@@ -65,6 +77,15 @@ PARAMETERS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("token", "status"),
         "organization": ("reference", "managingOrganization"),
     },
+    "Observation": {
+        "value-quantity": ("quantity", "valueQuantity"),
+        "performer": ("reference", "performer"),
+        "status": ("token", "status"),
+    },
+    "RiskAssessment": {
+        "probability": ("number", "prediction.probabilityDecimal|prediction.probabilityRange"),
+        "performer": ("reference", "performer"),
+    },
     "Task": {
         "authored-on": ("date", "authoredOn"),
         "status": ("token", "status"),
@@ -77,17 +98,26 @@ COMMON = {
     "_security": ("token", "meta.security"),
     "_profile": ("uri", "meta.profile"),
     "_source": ("uri", "meta.source"),
+    "_lastUpdated": ("date", "meta.lastUpdated"),
 }
+COMPARTMENT: dict[str, tuple[str, ...]] = {
+    "Schedule": ("actor",),
+    "PractitionerRole": ("practitioner",),
+    "Observation": ("performer",),
+    "RiskAssessment": ("performer",),
+}
+"""By which references a type is in a practitioner's compartment; Practitioner by its id. Tasks, slots, places are in
+none. Spec: https://hl7.org/fhir/R4/compartmentdefinition-practitioner.html"""
 IMPLIED = {
     ("Slot", "status"): "http://hl7.org/fhir/slotstatus",
     ("Practitioner", "gender"): "http://hl7.org/fhir/administrative-gender",
     ("Location", "status"): "http://hl7.org/fhir/location-status",
     ("Task", "status"): "http://hl7.org/fhir/task-status",
+    ("Observation", "status"): "http://hl7.org/fhir/observation-status",
 }
+REVERSE = ("_revinclude", "_revinclude:iterate")
 INSTANTS = {("Slot", "start"), ("Slot", "end")}
 """Elements of type instant: points in time, whatever the digits written."""
-
-NAME_PARTS = ("family", "given", "prefix", "suffix", "text")
 
 
 @dataclass
@@ -99,18 +129,58 @@ class Oracle:
     base: str
     zone: tzinfo
     now: int
+    is_near: str = ""
+    """The place that distances are measured from."""
 
-    def search(self, type_: str, pairs: Sequence[tuple[str, str]]) -> list[Resource]:
-        """Return the matches, sorted by ``_sort`` if it stands among the pairs, else in order of creation."""
-        criteria = [pair for pair in pairs if pair[0] != "_sort"]
+    def search(self, type_: str, pairs: Sequence[tuple[str, str]], whose: str | None = None) -> list[Resource]:
+        """Return the matches, sorted by ``_sort`` if it stands among the pairs, else in order of creation. ``whose``:
+        those of one practitioner's compartment."""
+        criteria = [pair for pair in pairs if pair[0] not in ("_sort", "_include", "_include:iterate", *REVERSE)]
         found = [
             resource
             for resource in self.resources
-            if resource["resourceType"] == type_ and all(self.holds(resource, *pair) for pair in criteria)
+            if resource["resourceType"] == type_
+            and (whose is None or self._belongs(resource, whose))
+            and all(self.holds(resource, *pair) for pair in criteria)
         ]
+        self._near = next((value for name, value in criteria if name == "near"), "")
         for key in reversed([key for name, value in pairs if name == "_sort" for key in value.split(",")]):
             self._sort(found, key)
         return found
+
+    def _belongs(self, resource: Resource, practitioner: str) -> bool:
+        type_, whose = resource["resourceType"], f"Practitioner/{practitioner}"
+        values = [value for code in COMPARTMENT.get(type_, ()) for value in self._values(resource, code)]
+        return whose in (f"{type_}/{resource['id']}", *(self._local(value.get("reference")) for value in values))
+
+    # --- includes: https://hl7.org/fhir/R4/search.html#include
+
+    def riding(self, matches: Sequence[Resource], pairs: Sequence[tuple[str, str]]) -> set[str]:
+        """Return ``Type/id`` of what rides along with matches: what the includes lead to from them, and the iterated
+        ones from that on, until nothing is new."""
+        wanted = [pair for pair in pairs if pair[0].startswith(("_include", "_revinclude"))]
+        found = [other for pair in wanted for match in matches for other in self._led(match, *pair)]
+        iterated = [pair for pair in wanted if pair[0].endswith(":iterate")]
+        while new := [
+            other for pair in iterated for one in found for other in self._led(one, *pair) if other not in found
+        ]:
+            found += new
+        return {f"{one['resourceType']}/{one['id']}" for one in found if one not in matches}
+
+    def _led(self, resource: Resource, name: str, value: str) -> Iterator[Resource]:
+        """Yield what one include leads to from a resource."""
+        type_, _, rest = value.partition(":")
+        code, _, target = rest.partition(":")
+        for other in self.resources:
+            source, led = (other, resource) if name in REVERSE else (resource, other)
+            if type_ not in ("*", source["resourceType"]) or target not in ("", led["resourceType"]):
+                continue
+            known = PARAMETERS[source["resourceType"]]
+            codes = [code] if code not in ("", "*") else [one for one, kind in known.items() if kind[0] == "reference"]
+            if any(self._refers_to(source, one, led) for one in codes):
+                yield other
+
+    # --- criteria
 
     def holds(  # noqa: PLR0911 a line for each form
         self, resource: Resource, name: str, value: str, container: Resource | None = None
@@ -139,7 +209,7 @@ class Oracle:
         values = self._values(resource, code)
         if modifier == "missing":
             return (not values) == (value == "true")
-        wanted = [_unescape(one) for one in re.split(r"(?<!\\),", value)]
+        wanted = [unescape(one) for one in re.split(r"(?<!\\),", value)]
         if code == "_id":
             return (resource["id"] in wanted) != (modifier == "not")
         if modifier == "not":
@@ -150,25 +220,31 @@ class Oracle:
         return {**COMMON, **PARAMETERS[type_]}[code]
 
     def _values(self, resource: Resource, code: str) -> list[Any]:
-        if code in ("_id", "_lastUpdated"):
+        if code == "_id":
             return [resource["id"]]
         _, path = self._kind(resource["resourceType"], code)
         return [value for one in path.split("|") for value in _walk(resource, one.split("."))]
 
-    def _is(self, resource: Resource, code: str, modifier: str, value: Any, wanted: str) -> bool:
+    def _is(  # noqa: PLR0911 a line for each type
+        self, resource: Resource, code: str, modifier: str, value: Any, wanted: str
+    ) -> bool:
         type_ = resource["resourceType"]
         kind, _ = self._kind(type_, code)
         if kind == "token":
-            return _token(value, modifier, wanted, IMPLIED.get((type_, code)))
+            return token(value, modifier, wanted, IMPLIED.get((type_, code)))
         if kind == "string":
-            return _string(value, modifier, wanted)
+            return string(value, modifier, wanted)
         if kind == "uri":
-            return _uri(value, modifier, wanted)
+            return uri(value, modifier, wanted)
         if kind == "date":
             return self._date(type_, code, value, wanted)
         if kind == "reference":
             return self._reference(type_, code, value, modifier, wanted)
-        return _near(value, wanted)
+        if kind == "number":
+            return number(value, wanted)
+        if kind == "quantity":
+            return quantity(value, wanted)
+        return is_near(value, wanted)
 
     def _referred(
         self, resource: Resource, code: str, container: Resource | None
@@ -196,7 +272,7 @@ class Oracle:
 
     def _reference(self, type_: str, code: str, value: Any, modifier: str, wanted: str) -> bool:
         if modifier == "identifier":
-            return "identifier" in value and _token(value["identifier"], "", wanted, None)
+            return "identifier" in value and token(value["identifier"], "", wanted, None)
         text = value.get("reference")
         if text is None or text.startswith("#"):
             return False
@@ -262,9 +338,17 @@ class Oracle:
         kind, _ = self._kind(resource["resourceType"], code)
         for value in self._values(resource, code):
             if kind == "string":
-                yield from (_fold(text) for text in _texts(value))
+                yield from (fold(text) for text in texts(value))
             elif kind == "date":
                 yield self._range(resource["resourceType"], code, value)[1 if is_descending else 0]
+            elif kind == "token":
+                yield from (text for text, _ in codings(value, None) if text)
+            elif kind == "uri":
+                yield value
+            elif kind in ("number", "quantity"):
+                yield ends(value)[1 if is_descending else 0]
+            elif kind == "special":
+                yield chord(value, *self._near.split("|")[:2])
 
 
 def _knows(type_: str, name: str) -> bool:
@@ -282,127 +366,3 @@ def _walk(value: Any, path: list[str]) -> Iterator[Any]:
         yield value
     elif isinstance(value, dict) and path[0] in value:
         yield from _walk(value[path[0]], path[1:])
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\([,$\\])", r"\1", text)
-
-
-# --- tokens: https://hl7.org/fhir/R4/search.html#token
-
-
-def _codings(value: Any, implied: str | None) -> Iterator[tuple[str, str | None]]:
-    """Yield (code, system) of whatever a token is searched on; an implied system is marked by a leading space."""
-    if isinstance(value, bool):
-        yield str(value).lower(), None
-    elif isinstance(value, str):
-        yield value, f" {implied}" if implied else None
-    elif "coding" in value or "text" in value:
-        for coding in value.get("coding", []):
-            yield coding.get("code", ""), coding.get("system")
-    elif "value" in value and "rank" not in value:
-        yield value["value"], value.get("system")
-        if value.get("system") in ("phone", "email", "fax"):  # a ContactPoint has no code system
-            yield value["value"], None
-    else:
-        yield value.get("code", ""), value.get("system")
-
-
-def _token(value: Any, modifier: str, wanted: str, implied: str | None) -> bool:
-    if modifier == "text":
-        return any(_fold(text).startswith(_fold(wanted)) for text in _displays(value))
-    if modifier == "of-type":
-        system, code, text = re.split(r"(?<!\\)\|", wanted)
-        kinds = value.get("type", {}).get("coding", [])
-        return value.get("value") == text and {"system": system, "code": code} in [
-            {"system": kind.get("system"), "code": kind.get("code")} for kind in kinds
-        ]
-    parts = re.split(r"(?<!\\)\|", wanted)
-    parts = [part.replace("\\|", "|") for part in parts]
-    for code, system in _codings(value, implied):
-        is_implied = system is not None and system.startswith(" ")
-        plain = system.strip() if system else ""
-        if len(parts) == 1:
-            matched = code == parts[0]
-        elif not parts[1]:
-            matched = plain == parts[0]
-        elif not parts[0]:
-            matched = code == parts[1] and (not plain or is_implied)
-        else:
-            matched = code == parts[1] and plain == parts[0]
-        if matched:
-            return True
-    return False
-
-
-def _displays(value: Any) -> Iterator[str]:
-    if not isinstance(value, dict):
-        return
-    if "text" in value:
-        yield value["text"]
-    if "display" in value:
-        yield value["display"]
-    for coding in value.get("coding", []):
-        if "display" in coding:
-            yield coding["display"]
-    if isinstance(value.get("type"), dict) and "text" in value["type"]:
-        yield value["type"]["text"]
-
-
-# --- strings: https://hl7.org/fhir/R4/search.html#string
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-        return
-    for name in NAME_PARTS:
-        part = value.get(name, [])
-        yield from [part] if isinstance(part, str) else part
-
-
-def _fold(text: str) -> str:
-    """No case, no accents, no ligatures, no punctuation between words, single blanks."""
-    plain = "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
-    plain = plain.replace("œ", "oe").replace("æ", "ae")
-    spaced = "".join(" " if unicodedata.category(one) in ("Pd", "Ps", "Pe", "Pi", "Pf") else one for one in plain)
-    return " ".join(re.sub("[.,;:!?'\"’]", " ", spaced).split()) or " ".join(plain.split())
-
-
-def _string(value: Any, modifier: str, wanted: str) -> bool:
-    for text in _texts(value):
-        if modifier == "exact":
-            matched = text == wanted
-        elif modifier == "contains":
-            matched = _fold(wanted) in _fold(text)
-        else:
-            matched = _fold(text).startswith(_fold(wanted))
-        if matched:
-            return True
-    return False
-
-
-def _uri(value: str, modifier: str, wanted: str) -> bool:
-    """A canonical is meant with its version and without."""
-    for one in {value, value.partition("|")[0]}:
-        if modifier == "below":
-            matched = one == wanted or one.startswith(wanted.rstrip("/") + "/")
-        elif modifier == "above":
-            matched = wanted == one or wanted.startswith(one.rstrip("/") + "/")
-        else:
-            matched = one == wanted
-        if matched:
-            return True
-    return False
-
-
-# --- near: https://hl7.org/fhir/R4/location.html#search
-
-
-def _near(value: Any, wanted: str) -> bool:
-    latitude, longitude, distance, unit = [*wanted.split("|"), "km"][:4]
-    metres = Decimal(distance) * {"km": 1000, "m": 1}[unit]
-    one = [math.radians(float(value["latitude"])), math.radians(float(value["longitude"]))]
-    other = [math.radians(float(latitude)), math.radians(float(longitude))]
-    points = [(math.cos(a) * math.cos(b), math.cos(a) * math.sin(b), math.sin(a)) for a, b in (one, other)]
-    return math.dist(*points) <= 2 * math.sin(min(float(metres) / 6_371_008.8 / 2, math.pi / 2))

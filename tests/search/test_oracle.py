@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fhir_server.definitions.registry import Registry
+from fhir_server.model.primitives import interval
 from fhir_server.model.reference import Key
+from fhir_server.search.criteria import SearchRequest
+from fhir_server.search.include import included
 from fhir_server.search.index import Indexer
-from fhir_server.search.plan import plan
+from fhir_server.search.plan import compartment_query, plan
+from fhir_server.search.query import Query
 from fhir_server.search.request import parse_search
 from tests.search.asking import BASE, NOW, PARIS
-from tests.search.engine import MemoryEngine, Record
-from tests.search.oracle import PARAMETERS, Oracle
-from tests.search.worlds import Pairs, searches, worlds
+from tests.search.engine import Found, MemoryEngine, Record
+from tests.search.oracle import Oracle, Resource
+from tests.search.worlds import Asked, searches, targets, worlds
+
+EXAMPLES = 1_000 if os.environ.get("FHIR_TORTURE") == "full" else 60
 
 
-def _targets(registry: Registry) -> dict[tuple[str, str], list[str]]:
-    return {
-        (type_, code): sorted(parameter.targets or registry.types)
-        for type_ in PARAMETERS
-        for code, parameter in registry.parameters(type_).items()
-        if parameter.type == "reference"
-    }
+@pytest.fixture(scope="module")
+def wide_indexer(wide_registry: Registry) -> Indexer:
+    return Indexer(wide_registry, PARIS, (BASE,))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(world=worlds(), search=searches())
+def _engine(indexer: Indexer, world: list[Resource]) -> MemoryEngine:
+    return MemoryEngine(
+        Record(
+            Key(each["resourceType"], each["id"]),
+            indexer.entries(each),
+            updated=interval(each["meta"]["lastUpdated"], PARIS)[0],
+        )
+        for each in world
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(world=worlds(), several=st.lists(searches(), min_size=3, max_size=8))
 def test_index_and_plan_find_what_the_specification_says(
-    registry: Registry, indexer: Indexer, world: list[dict[str, Any]], search: tuple[str, Pairs]
+    wide_registry: Registry, wide_indexer: Indexer, world: list[Resource], several: list[Asked]
 ) -> None:
-    type_, pairs = search
-    oracle = Oracle(world, _targets(registry), BASE, PARIS, NOW)
-    request = parse_search(registry, (type_,), pairs, refuse_unknown_codes=False)
-    query = plan(request, registry, PARIS, (BASE,), NOW)
-    engine = MemoryEngine(Record(Key(r["resourceType"], r["id"]), indexer.entries(r)) for r in world)
-    assert [key.id for key in engine.find(query)] == [r["id"] for r in oracle.search(type_, pairs)]
+    oracle = Oracle(world, targets(wide_registry), BASE, PARIS, NOW)
+    engine = _engine(wide_indexer, world)
+    for asked in several:
+        request = parse_search(wide_registry, (asked.type,), asked.pairs, refuse_unknown_codes=False)
+        query = _query(wide_registry, asked, request)
+        found, expected = engine.find(query), oracle.search(asked.type, asked.pairs, asked.whose)
+        assert [key.id for key in found] == [each["id"] for each in expected]
+        matches = [Found(engine.records[key]) for key in found]
+        riding = [str(each.key) for each in asyncio.run(included(engine, matches, request, wide_registry, 1_000))]
+        assert len(riding) == len(set(riding))
+        assert set(riding) == oracle.riding(expected, asked.pairs)
+
+
+def _query(registry: Registry, asked: Asked, request: SearchRequest) -> Query:
+    surroundings = (registry, PARIS, (BASE,), NOW)
+    if asked.whose is None:
+        return plan(request, *surroundings)
+    return compartment_query(request, "Practitioner", asked.whose, *surroundings)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 
+from fhir_server.definitions.registry import DEFAULT_TYPES, Registry
 from tests.search.asking import BASE
+from tests.search.oracle import COMPARTMENT
 
 Resource = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -20,6 +23,8 @@ UNITS = {
     "Organization": 3,
     "Location": 2,
     "Task": 3,
+    "Observation": 3,
+    "RiskAssessment": 2,
 }
 """How many of each type a world has: ids are Slot-1, Slot-2 …"""
 
@@ -33,6 +38,12 @@ INSTANTS = (
 )
 SEARCHED_DATES = (*DATES, *INSTANTS, "2031-05-14T12:00", "2031-10-26T02:30", "2031-03-30T02:30:00", "2026-01-04")
 PREFIXES = ("", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
+UPDATED = ("2026-01-05T08:00:05.000Z", "2026-01-05T08:00:05.250Z", "2026-01-05T08:00:09.000Z")
+SEARCHED_UPDATED = (
+    *("2026-01-05", "2026-01", "2026-01-05T08:00:05Z", "2026-01-05T09:00:05.250+01:00", "2026-01-05T09:00"),
+    *("2026-01-05T08:00:09.000Z", "2027"),
+)
+NUMBERS = ("0.5", "0.50", "0.05", "1", "100", "0", "0.1")
 NAMES = (
     "Martin",
     "MARTINEZ",
@@ -86,7 +97,7 @@ def _resource(type_: str, always: dict[str, Any], sometimes: dict[str, Any]) -> 
 coding = st.fixed_dictionaries(
     {},
     optional={"system": st.sampled_from((S1, S2)), "code": st.sampled_from(CODES), "display": st.sampled_from(NAMES)},
-).filter(bool)
+).map(lambda one: one or {"code": "c1"})
 concept = st.one_of(
     st.fixed_dictionaries({"coding": _some(coding)}, optional={"text": st.sampled_from(NAMES)}),
     st.fixed_dictionaries({"text": st.sampled_from(NAMES)}),
@@ -105,7 +116,7 @@ META = st.fixed_dictionaries(
         "profile": _some(st.sampled_from(("http://example.org/p", "http://example.org/p/q", "http://example.org/p|1"))),
         "source": st.sampled_from(("http://example.org/s", "http://example.org/s/more", "http://example.org/some")),
     },
-).filter(bool)
+).map(lambda one: one or {"source": "http://example.org/s"})
 name = st.fixed_dictionaries({"family": st.sampled_from(NAMES)}, optional={"given": _some(st.sampled_from(NAMES))})
 
 
@@ -123,6 +134,21 @@ def periods(draw: st.DrawFn) -> Resource:
     start, end = sorted((draw(st.integers(0, len(years) - 1)), draw(st.integers(0, len(years) - 1))))
     period = {"start": years[start], "end": years[end]}
     return {name: period[name] for name in draw(st.sampled_from((("start",), ("end",), ("start", "end"))))}
+
+
+UCUM = "http://unitsofmeasure.org"
+stored_number = st.sampled_from((0, 0.5, 0.05, 0.54, 0.1, 1, 1.2, 100))
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> Resource:
+    """A probability: a number, or a range of percentages, open or not."""
+    if draw(st.booleans()):
+        return {"probabilityDecimal": draw(stored_number)}
+    low, high = sorted((draw(stored_number), draw(stored_number)))
+    ends = {"low": low, "high": high}
+    chosen = draw(st.sampled_from((("low",), ("high",), ("low", "high"))))
+    return {"probabilityRange": {end: {"value": ends[end], "system": UCUM, "code": "%"} for end in chosen}}
 
 
 RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
@@ -182,6 +208,22 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
             ),
         },
     ),
+    "Observation": _resource(
+        "Observation",
+        {"status": st.sampled_from(("final", "preliminary")), "code": st.just({"text": "x"})},
+        {
+            "valueQuantity": st.fixed_dictionaries(
+                {"value": stored_number, "unit": st.sampled_from(("kg", "kilos")), "system": st.just(UCUM)},
+                optional={"code": st.sampled_from(("kg", "g"))},
+            ),
+            "performer": _some(reference("Practitioner", "Organization")),
+        },
+    ),
+    "RiskAssessment": _resource(
+        "RiskAssessment",
+        {"status": st.just("final"), "subject": st.just({"display": "x"})},
+        {"prediction": _some(predictions()), "performer": reference("Practitioner", "PractitionerRole")},
+    ),
     "Task": _resource(
         "Task",
         {"status": st.sampled_from(("requested", "ready")), "intent": st.just("order")},
@@ -203,6 +245,7 @@ def worlds(draw: st.DrawFn) -> list[Resource]:
             resource = {**draw(RESOURCES[type_]), "id": f"{type_}-{number}"}
             if type_ in REFERRING and draw(st.integers(0, 3)) == 0:
                 resource = _containing(draw, resource)
+            resource["meta"] = {**resource.get("meta", {}), "lastUpdated": draw(st.sampled_from(UPDATED))}
             world.append(resource)
     return world
 
@@ -219,6 +262,8 @@ def _containing(draw: st.DrawFn, resource: Resource) -> Resource:
         agenda = {**draw(RESOURCES["Schedule"]), "id": "s"}
         if draw(st.booleans()):
             agenda["actor"] = [{"reference": "#p"}, *agenda["actor"]]
+        else:
+            contained = []  # what is contained is referred to
         return {**resource, "schedule": {"reference": "#s"}, "contained": [agenda, *contained]}
     mine = {"reference": "#p"}
     return {**resource, code: [mine, *resource["actor"]] if code == "actor" else mine, "contained": contained}
@@ -233,6 +278,10 @@ _tokens = st.one_of(
     st.sampled_from((f"{S1}|", f"{S2}|")),
 )
 _dates = st.tuples(st.sampled_from(PREFIXES), st.sampled_from(SEARCHED_DATES)).map("".join)
+
+_numbers = st.tuples(st.sampled_from(PREFIXES), st.sampled_from(NUMBERS)).map("".join)
+_quantities = st.tuples(_numbers, st.sampled_from(("", f"|{UCUM}|kg", "||kg", "||kilos", f"|{UCUM}|g"))).map("".join)
+_updated = st.tuples(st.sampled_from(PREFIXES[:-1]), st.sampled_from(SEARCHED_UPDATED)).map("".join)
 
 
 def _choice(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -309,6 +358,17 @@ CRITERIA: dict[str, dict[str, st.SearchStrategy[str]]] = {
         "near:missing": _missing,
         "organization": _references("Organization"),
     },
+    "Observation": {
+        "value-quantity": _choice(_quantities),
+        "value-quantity:missing": _missing,
+        "performer": _references("Practitioner", "Organization"),
+        "status": _fixed("final", "amended"),
+    },
+    "RiskAssessment": {
+        "probability": _choice(_numbers),
+        "probability:missing": _missing,
+        "performer": _references("Practitioner"),
+    },
     "Task": {
         "authored-on": _choice(_dates),
         "authored-on:missing": _missing,
@@ -324,6 +384,8 @@ _COMMON = {
     "_profile:above": _fixed("http://example.org/p/q/r"),
     "_source:missing": _missing,
     "_source:below": _fixed("http://example.org/s"),
+    "_lastUpdated": _choice(_updated),
+    "_lastUpdated:missing": _missing,
 }
 LINKS = {
     ("Slot", "schedule"): ("Schedule",),
@@ -332,19 +394,36 @@ LINKS = {
     ("PractitionerRole", "organization"): ("Organization",),
     ("Organization", "partof"): ("Organization",),
     ("Location", "organization"): ("Organization",),
+    ("Observation", "performer"): ("Practitioner", "Organization"),
+    ("RiskAssessment", "performer"): ("Practitioner", "PractitionerRole"),
     ("Task", "owner"): ("Practitioner", "PractitionerRole", "Organization"),
 }
 """References of the worlds, and the types that they lead to there."""
 
 SORTS = {
-    "Slot": ("start", "-end", "_id"),
-    "Schedule": ("date", "-date"),
-    "Practitioner": ("family", "-name", "_id"),
-    "PractitionerRole": ("-date",),
-    "Organization": ("name", "-name"),
-    "Location": ("-name",),
-    "Task": ("authored-on", "-authored-on"),
+    "Slot": ("start", "-end", "_id", "status", "-status"),
+    "Schedule": ("date", "-date", "active"),
+    "Practitioner": ("family", "-name", "_id", "gender"),
+    "PractitionerRole": ("-date", "active"),
+    "Organization": ("name", "-name", "-_lastUpdated"),
+    "Location": ("-name", "-_id"),
+    "Task": ("authored-on", "-authored-on", "_lastUpdated", "_source"),
+    "Observation": ("value-quantity", "-value-quantity", "-status"),
+    "RiskAssessment": ("probability", "-probability", "-_source"),
 }
+
+
+def _includes(type_: str) -> st.SearchStrategy[tuple[str, str]]:
+    """What may ride along with matches of a type, or with what rides along."""
+    links = [(base, code, target) for (base, code), types in LINKS.items() for target in types]
+    out = [link for link in links if link[0] == type_]
+    back = [link for link in links if link[2] == type_]
+    ways = [*(("_include", link) for link in out), *(("_revinclude", link) for link in back)]
+    forms = st.sampled_from(("{}:{}", "{}:{}", "{}:{}:{}", "{}:*", "*"))
+    first = st.tuples(st.sampled_from(ways), forms).map(lambda way: (way[0][0], way[1].format(*way[0][1])))
+    names = st.sampled_from(("_include:iterate", "_revinclude:iterate"))
+    further = st.tuples(names, st.sampled_from(links), forms).map(lambda way: (way[0], way[2].format(*way[1])))
+    return st.one_of(first, first, further)
 
 
 @st.composite
@@ -371,11 +450,44 @@ def criterion(draw: st.DrawFn, type_: str, depth: int = 2) -> tuple[str, str]:
     return chosen, draw(CRITERIA[type_][chosen])
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A search: a type, the pairs of its query, and the practitioner whose compartment it is inside of, if any."""
+
+    type: str
+    pairs: Pairs
+    whose: str | None = None
+
+
 @st.composite
-def searches(draw: st.DrawFn) -> tuple[str, Pairs]:
-    """A type, and one to three criteria with perhaps an order."""
+def searches(draw: st.DrawFn) -> Asked:
+    """Up to three criteria, perhaps with an order, perhaps with what rides along, now and then in a compartment."""
     type_ = draw(st.sampled_from(sorted(UNITS)))
-    pairs = draw(st.lists(criterion(type_), min_size=1, max_size=3))
+    pairs = draw(st.lists(criterion(type_), max_size=3))
+    sorts = SORTS[type_]
+    if any(name == "near" for name, _ in pairs):
+        sorts = (*sorts, "near", "-near")
+        places = [pair for pair in pairs if pair[0] == "near"]
+        pairs = [*(pair for pair in pairs if pair[0] != "near"), (places[0][0], places[0][1].partition(",")[0])]
     if draw(st.booleans()):
-        pairs.append(("_sort", ",".join(draw(st.lists(st.sampled_from(SORTS[type_]), min_size=1, max_size=2)))))
-    return type_, pairs
+        pairs.append(("_sort", ",".join(draw(st.lists(st.sampled_from(sorts), min_size=1, max_size=2)))))
+    if draw(st.integers(0, 2)) == 0:
+        pairs += draw(st.lists(_includes(type_), min_size=1, max_size=3))
+    whose = "Practitioner-1" if type_ in COMPARTMENT or type_ == "Practitioner" else None
+    return Asked(type_, pairs, whose if draw(st.integers(0, 3)) == 0 else None)
+
+
+# --- the server of the worlds ----------------------------------------------------------------------------------------
+
+TYPES = frozenset((*DEFAULT_TYPES, *UNITS))
+"""The types that it serves."""
+
+
+def targets(registry: Registry) -> dict[tuple[str, str], list[str]]:
+    """Return the types that each reference may lead to."""
+    return {
+        (type_, code): sorted(parameter.targets or registry.types)
+        for type_ in UNITS
+        for code, parameter in registry.parameters(type_).items()
+        if parameter.type == "reference"
+    }

@@ -80,16 +80,11 @@ def email(value: str | None) -> list[Json]:
 
 def secure_email(value: str | None) -> list[Json]:
     """Return the ContactPoint of an address of the MSSanté space, typed as such, if there is one."""
-    if not value:
-        return []
-    return [telecom.email_point(value, secure=True)]
+    return [telecom.email_point(value, secure=True)] if value else []
 
 
 def called(system: str, text: str | None) -> list[Json]:
-    """Return the ContactPoint of a number as a register writes it, in its international form; none for what is no number.
-
-    ``system``: phone or fax.
-    """
+    """Return the ContactPoint of a register's number, in international form, if it is one; ``system``: phone or fax."""
     number = telecom.phone(text) if text else None
     return [{"system": system, "value": number}] if number else []
 

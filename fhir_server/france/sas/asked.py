@@ -6,12 +6,12 @@ Source: the search pages of https://interop.esante.gouv.fr/ig/fhir/sas/ and its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-from fhir_server.france.identifiers import KINDS
+from fhir_server.france.identifier_checks import search_fault
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.search.criteria import HARMLESS, RESULT_PARAMETERS
 from fhir_server.search.values import split, unescape
@@ -24,7 +24,6 @@ HAS: Final = "_has:Slot:schedule:"
 _UTC: Final = re.compile(r"((?:[a-z]{2})?\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?)[+ ]00:00")
 _KEPT: Final = re.compile(r"%(?:2B|25|26|23|3D|20|0[0-9A-F]|1[0-9A-F]|7F|[89A-F][0-9A-F]|22|3C|3E)", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_SYSTEMS: Final = {kind.system for kind in KINDS.values()}
 
 
 def spoken(query: str) -> str:
@@ -45,14 +44,15 @@ def in_paris_time(pairs: Pairs) -> list[tuple[str, str]]:
     return [(name, _UTC.sub(r"\1", value)) for name, value in pairs]
 
 
-def check(pairs: Pairs, most: int) -> None:
-    """Raise ``BadRequest`` for more than ``most`` identifiers at once, and for any that cannot be one of its kind."""
-    issues = [issue for name, value in pairs for issue in _wrong(name, value, most)]
+def check(pairs: Pairs, most: int, spelled: Callable[[str], str]) -> None:
+    """Raise ``BadRequest`` for more than ``most`` identifiers at once, and for any that cannot be one of its kind.
+    ``spelled`` gives a system its one spelling."""
+    issues = [issue for name, value in pairs for issue in _wrong(name, value, most, spelled)]
     if issues:
         raise BadRequest(*issues)
 
 
-def _wrong(name: str, value: str, most: int) -> Iterable[Issue]:
+def _wrong(name: str, value: str, most: int, spelled: Callable[[str], str]) -> Iterable[Issue]:
     if name.rpartition(".")[2].rpartition(":")[2] != "identifier":
         return
     values = split(value, ",")
@@ -61,16 +61,10 @@ def _wrong(name: str, value: str, most: int) -> Iterable[Issue]:
         yield Issue(IssueType.TOO_COSTLY, told, (f"http.{name}",), id="sas-identifiers")
     for place, text in enumerate(values, 1):
         system, bar, number = unescape(text).partition("|")
-        if bar and number and system in _SYSTEMS and not _matches(system, number):
-            told = f"identifier {place} of {len(values)} has the system {system} but not the form of its numbers"
+        fault = search_fault(spelled, system, number) if bar and number else None
+        if fault is not None:
+            told = f"identifier {place} of {len(values)}, of the system {system}: {fault}"
             yield Issue(IssueType.VALUE, told, (f"http.{name}",), id="sas-identifier-form")
-
-
-def _matches(system: str, number: str) -> bool:
-    """Tell whether a number has a form of its system, or that of a number which would be prefixed there."""
-    kinds = [kind for kind in KINDS.values() if kind.system == system]
-    inner = (KINDS[code] for kind in kinds for code in kind.prefixes.values())
-    return any(kind.matches(number) for kind in (*kinds, *inner))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, KINDS, add_prefix
+from fhir_server.france.aliases import spelling
+from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, KINDS, add_prefix, forms
 from fhir_server.france.regulators import ACCOUNTS
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
@@ -46,10 +47,11 @@ def needs(resource: Resource) -> Iterator[str]:
 
 def national_number(resource: Resource, system: str) -> str | None:
     """Return the prefixed national number of a professional or a structure, made of another number if need be."""
-    numbers = [(one.get("system"), str(one.get("value", ""))) for one in resource.get("identifier", ())]
+    spelled = spelling()
+    numbers = [(spelled(one.get("system", "")), str(one.get("value", ""))) for one in resource.get("identifier", ())]
     for found, value in numbers:
         if found == system:
-            return value
+            return forms(system, value)[0][1]
     for code in _INSIDE[system]:
         for found, value in numbers:
             if found == KINDS[code].system and KINDS[code].matches(value):

@@ -6,6 +6,7 @@ the actors do not do is 405. Source: https://interop.esante.gouv.fr/ig/fhir/sas/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -130,7 +131,7 @@ class SasService(Service):
         given = pairs(request.query)
         posted = form(request.body) if request.method == "POST" else []
         asked = in_paris_time((*given, *posted)) if self._base.is_local_time else [*given, *posted]
-        check(asked, self._limits.practitioners)
+        check(asked, self._limits.practitioners, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
         if shared is None:
             matches, extra = await self._found(context, request, found.type or "", asked)
@@ -171,8 +172,8 @@ class SasService(Service):
 
 def _spelled(request: Request) -> Request:
     """Return an update with its criterion as R4 spells it: the guide writes ``?Identifier=``."""
-    parts = request.query.split("&")
-    return replace(request, query="&".join(part.replace("Identifier=", "identifier=", 1) for part in parts))
+    parts = (re.sub("^Identifier=", "identifier=", part) for part in request.query.split("&"))
+    return replace(request, query="&".join(parts))
 
 
 def _wish(context: Context, request: Request, type_: str, asked: Pairs) -> SearchRequest:

@@ -32,7 +32,7 @@ def check(slot: Resource) -> Iterator[Issue]:
         return
     if len(claimed) > 1:
         told = f"a Slot for the SAS has one profile, here are {len(claimed)}: the platform overlooks it otherwise"
-        yield _issue(told, "Slot.meta.profile", "sas-slot-profile")
+        yield Issue(IssueType.BUSINESS_RULE, told, ("Slot.meta.profile",), id="sas-slot-profile")
         return
     yield from _visibility(slot, ours[0])
     yield from _labels(slot, ours[0])
@@ -46,29 +46,25 @@ def _visibility(slot: Resource, profile: str) -> Iterator[Issue]:
         services = [one for one in kind.get("extension", ()) if one.get("url") == profiles.R5_SERVICE_TYPE]
         if is_cpts != (len(services) == 1):
             told = "a CPTS that sees the slot is category 604 and one extension Slot.serviceType that names its service"
-            yield _issue(told, path, "sas-slot-visibility")
+            yield Issue(IssueType.BUSINESS_RULE, told, (path,), id="sas-slot-visibility")
         for one in services:
             if not one.get("valueReference", {}).get("reference"):
                 told = "the extension refers to no HealthcareService: valueReference.reference is expected"
-                yield _issue(told, f"{path}.extension", "sas-slot-visibility")
+                yield Issue(IssueType.BUSINESS_RULE, told, (f"{path}.extension",), id="sas-slot-visibility")
         is_shared = is_shared or is_cpts
     if is_shared != (profile == profiles.CPTS_SLOT):
         wanted = profiles.CPTS_SLOT if is_shared else f"{profiles.PLAIN_SLOT} (or {profiles.SOS_SLOT})"
         told = f"a slot that {'a' if is_shared else 'no'} CPTS sees has the profile {wanted}; received is {profile}"
-        yield _issue(told, "Slot.meta.profile", "sas-slot-profile")
+        yield Issue(IssueType.BUSINESS_RULE, told, ("Slot.meta.profile",), id="sas-slot-profile")
 
 
 def _labels(slot: Resource, profile: str) -> Iterator[Issue]:
     for place, label in enumerate(slot.get("meta", {}).get("security", ())):
         if label.get("code") not in _LABELS[profile] or _SLOT_TYPES not in label.get("system", ""):
             told = f"the audience of the slot is none of {', '.join(_LABELS[profile])} of {_SLOT_TYPES}"
-            yield _issue(told, f"Slot.meta.security[{place}]", "sas-slot-label")
+            yield Issue(IssueType.BUSINESS_RULE, told, (f"Slot.meta.security[{place}]",), id="sas-slot-label")
 
 
 def _is_cpts(coding: dict[str, Any]) -> bool:
     # The code system is written three ways, all of which hold its name.
     return coding.get("code") == profiles.CPTS_CATEGORY and _CATEGORIES in coding.get("system", "")
-
-
-def _issue(told: str, path: str, id_: str) -> Issue:
-    return Issue(IssueType.BUSINESS_RULE, told, (path,), id=id_)

@@ -6,38 +6,56 @@ Spec: https://hl7.org/fhir/R4/profiling.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
-from fhir_server.definitions.library import Library
+from fhir_server.definitions.library import Library, split
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.library import consult
+from fhir_server.interactions.library import consult_each
 from fhir_server.interactions.paths import located
 from fhir_server.interactions.profiles import written
+from fhir_server.interactions.writing.conditional import LISTED, Question, Wish, ask
 from fhir_server.interactions.writing.intents import Prepared
+from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, Unprocessable
+from fhir_server.search.query import Equal
+from fhir_server.storage.protocol import Snapshot
 
 
 async def demand_profiles(context: Context, prepared: Prepared) -> None:
     """Add remarks to what is prepared, and the versions of the definitions used. Raises ``Unprocessable``."""
-    places = [
-        place
-        for place, step in enumerate(prepared.steps)
-        if step.resource is not None and context.demands.concern(step.resource)
-    ]
+    places = []
+    works: list[Callable[[Library], list[Issue]]] = []
+    size = 0
+    for place, step in enumerate(prepared.steps):
+        if step.resource is None or step.draft is None or step.by_rule:
+            continue
+        if context.demands.concern(step.resource):
+            places.append(place)
+            works.append(partial(_told, context, step.resource))
+            size = max(size, len(step.draft.after))
     if not places:
         return
-    resources = [prepared.steps[place].resource or {} for place in places]
-    size = sum(len(draft.after) for place in places if (draft := prepared.steps[place].draft) is not None)
-    structures, demands = context.registry.structures, context.demands
-
-    def work(library: Library) -> list[list[Issue]]:
-        return [written(structures, library, resource, demands) for resource in resources]
-
+    kind = ",".join(sorted({prepared.steps[place].intent.type for place in places}))
     async with context.store.snapshot() as snapshot:
-        consulted = await consult(context, snapshot, work, size)
+        consulted = await consult_each(context, snapshot, works, size, context.shelf.ahead(kind))
+        prepared.questions += await _editions(context, snapshot)
+    context.shelf.remember(kind, consulted.asked)
     prepared.versions.update(consulted.versions)
     _tell(prepared, places, consulted.answer)
+
+
+async def _editions(context: Context, snapshot: Snapshot) -> list[Question]:
+    """Return which StructureDefinitions have the URLs that are demanded: a new one may be the one that counts."""
+    urls = tuple(sorted({split(one.profile)[0] for one in context.demands.profiles}))
+    if not urls or "StructureDefinition" not in context.registry.types:
+        return []
+    return [await ask(snapshot, Wish("StructureDefinition", Equal("url", urls), len(urls) * LISTED))]
+
+
+def _told(context: Context, resource: Resource, library: Library) -> list[Issue]:
+    return written(context.registry.structures, library, resource, context.demands)
 
 
 def _tell(prepared: Prepared, places: Sequence[int], told: Sequence[Sequence[Issue]]) -> None:

@@ -56,6 +56,7 @@ class Step:
 
     ``existing``: a conditional create has found its match, nothing is to be written. ``fresh``: what is written must
     not be there yet. ``version``: what is written was made from that version. ``remarks``: what the client is told.
+    ``by_rule``: a rule writes it, of what is stored; no client is to answer for how that conforms.
     """
 
     intent: Intent
@@ -65,6 +66,7 @@ class Step:
     draft: Draft | None = None
     version: int | None = None
     remarks: tuple[Issue, ...] = ()
+    by_rule: bool = False
 
     @property
     def writes(self) -> tuple[Key, ...]:

@@ -23,10 +23,9 @@ Spec: https://hl7.org/fhir/R4/http.html#trules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Final
 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.pace import Pace
@@ -34,27 +33,19 @@ from fhir_server.interactions.routes import served
 from fhir_server.interactions.writing.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.writing.known import (
     CONDITIONAL,
-    Bucket,
     Known,
     KnownResources,
     Names,
-    equalities,
-    names_resources,
     root_of,
 )
+from fhir_server.interactions.writing.matching import Matching
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
-from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType, PreconditionFailed
+from fhir_server.outcome import FhirError, Issue, IssueType, PreconditionFailed
 from fhir_server.search.logic import all_of, one_of
-from fhir_server.search.match import chains, depth, matches, unmatchable
+from fhir_server.search.match import chains, depth
 from fhir_server.search.query import And, Equal, Ids, Keys, Node, Not, Or, References, Spans
 from fhir_server.storage.protocol import Snapshot
-
-MAX_COMPARISONS: Final = 100_000
-"""Criteria that no index of ours serves are compared with each entry in turn; a transaction may ask for so many."""
-
-_FEW: Final = 8
-"""So few candidates that it is not worth following a chain to have fewer."""
 
 
 @dataclass(slots=True)
@@ -70,14 +61,12 @@ class OwnEntries:
     names: Names = field(default_factory=Names)
     _expected_types: Counter[str] = field(default_factory=Counter)
     _asking: set[str] = field(default_factory=set)
-    _reached: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """How far what is known was looked through: for type, reference, and type referred to."""
-    _far: dict[References, tuple[tuple[int, ...], set[Key]]] = field(default_factory=dict)
-    _comparisons: int = 0
     _known: KnownResources = field(init=False)
+    _matches: Matching = field(init=False)
 
     def __post_init__(self) -> None:
         self._known = KnownResources(self.context.tools, self.names)
+        self._matches = Matching(self._known, self.names, self.snapshot, self.versions, self.deleted, self._settle)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
@@ -113,7 +102,7 @@ class OwnEntries:
 
     async def matching(self, type_: str, where: Node, without: Key | None = None) -> set[Key]:
         """Return the keys of what is written and matches. Raises ``BadRequest`` past ``MAX_COMPARISONS``."""
-        return {key for key in await self._matching(type_, where, without) if key in self}
+        return {key for key in await self._matches.matching(type_, where, without) if key in self}
 
     async def ask(self, type_: str, where: Node, asked: Question | None = None, *, last: bool = False) -> Question:
         """Return what criteria find in the store, where what they refer to may be written by the transaction.
@@ -207,115 +196,8 @@ class OwnEntries:
             ]
         if gone:
             where = all_of((where, Not(Ids(tuple(sorted(gone))))))
-        mine = [key for key in await self._found(far) if key in self and not self._known.all[key].is_new]
+        mine = [key for key in await self._matches.found(far) if key in self and not self._known.all[key].is_new]
         return References(far.type, where), tuple(str(key) for key in sorted(mine))
-
-    # --- our own part ------------------------------------------------------------------------------------------------
-
-    async def _matching(self, type_: str, where: Node, without: Key | None = None) -> set[Key]:
-        if not self._known.by_type.get(type_):
-            return set()
-        await self._known.identify(type_)
-        if names(where):
-            await self._known.index(type_)
-            await self._settle()
-        buckets = await self._buckets(type_, where)
-        if buckets is None and not self._known.is_indexed(type_):
-            await self._known.index(type_)
-            buckets = await self._buckets(type_, where)
-        candidates = self._candidates(type_, buckets, without)
-        follows = list(chains(where)) if candidates else []
-        for code, far in follows:
-            await self._reach(type_, code, far)
-        if follows and len(candidates) > _FEW:
-            buckets = await self._buckets(type_, where, through=True)
-            candidates = self._candidates(type_, buckets, without)
-        self._comparisons += len(candidates)
-        if self._comparisons > MAX_COMPARISONS:
-            raise _too_costly()
-        pace = Pace()
-        found = set()
-        for key in candidates:
-            if matches(where, key, self._known.entries(self._known.all[key]), self._follows):
-                found.add(key)
-            await pace.keep()
-        return found
-
-    def _candidates(self, type_: str, buckets: Sequence[Bucket] | None, without: Key | None) -> Sequence[Key]:
-        keys: Iterable[Key] = (
-            (known.key for known in self._known.by_type[type_])
-            if buckets is None
-            else dict.fromkeys(key for bucket in buckets for key in bucket)
-        )
-        return [key for key in keys if key != without]
-
-    async def _buckets(self, type_: str, node: Node, *, through: bool = False) -> Sequence[Bucket] | None:
-        """Return where all that match are, or None if that is anywhere. ``through``: find out by following chains."""
-        if isinstance(node, And):
-            least: Sequence[Bucket] | None = None
-            for inner in sorted(node.nodes, key=lambda inner: any(chains(inner))):
-                if least is not None and sum(map(len, least)) <= _FEW:
-                    break
-                one = await self._buckets(type_, inner, through=through)
-                if one is not None and (least is None or sum(map(len, one)) < sum(map(len, least))):
-                    least = one
-            return least
-        if isinstance(node, Or):
-            several: list[Bucket] = []
-            for inner in node.nodes:
-                one = await self._buckets(type_, inner, through=through)
-                if one is None:
-                    return None
-                several += one
-            return several
-        if isinstance(node, Equal) and isinstance(node.values, References):
-            if not through:
-                return None
-            return self._known.having(type_, node.parameter, map(str, await self._found(node.values)))
-        return self._known.matching(type_, node)
-
-    async def _found(self, far: References) -> set[Key]:
-        """Return what is known at the other end of a chain; the same question is often asked again."""
-        stamp = tuple(self._known.version(type_) for type_ in _types(far))
-        cached = self._far.get(far)
-        if cached is None or cached[0] != stamp:
-            found = await self._matching(far.type, far.where)
-            stamp = tuple(self._known.version(type_) for type_ in _types(far))
-            cached = self._far[far] = (stamp, found)
-        return cached[1]
-
-    def _follows(self, text: str, far: References) -> bool:
-        """Tell whether what a reference leads to matches; ``text`` is what the index says of the reference."""
-        if text in self._known.waiting:
-            type_ = self.names.expected.get(text) or text.partition("?")[0]
-            if type_ == far.type:
-                raise unmatchable("chains through what is found by criteria that are resolved later")
-            return False
-        type_, _, id_ = text.partition("/")
-        known = self._known.all.get(Key(type_, id_)) if type_ == far.type else None
-        return known is not None and matches(far.where, known.key, self._known.entries(known), self._follows)
-
-    # --- references --------------------------------------------------------------------------------------------------
-
-    async def _reach(self, type_: str, code: str, far: References) -> None:
-        """Have the entries of all that a reference of a type's known resources leads to."""
-        await self._known.index(type_)
-        await self._settle()
-        place = (type_, code, far.type)
-        log = self._known.log[type_]
-        new = log[self._reached[place] :]
-        self._reached[place] = len(log)
-        start = f"{far.type}/"
-        texts = {
-            value
-            for known in new
-            for value in equalities(known.entries, code)
-            if value.startswith(start) and "/_history/" not in value
-        }
-        keys = {Key(far.type, text[len(start) :]) for text in texts} - self.deleted
-        await self._fetch([key for key in sorted(keys) if key not in self._known.all and key not in self.versions])
-        for inner, further in chains(far.where):
-            await self._reach(far.type, inner, further)
 
     async def _settle(self) -> None:
         """Resolve the conditional references of what is known, but for those that wait for entries themselves."""
@@ -326,35 +208,3 @@ class OwnEntries:
         ]
         if texts:
             await self.references(texts)
-
-    async def _fetch(self, keys: Sequence[Key]) -> None:
-        if not keys:
-            return
-        current = await self.snapshot.read(keys)
-        there = [key for key in keys if key in current and current[key].body is not None]
-        entries = await self.snapshot.entries(there) if there else {}
-        for key in keys:
-            self.versions[key] = current[key].version if key in current else None
-        for key in there:
-            self._known.add(Known(key, entries=entries.get(key, ())))
-
-
-def names(node: Node) -> bool:
-    """Tell whether criteria name the resources that they ask for references to."""
-    if isinstance(node, And | Or):
-        return any(names(inner) for inner in node.nodes)
-    return names(node.node) if isinstance(node, Not) else names_resources(node)
-
-
-def _types(far: References) -> Iterator[str]:
-    yield far.type
-    for _, further in chains(far.where):
-        yield from _types(further)
-
-
-def _too_costly() -> BadRequest:
-    told = (
-        f"the transaction's criteria would need more than {MAX_COMPARISONS} comparisons among its entries; "
-        "use criteria with an identifier, or smaller transactions"
-    )
-    return BadRequest(Issue(IssueType.TOO_COSTLY, told, id="transaction-too-costly"))

@@ -21,7 +21,8 @@ from fhir_server.interactions.read import present
 from fhir_server.interactions.rules import Meant
 from fhir_server.interactions.writing.conditional import Question, Wish, ask, ask_all, criteria, only
 from fhir_server.interactions.writing.intents import Intent, Patch, Prepared, Step
-from fhir_server.interactions.writing.own import OwnEntries, names
+from fhir_server.interactions.writing.matching import names
+from fhir_server.interactions.writing.own import OwnEntries
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key

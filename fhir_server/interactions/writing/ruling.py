@@ -55,4 +55,4 @@ def _take(ruling: Ruling, prepared: Prepared) -> None:
 
 
 def _added(key: Key, resource: Resource, version: int | None) -> Step:
-    return Step(Intent(Interaction.UPDATE, key.type, resource=resource), (key,), version=version)
+    return Step(Intent(Interaction.UPDATE, key.type, resource=resource), (key,), version=version, by_rule=True)

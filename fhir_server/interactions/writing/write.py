@@ -3,8 +3,8 @@
     intents ── resolve on a snapshot ── link references ── rules ── check, draft ──> plan ── confirm, apply ──> written
 
 What takes time happens before the plan. The plan asks the same questions again; if an answer has changed meanwhile it
-raises ``Moved`` and the pipeline starts over, a few times. If the definitions have changed it raises ``OutdatedWrite``,
-and the service does the whole request again.
+raises ``Moved`` and the pipeline starts over, a few times, at last one such write after the other. If the definitions
+have changed it raises ``OutdatedWrite``, and the service does the whole request again.
 
 Spec: https://hl7.org/fhir/R4/http.html
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
@@ -39,8 +39,11 @@ from fhir_server.storage.protocol import Address, Change, Plan, Planned, Snapsho
 
 __all__ = ["Intent", "Linker", "Lookup", "Patch", "Written", "look_up", "rehearse", "write", "write_and_read"]
 
-TRIES: Final = 5
+TRIES: Final = 8
 """How often a write is prepared before its client is told that the resource is too busy."""
+
+AT_WILL: Final = 2
+"""So often side by side with all others; then those of this process to whom that was not enough go one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,13 @@ async def write_and_read(
     context: Context, intents: Sequence[Intent], linker: Linker | None = None, lookups: Sequence[Lookup] = ()
 ) -> tuple[list[Written], list[Stored]]:
     """Do all of the intents, then the lookups: return what became of each, or raise a refusal, nothing stored."""
-    for _ in range(TRIES):
-        try:
-            prepared = await _prepare(context, intents, linker)
-            answer = (await context.store.commit(plan(context, prepared, lookups))).answer
-        except Moved:
-            continue
+    for attempt in range(TRIES):
+        async with context.turn if attempt >= AT_WILL else nullcontext():
+            try:
+                prepared = await _prepare(context, intents, linker)
+                answer = (await context.store.commit(plan(context, prepared, lookups))).answer
+            except Moved:
+                continue
         if any(intent.type in DEFINITION_TYPES for intent in intents):
             context.definitions.news.set()
         written, read = answer
@@ -162,7 +166,8 @@ async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Ke
 async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker | None) -> Prepared:
     prepared = Prepared()
     rules = concerned(context, frozenset(intent.type for intent in intents))
-    async with _snapshot_if(context, linker or rules or any(map(needs_snapshot, intents))) as snapshot:
+    looks = linker is not None or any(rule.looks for rule in rules)
+    async with _snapshot_if(context, looks or any(map(needs_snapshot, intents))) as snapshot:
         if linker is not None:
             prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions, prepared.definitions)
         await resolve(context, intents, snapshot, prepared)

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 import bson
 from pymongo.errors import PyMongoError
 
-from fhir_server.storage.ended import check_writable
+from fhir_server.storage.following import check_writable
 from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.asking import AskingView, Leads, driven
 from fhir_server.storage.mongo.connection import unavailable
@@ -31,6 +31,7 @@ from fhir_server.storage.mongo.reading import Reading
 from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.turns import IDLE_SECONDS, Turns
 from fhir_server.storage.mongo.view import Group, MongoView
+from fhir_server.storage.plans import PLAN_WAITED, checked, instant_after
 from fhir_server.storage.protocol import (
     SCHEMA,
     Clock,
@@ -46,7 +47,6 @@ from fhir_server.storage.protocol import (
 from fhir_server.storage.sizes import size
 
 LOG: Final = logging.getLogger(__name__)
-MILLISECOND: Final = 1000
 DEADLINE_SECONDS: Final = 30.0
 """So long plans run again, and a commit of unknown outcome is settled."""
 DOCUMENT_BYTES: Final = 16_000_000
@@ -55,8 +55,6 @@ CHANGE_BYTES: Final = 300
 """What a change takes in a commit besides its body, its entries and its key."""
 LARGE_BYTES: Final = 2_000_000
 """Index values of this size may take several times as much in a document, so it is measured."""
-
-_WAITED: Final = "a plan awaits nothing but its view: this one waited for something else"
 
 
 @dataclass(eq=False, slots=True)
@@ -194,8 +192,7 @@ class Committer:
         """Run plans at the head and append what they change; None: somebody else was first."""
         head = await self._known_head()
         check_writable(head)
-        now = self._clock() // MILLISECOND * MILLISECOND
-        group = Group(head, max(now, head.instant), head.generation)
+        group = Group(head, instant_after(head, self._clock), head.generation)
         answers = await self._plan(jobs, group)
         if not group.changes:
             return answers if await self._log.is_free(group.number) else None
@@ -251,10 +248,7 @@ class Committer:
         return answers
 
     async def _planned(self, job: Job, view: MongoView) -> Planned[Any]:
-        planned = await driven(job.plan(AskingView(view)), _WAITED)
-        if not isinstance(planned, Planned):
-            raise TypeError(f"a plan returns Planned, not {type(planned).__name__}")
-        return planned
+        return checked(await driven(job.plan(AskingView(view)), PLAN_WAITED))
 
     def _weigh(self, changes: Sequence[Written], planned: Planned[Any]) -> tuple[int, int]:
         """Return what changes count for, and about what they take in a commit. Raises ``CommitTooLarge``."""

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
+from warnings import catch_warnings, simplefilter
 
 from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import ReadPreference
-from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, ExecutionTimeout, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -47,16 +48,21 @@ def connect(uri: str, seconds: float, listeners: tuple[Any, ...] = ()) -> Client
     No command takes longer than a query of ``seconds`` and a while. Writes are never repeated by the driver: the
     committer does that, with the same document.
     """
-    return AsyncIOMotorClient(
-        uri,
-        io_loop=asyncio.get_running_loop(),
-        appname="fhir-server",
-        retryWrites=False,
-        connectTimeoutMS=CONNECT_MILLISECONDS,
-        serverSelectionTimeoutMS=SELECT_MILLISECONDS,
-        socketTimeoutMS=int(max(seconds * 1000, WRITE_MILLISECONDS)) + CONNECT_MILLISECONDS,
-        event_listeners=list(listeners),
-    )
+    try:
+        with catch_warnings():
+            simplefilter("error", UserWarning)  # the driver only warns of options that it then leaves out
+            return AsyncIOMotorClient(
+                uri,
+                io_loop=asyncio.get_running_loop(),
+                appname="fhir-server",
+                retryWrites=False,
+                connectTimeoutMS=CONNECT_MILLISECONDS,
+                serverSelectionTimeoutMS=SELECT_MILLISECONDS,
+                socketTimeoutMS=int(max(seconds * 1000, WRITE_MILLISECONDS)) + CONNECT_MILLISECONDS,
+                event_listeners=list(listeners),
+            )
+    except UserWarning as warning:
+        raise ConfigurationError("an option of the URI") from warning
 
 
 def database(client: Client) -> Database:

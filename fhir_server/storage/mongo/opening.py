@@ -49,16 +49,26 @@ def _hosts(uri: str) -> str:
 
 def _advice(error: PyMongoError) -> str:
     if isinstance(error, OperationFailure):
-        if error.code in _UNAUTHENTICATED:
-            return "does not know this user with this password: look at both, and at authSource in the URI"
-        if error.code in _UNAUTHORIZED:
-            return "does not let this user work: grant it the role readWrite on the database of the store"
-        return f"refuses to work: {(error.details or {}).get('codeName') or 'an error'} ({error.code})"
+        return _refusal(error)
     if isinstance(error, ConfigurationError):
-        if "wire version" in str(error):
-            return f"is too old: {OLDEST} or newer is needed"
-        return "cannot be used as the URI says: its options must be right, and it must name a database, as in mongodb://HOST/NAME"
+        return _misconfiguration(str(error))
     return "does not answer, or has no primary: see that it runs, and that this machine may reach it"
+
+
+def _refusal(error: OperationFailure) -> str:
+    if error.code in _UNAUTHENTICATED:
+        return "does not know this user with this password: look at both, and at authSource in the URI"
+    if error.code in _UNAUTHORIZED:
+        return "does not let this user work: grant it the role readWrite on the database of the store"
+    return f"refuses to work: {(error.details or {}).get('codeName') or 'an error'} ({error.code})"
+
+
+def _misconfiguration(told: str) -> str:
+    if "wire version" in told:
+        return f"is too old: {OLDEST} or newer is needed"
+    if "DNS" in told:
+        return "has no address in the DNS, where mongodb+srv:// looks for one: see that the name is right"
+    return "cannot be used as the URI says: its options must be right, and it must name a database, as in mongodb://HOST/NAME"
 
 
 async def is_linearizable(client: Client) -> bool:

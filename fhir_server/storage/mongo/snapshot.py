@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from fhir_server.storage.mongo.asking import AskingSnapshot, driven
 from fhir_server.storage.mongo.gathering import Gathered
 from fhir_server.storage.mongo.reading import Reading
 from fhir_server.storage.mongo.reads import MongoReads
 from fhir_server.storage.mongo.searching import Searching
+from fhir_server.storage.plans import READS_WAITED
 from fhir_server.storage.protocol import Head, Snapshot
 
 T = TypeVar("T")
-
-_WAITED: Final = "reads together await nothing but the snapshot that they are given"
 
 
 class MongoSnapshot(MongoReads):
@@ -42,4 +41,4 @@ class MongoSnapshot(MongoReads):
         return self._head
 
     async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
-        return await driven(reads(AskingSnapshot(self)), _WAITED)
+        return await driven(reads(AskingSnapshot(self)), READS_WAITED)

@@ -14,7 +14,8 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
-from fhir_server.storage.ended import check_writable
+from fhir_server.storage.following import check_cursor, check_writable
+from fhir_server.storage.health import warnings
 from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.committing import Committer
 from fhir_server.storage.mongo.connection import Document, connect, database, told
@@ -33,7 +34,6 @@ from fhir_server.storage.protocol import (
     Clock,
     Commit,
     Committed,
-    CursorGone,
     Head,
     Plan,
     Reindexed,
@@ -48,7 +48,6 @@ T = TypeVar("T")
 LOG: Final = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
-AHEAD_MICROSECONDS: Final = 5_000_000
 SHOWN: Final = 5
 
 
@@ -146,8 +145,7 @@ class MongoStore:
     async def log(self, after: int) -> AsyncIterator[Commit]:
         log = self.parts.log
         head = await self.head()
-        if after > head.number or after < 0:
-            raise CursorGone(f"the log ends at {head.number}; {after} is not a place in it")
+        check_cursor(after, head)
         async for commit in log.between(after, head.number):
             yield commit
 
@@ -197,17 +195,12 @@ class MongoStore:
         if not parts.committer.is_alive:
             raise StoreUnavailable("the store is closed")
         head = (await parts.log.state()).head
-        warnings = []
-        if parts.committer.failure is not None:
-            warnings.append(f"the last write failed: {parts.committer.failure}")
+        told = list(warnings(parts.committer.failure, head, self._clock()))
         found_by_less = await refused(parts.log)
         if found_by_less:
             names = ", ".join(map(str, found_by_less[:SHOWN]))
-            warnings.append(f"{len(found_by_less)} resources are not found by all their values; reindex: {names}")
-        ahead = head.instant - self._clock()
-        if ahead > AHEAD_MICROSECONDS:
-            warnings.append(f"the last commit is {ahead / 1e6:.1f} s ahead of this machine's clock")
-        return warnings
+            told.append(f"{len(found_by_less)} resources are not found by all their values; reindex: {names}")
+        return told
 
 
 def _replaced(entries: Sequence[IndexEntry], generation: int) -> Document:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality, Node, Page, Query
+from fhir_server.storage.following import check_room, check_version
 from fhir_server.storage.mongo.asking import Leads
 from fhir_server.storage.mongo.documents import Written
 from fhir_server.storage.mongo.reading import Reading
@@ -22,7 +23,6 @@ from fhir_server.storage.protocol import (
     Head,
     Snapshot,
     Stored,
-    StoreError,
 )
 
 T = TypeVar("T")
@@ -106,8 +106,7 @@ class MongoView(MongoReads):
         """Return a plan's changes in their places. Raises ``StoreError`` where versions do not follow each other."""
         known = await self._current([change.key for change in changes])
         first = len(self._group.changes)
-        if first + len(changes) > POSITIONS:
-            raise StoreError(f"a commit holds at most {POSITIONS} changes")
+        check_room(first + len(changes))
         found = []
         for position, change in enumerate(changes, first):
             written = self._placed(change, Address(self.number, position), known.get(change.key))
@@ -117,8 +116,7 @@ class MongoView(MongoReads):
 
     def _placed(self, change: Change, where: Address, current: tuple[Stored, int] | None) -> Written:
         before = 0 if current is None else current[0].version
-        if change.version != before + 1:
-            raise StoreError(f"{change.key}: version {change.version} cannot follow version {before}")
+        check_version(change.key, change.version, before)
         stored = Stored(
             change.key, change.version, self.instant, change.interaction, change.body, where, change.generation
         )

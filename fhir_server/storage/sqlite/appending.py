@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fhir_server.search.query import IndexEntry
-from fhir_server.storage.protocol import POSITIONS, SCHEMA, Change, Commit, Head, Stored, StoreError
+from fhir_server.storage.following import WRITTEN, another_log, check_commit, check_room, check_version
+from fhir_server.storage.protocol import SCHEMA, Change, Commit, Head, Stored, StoreError
 from fhir_server.storage.sqlite import entries as entry_rows
 from fhir_server.storage.sqlite.names import KINDS, Kind
 from fhir_server.storage.sqlite.reading import Reading, address
@@ -29,8 +30,7 @@ class Appender:
 
     def add(self, changes: Sequence[Change], number: int, first: int, instant: int) -> bool:
         """Write a plan's changes at (number, first …); return whether a definition is among them."""
-        if first + len(changes) > POSITIONS:
-            raise StoreError(f"a commit holds at most {POSITIONS} changes")
+        check_room(first + len(changes))
         for rows in self._fresh.values():
             rows.clear()  # of a plan that failed half-way
         defines = False
@@ -53,8 +53,7 @@ class Appender:
             "SELECT ordinal, version FROM resource WHERE type = ? AND id = ?", (number, change.key.id)
         ).fetchone()
         current = 0 if row is None else row[1]
-        if version != current + 1:
-            raise StoreError(f"{change.key}: version {version} cannot follow version {current}")
+        check_version(change.key, version, current)
         generation, deleted = change.generation, int(body is None)
         execute(
             _INSERT_VERSION, (place, number, change.key.id, version, str(change.interaction), instant, generation, body)
@@ -84,20 +83,17 @@ class Appender:
         head = self._reading.head()
         (written,) = self._connection.execute("SELECT value FROM meta WHERE name = 'written'").fetchone()
         if written:
-            raise StoreError("commits are appended verbatim only to a store that has never been written otherwise")
+            raise StoreError(WRITTEN)
         if head.number == 0:
             self._connection.execute("UPDATE meta SET value = ? WHERE name = 'log_id'", (log_id,))
         elif head.log_id != log_id:
-            raise StoreError(f"this store holds the log {head.log_id}, not {log_id}")
+            raise another_log(head.log_id, log_id)
         for commit, entries in commits:
             self._copy(commit, entries, head)
             head = Head(log_id, commit.number, commit.instant, commit.generation, commit.schema)
 
     def _copy(self, commit: Commit, entries: Sequence[tuple[IndexEntry, ...]], head: Head) -> None:
-        if commit.number != head.number + 1:
-            raise StoreError(f"commit {commit.number} cannot follow commit {head.number}")
-        if commit.schema > SCHEMA:
-            raise StoreError(f"commit {commit.number} has schema {commit.schema}; this program knows {SCHEMA}")
+        check_commit(commit, head)
         for position, (change, own) in enumerate(zip(commit.changes, entries, strict=True)):
             self._add(change, address(commit.number, position), change.instant, own)
         self._flush()

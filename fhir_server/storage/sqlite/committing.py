@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fhir_server.storage.ended import check_writable
+from fhir_server.storage.following import check_writable
+from fhir_server.storage.plans import PLAN_WAITED, checked, instant_after
 from fhir_server.storage.protocol import (
     SCHEMA,
     Clock,
@@ -31,13 +32,10 @@ from fhir_server.storage.sqlite.migrations import check_layout
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.view import SqliteView
 
-MILLISECOND: Final = 1000
 SPOILING: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 )
 """After these nothing of the transaction is kept."""
-
-_WAITED: Final = "a plan awaits nothing but its view: this one waited for something else"
 
 
 class GroupFailed(Exception):
@@ -107,8 +105,7 @@ class Committer:
         check_layout(self._connection)
         head = self._reading.head()
         check_writable(head)
-        now = self._clock() // MILLISECOND * MILLISECOND
-        return Group(head, max(now, head.instant), generation=head.generation)
+        return Group(head, instant_after(head, self._clock), generation=head.generation)
 
     def _perform(self, job: Job, group: Group) -> bool:
         """Run one job inside the transaction; False: it, or the job after it, must wait for the next one."""
@@ -145,10 +142,7 @@ class Committer:
 
     def _planned(self, job: PlanJob, group: Group) -> Planned[Any]:
         with self._reading.meter.limit(self._limits.query_seconds):
-            planned = finished(job.plan(group.view(self._reading)), _WAITED)
-        if not isinstance(planned, Planned):
-            raise TypeError(f"a plan returns Planned, not {type(planned).__name__}")
-        return planned
+            return checked(finished(job.plan(group.view(self._reading)), PLAN_WAITED))
 
     def _work(self, job: WorkJob, group: Group) -> None:
         self._connection.execute("SAVEPOINT job")

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry, Page, Query
+from fhir_server.storage.plans import READS_WAITED
 from fhir_server.storage.protocol import (
     Head,
     HistoryPage,
@@ -32,7 +33,7 @@ from fhir_server.storage.sqlite.outdated import outdated
 from fhir_server.storage.sqlite.planner import Planner
 from fhir_server.storage.sqlite.reading import Reading
 from fhir_server.storage.sqlite.stored_entries import stored_entries
-from fhir_server.storage.sqlite.view import WAITED, SqliteReads, read_all, references, targets
+from fhir_server.storage.sqlite.view import SqliteReads, read_all, references, targets
 
 T = TypeVar("T")
 INLINE: Final = 16
@@ -239,4 +240,4 @@ class SqliteSnapshot:
     async def together(self, reads: Callable[[Snapshot], Awaitable[T]]) -> T:
         """One job for all: each hand-over to a thread and back waits for both to have their turn."""
         head = self.head
-        return await self._run(lambda it: finished(reads(SqliteReads(it.reading, it.planner, head)), WAITED))
+        return await self._run(lambda it: finished(reads(SqliteReads(it.reading, it.planner, head)), READS_WAITED))

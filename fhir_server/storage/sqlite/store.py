@@ -14,12 +14,13 @@ from typing import Final, TypeVar
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
+from fhir_server.storage.following import check_cursor
+from fhir_server.storage.health import warnings
 from fhir_server.storage.protocol import (
     ENDED,
     Clock,
     Commit,
     Committed,
-    CursorGone,
     Head,
     Plan,
     Reindexed,
@@ -48,7 +49,6 @@ FEED_BYTES: Final = 4_000_000
 """Changes of the feed read in one transaction, and about what their bodies have."""
 COPIED_CHANGES: Final = 2_000
 """Changes of other logs' commits appended in one transaction."""
-AHEAD_MICROSECONDS: Final = 5_000_000
 WAL_BYTES: Final = 1_000_000_000
 
 
@@ -188,8 +188,7 @@ class SqliteStore:
         reader = await readers.take()
         try:
             head = reader.begin()
-            if after > head.number or after < 0:
-                raise CursorGone(f"the log ends at {head.number}; {after} is not a place in it")
+            check_cursor(after, head)
             commits = await readers.run(reader, lambda it: it.reading.commits(after, FEED_CHANGES, FEED_BYTES))
         finally:
             readers.give_back(reader)
@@ -254,15 +253,9 @@ class SqliteStore:
         """Return warnings; raise ``StoreUnavailable`` if nothing can be read, or nothing more will be written."""
         parts = self.parts
         parts.identity.check()
-        warnings = [] if self._warning is None else [self._warning]
-        failure = parts.writer.failure()
-        if failure is not None:
-            warnings.append(f"the last write failed: {failure}")
-        head = await self.head()
-        ahead = head.instant - self._clock()
-        if ahead > AHEAD_MICROSECONDS:
-            warnings.append(f"the last commit is {ahead / 1e6:.1f} s ahead of this machine's clock")
+        told = [] if self._warning is None else [self._warning]
+        told += warnings(parts.writer.failure(), await self.head(), self._clock())
         wal = log_of(self._path)
         if wal.exists() and wal.stat().st_size > WAL_BYTES:
-            warnings.append(f"{wal} has grown to {wal.stat().st_size} bytes: a reader keeps it from being emptied")
-        return warnings
+            told.append(f"{wal} has grown to {wal.stat().st_size} bytes: a reader keeps it from being emptied")
+        return told

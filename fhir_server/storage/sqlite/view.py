@@ -22,7 +22,6 @@ SINGLY: Final = 4
 """So many reads by key cost less one by one."""
 
 T = TypeVar("T")
-WAITED: Final = "reads together await nothing but the snapshot that they are given"
 
 
 class SqliteReads:

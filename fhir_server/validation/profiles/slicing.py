@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fhir_server.fhirpath import Item
 from fhir_server.outcome import Severity
 from fhir_server.validation.faults import MAX_FAULTS, Fault, Found, extend
-from fhir_server.validation.profiles.discriminators import Test
 from fhir_server.validation.profiles.element import Element
+from fhir_server.validation.profiles.fixing import Test
 from fhir_server.validation.profiles.run import Run
 
 

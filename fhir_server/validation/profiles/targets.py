@@ -13,11 +13,10 @@ from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import Item
 from fhir_server.fhirpath.types import resolve
 from fhir_server.validation.faults import Fault, Found
-from fhir_server.validation.profiles.discriminators import type_of_profile
 from fhir_server.validation.profiles.element import Check
 from fhir_server.validation.profiles.run import Run
 from fhir_server.validation.profiles.snapshot import Node
-from fhir_server.validation.profiles.types import conforms_to_one, core_type, types_of
+from fhir_server.validation.profiles.types import conforms_to_one, core_type, type_of_profile, types_of
 
 
 def target_checks(node: Node, structures: Structures, allowed: frozenset[str], told: str) -> list[Check]:

@@ -110,3 +110,16 @@ def _profiles(type_: Type, structures: Structures) -> list[str]:
 
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+
+
+def type_of_profile(canonical: str, run: Run) -> str | None:
+    """Return the type that a profile constrains, None (noted) if it is not loaded."""
+    core = core_type(canonical, run.structures)
+    if core is not None:
+        return core
+    definition = run.find(canonical)
+    type_ = definition.get("type") if definition is not None else None
+    if not isinstance(type_, str):
+        run.note("profile-not-checked", canonical, f"the profile {canonical} is not loaded")
+        return None
+    return type_

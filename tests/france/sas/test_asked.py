@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_server.france.aliases import spelling
 from fhir_server.france.sas.asked import check, in_paris_time, slots_of_agendas, spoken
 from fhir_server.outcome import BadRequest
 
@@ -55,13 +56,14 @@ def test_row_5_local_time_takes_a_zero_offset_off(value: str, read: str) -> None
     ],
 )
 def test_identifier_that_can_be_one_is_asked(value: str) -> None:
-    check([(WHO, value), ("status", "free")], most=1)
+    check([(WHO, value), ("status", "free")], most=1, spelled=spelling())
 
 
 @pytest.mark.parametrize(
     ("value", "id_"),
     [
         (f"{IDNPS}|12", "sas-identifier-form"),
+        ("http://rpps.esante.gouv.fr|12", "sas-identifier-form"),
         (f"{IDNPS}|899700990015,{IDNPS}|8997", "sas-identifier-form"),
         ("urn:oid:1.2.250.1.71.4.2.2|3999", "sas-identifier-form"),
         (",".join(f"{IDNPS}|8997009900{n}" for n in range(10, 13)), "sas-identifiers"),
@@ -69,7 +71,7 @@ def test_identifier_that_can_be_one_is_asked(value: str) -> None:
 )
 def test_identifiers_that_cannot_be_or_are_too_many_are_refused(value: str, id_: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        check([(WHO, value)], most=2)
+        check([(WHO, value)], most=2, spelled=spelling())
     assert [issue.id for issue in refused.value.issues] == [id_]
     assert "8997" not in str([issue.diagnostics for issue in refused.value.issues])
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import MongoClient
 
 from fhir_server.storage.mongo import MongoStore
 from fhir_server.storage.protocol import StoreLimits
 from tests.mongo_server import server
 from tests.storage.conftest import DEFINITIONS
+from tests.storage.mongo.proxy import Proxy, proxy_to
 from tests.storage.writing import FixedClock
 
 OpenMongo = Callable[..., MongoStore]
@@ -55,3 +57,21 @@ async def raw(uri: str) -> AsyncIterator[AsyncIOMotorDatabase[dict[str, Any]]]:
     client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri)
     yield client.get_default_database()
     client.close()
+
+
+@pytest.fixture
+async def proxy(uri: str) -> AsyncIterator[Proxy]:
+    """A proxy to the primary."""
+    with MongoClient[dict[str, Any]](uri) as client:
+        client.admin.command("ping")
+        address = client.address
+    assert address is not None
+    async with proxy_to(*address) as found:
+        yield found
+
+
+def through(proxy: Proxy, uri: str) -> str:
+    _, _, rest = uri.partition("://")
+    before, mark, _ = rest.rpartition("@")
+    database = uri.partition("://")[2].partition("/")[2].partition("?")[0]
+    return f"mongodb://{before}{mark}127.0.0.1:{proxy.own_port}/{database}?directConnection=true"

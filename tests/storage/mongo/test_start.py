@@ -10,6 +10,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyM
 from fhir_server.storage.mongo import connection
 from fhir_server.storage.mongo.opening import explained
 from fhir_server.storage.protocol import StoreUnavailable
+from tests.storage.mongo.answering import HELLO, Documents, answering
 from tests.storage.mongo.conftest import OpenMongo
 
 URI = "mongodb://reader:se%3Fcret@db1.example.org:27017,db2.example.org/cpts?authSource=admin"
@@ -24,6 +25,7 @@ URI = "mongodb://reader:se%3Fcret@db1.example.org:27017,db2.example.org/cpts?aut
         (OperationFailure("x", 4711, {"codeName": "Odd"}), "refuses to work: Odd (4711)"),
         (ConfigurationError("Server at x reports wire version 8, but ..."), "is too old: MongoDB 4.4 or newer"),
         (ConfigurationError("no default database"), "it must name a database"),
+        (ConfigurationError("The DNS query name does not exist: _mongodb._tcp.x."), "has no address in the DNS"),
         (InvalidURI("Username and password must be escaped"), "written as %XX"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -52,3 +54,45 @@ async def test_a_server_that_is_not_there_is_told_soon(make_mongo: OpenMongo, mo
 async def test_a_uri_without_a_database_is_refused(make_mongo: OpenMongo, mongo_uri: str) -> None:
     with pytest.raises(StoreUnavailable, match="it must name a database"):
         await make_mongo(at=mongo_uri).open()
+
+
+SECONDARY = {
+    "ismaster": False,
+    "isWritablePrimary": False,
+    "secondary": True,
+    "setName": "rs0",
+    "hosts": ["127.0.0.1:9"],
+}
+
+
+@pytest.mark.parametrize(
+    ("documents", "sentence"),
+    [
+        ({"hello": {**HELLO, "maxWireVersion": 8}}, "is too old: MongoDB 4.4 or newer is needed"),
+        ({"hello": {**HELLO, **SECONDARY}}, "does not answer, or has no primary"),
+        ({"saslStart": {"ok": 0, "code": 18, "errmsg": "reader"}}, "does not know this user with this password"),
+        (
+            {"find": {"ok": 0, "code": 13, "errmsg": "reader"}},
+            "does not let this user work: grant it the role readWrite",
+        ),
+        ({"find": {"ok": 0, "code": 4711, "codeName": "Odd", "errmsg": "reader"}}, "refuses to work: Odd (4711)"),
+    ],
+    ids=["old", "no primary", "unknown user", "no rights", "odd"],
+)
+async def test_what_a_server_says_is_told_in_a_sentence(
+    documents: Documents, sentence: str, make_mongo: OpenMongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SELECT_MILLISECONDS", 300)
+    async with answering(documents) as port:
+        user = "reader:secret@" if "saslStart" in documents else ""
+        store = make_mongo(at=f"mongodb://{user}127.0.0.1:{port}/cpts{'?authMechanism=PLAIN' if user else ''}")
+        with pytest.raises(StoreUnavailable, match=re.escape(f"MongoDB at 127.0.0.1:{port} {sentence}")) as told:
+            await store.open()
+    assert "reader" not in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+async def test_an_option_that_says_nothing_is_refused(make_mongo: OpenMongo) -> None:
+    for option in ("wTimeoutMS=soon", "tlsInsecur=true", "w=-1"):
+        with pytest.raises(StoreUnavailable, match="its options must be right"):
+            await make_mongo(at=f"mongodb://127.0.0.1:9/cpts?{option}").open()

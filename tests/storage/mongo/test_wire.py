@@ -6,37 +6,21 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
-from pymongo.uri_parser import parse_uri
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality
 from fhir_server.storage.mongo import MongoStore
 from fhir_server.storage.protocol import Committed, Planned, Store, StoreUnavailable, View
 from tests.storage.contract.test_commit import holders, whole_log
-from tests.storage.mongo.conftest import OpenMongo
-from tests.storage.mongo.proxy import Direction, Fate, Proxy, proxy_to
+from tests.storage.mongo.conftest import OpenMongo, through
+from tests.storage.mongo.proxy import Direction, Fate, Proxy
 from tests.storage.writing import SLOT, Written, body, following, put
 
 ROUNDS: Final = 200 if os.environ.get("FHIR_TORTURE") == "full" else 12
 FATES: Final[tuple[Fate, ...]] = ("cut before", "cut after", "delay")
-
-
-@pytest.fixture
-async def proxy(uri: str) -> AsyncIterator[Proxy]:
-    ((host, port),) = parse_uri(uri)["nodelist"]
-    async with proxy_to(host, port) as found:
-        yield found
-
-
-def through(proxy: Proxy, uri: str) -> str:
-    _, _, rest = uri.partition("://")
-    before, mark, _ = rest.rpartition("@")
-    database = uri.partition("://")[2].partition("/")[2].partition("?")[0]
-    return f"mongodb://{before}{mark}127.0.0.1:{proxy.own_port}/{database}?directConnection=true"
 
 
 class Once:

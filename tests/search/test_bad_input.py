@@ -1,0 +1,99 @@
+"""The mistakes, and the malice, that a search must survive: each is refused by name, none is guessed at."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhir_server.outcome import IssueType
+from tests.search.asking import Ask
+
+
+def test_ten_thousand_values_are_refused(ask: Ask) -> None:
+    (issue,) = ask.refused("Practitioner", "identifier=" + ",".join(map(str, range(10_000))))
+    assert issue.code is IssueType.TOO_COSTLY
+    assert "10000 values; the bound is 1000" in issue.diagnostics
+
+
+def test_a_thousand_parameters_are_refused(ask: Ask) -> None:
+    (issue,) = ask.refused("Practitioner", "&".join(f"identifier={number}" for number in range(1_000)))
+    assert issue.code is IssueType.TOO_COSTLY
+    assert "1000 parameters; the bound is 200" in issue.diagnostics
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("schedule.nothing=x", '"nothing" is not'),
+        ("schedule.actor.nothing=x", '"nothing" is not'),
+        ("schedule.=x", '"" is not'),
+        ("status.code=x", "it is a token, not a reference"),
+        ("schedule:Patient.name=x", '"Patient" is not a served target of schedule'),
+        ("nothing.name=x", '"nothing" is not'),
+    ],
+)
+def test_chain_to_nowhere_is_refused(ask: Ask, query: str, told: str) -> None:
+    (issue,) = ask.refused("Slot", query)
+    assert told in issue.diagnostics
+
+
+def test_chain_of_thirty_levels_is_refused(ask: Ask) -> None:
+    (issue,) = ask.refused("Organization", "partof." * 30 + "name=x")
+    assert "the bound is 10" in issue.diagnostics
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_has:Schedule:actor:" + "actor:Practitioner._has:Schedule:actor:" * 20 + "_id=x",
+        "_has:PractitionerRole:practitioner:organization." + "partof." * 20 + "name=x",
+        "&".join(["_has:Schedule:actor:_has:Slot:schedule:status=free"] * 201),
+        "&".join(["_has:Task:owner:" + "based-on." * 3 + "_id=x"] * 100),
+    ],
+    ids=["deep", "deep inside", "many", "open types"],
+)
+def test_has_bomb_is_refused(ask: Ask, query: str) -> None:
+    assert ask.refused("Practitioner", query)[0].code is IssueType.TOO_COSTLY
+
+
+@pytest.mark.parametrize("query", ["_has=1", "_has:=1", "_has:Slot=1", "_has:Slot:schedule=1", "_has.x=1"])
+def test_has_that_is_not_complete_is_told_how_it_is_written(ask: Ask, query: str) -> None:
+    (issue,) = ask.refused("Schedule", query)
+    assert "_has is written _has:Type:reference:parameter=value" in issue.diagnostics
+
+
+@pytest.mark.parametrize("query", ["status=", "status", "status=free,", "status=,free", "start=ge", "schedule="])
+def test_empty_value_is_refused(ask: Ask, query: str) -> None:
+    assert ask.refused("Slot", query)
+
+
+@pytest.mark.parametrize("name", ["status:", ":not", ":", "status:nothing", "start:exact", "schedule:slot", "_id:text"])
+def test_modifier_alone_or_out_of_place_is_refused(ask: Ask, name: str) -> None:
+    assert ask.refused("Slot", f"{name}=free")
+
+
+@pytest.mark.parametrize("value", ["xx2026", "GE2026", "after2026", ">2026", "gege2026", "ge 2026", "ge-2026"])
+def test_bad_prefix_is_refused(ask: Ask, value: str) -> None:
+    (issue,) = ask.refused("Slot", f"start={value}")
+    assert issue.id == "search-value"
+
+
+@pytest.mark.parametrize("value", ["0000", "0000-01-01", "10000-01-01", "99999", "2026-02-30", "2026-13", "2026-1-1"])
+def test_date_that_no_calendar_has_is_refused(ask: Ask, value: str) -> None:
+    assert ask.refused("Slot", f"start={value}")
+
+
+@pytest.mark.parametrize("value", ["0001", "0001-01-01", "9999", "9999-12-31", "ap9999", "le0001-01-01T00:00:00Z"])
+def test_first_and_last_year_are_dates(ask: Ask, value: str) -> None:
+    assert ask.query("Slot", f"start={value}")
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "1e-400", "1e999999999", "NaN", "Infinity", "0x10", "1_000", "١"])
+def test_number_beyond_all_measure_is_refused(wide: Ask, value: str) -> None:
+    assert wide.refused("RiskAssessment", f"probability={value}")
+    assert wide.refused("Observation", f"value-quantity={value}|http://unitsofmeasure.org|kg")
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "a\ud800", "\udfff", "a\x1fb", "a\x1eb"])
+def test_nul_and_half_a_surrogate_pair_are_refused(ask: Ask, value: str) -> None:
+    (issue,) = ask.refused("Practitioner", f"identifier={value}")
+    assert "control character or half a surrogate pair" in issue.diagnostics
