@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.france.sas import profiles
@@ -30,6 +30,7 @@ from tests.france.sas.telling import (
 
 OLD, NEW = Version
 SPARE = {"system": "urn:ietf:rfc:3986", "value": "urn:uuid:5b1c0a3e-3f3a-4a9b-9c0e-000000000001"}
+CATEGORIES = "https://mos.esante.gouv.fr/NOS/TRE_R66-CategorieEtablissement/FHIR/TRE-R66-CategorieEtablissement"
 ACCOUNT = "1ef1c748-01a3-6180-b098-73283ce4e5b1"
 RELATED: dict[str, Json] = {
     "Practitioner/alice": {
@@ -161,8 +162,7 @@ def test_status_of_participants_is_that_of_the_version() -> None:
 
 
 def test_orientation_is_told_since_guide_1_2() -> None:
-    system = "https://mos.esante.gouv.fr/NOS/TRE_R66-CategorieEtablissement/FHIR/TRE-R66-CategorieEtablissement"
-    coding = {"system": system, "code": "604"}
+    coding = {"system": CATEGORIES, "code": "604"}
     written = {"coding": [{**coding, "display": "x"}], "text": "x"}
     one = stored(extension=[operator(), {"url": profiles.ORIENTATION, "valueCodeableConcept": written}])
     assert sent(one)["extension"][1]["valueCodeableConcept"] == {"coding": [coding]}
@@ -275,13 +275,13 @@ def appointments(draw: st.DrawFn) -> Json:
         return {**draw(poison), **one}
 
     number = with_more(identifier()) | {"type": with_more({"coding": [with_more(identifier()["type"]["coding"][0])]})}
-    actor = draw(st.sampled_from([{"reference": "Practitioner/alice"}, {"identifier": number}]))
+    actor: Json = draw(st.sampled_from([{"reference": "Practitioner/alice"}, {"identifier": number}]))
     known = {**with_more(actor), "display": MARK}
     place = draw(st.sampled_from([[], taking("Location/centre")]))
     people = [{**with_more({}), "type": [{"text": MARK}], "actor": known, "status": "accepted"}]
     others = draw(st.lists(strangers, max_size=3))
     booked = {"url": profiles.OPERATOR, "valueReference": {"display": MARK, "identifier": number}}
-    sent_to = {"coding": [{"code": "001", "display": MARK, "system": draw(st.sampled_from([MARK, profiles.TYPES]))}]}
+    sent_to = {"coding": [{"code": "001", "display": MARK, "system": draw(st.sampled_from([MARK, CATEGORIES]))}]}
     directed = {"url": profiles.ORIENTATION, "valueCodeableConcept": {"text": MARK, **sent_to}}
     own = {"system": EDITOR, "value": "rdv-1", **draw(poison)}
     unknown = {"url": MARK, "valueString": MARK}
@@ -299,6 +299,7 @@ def appointments(draw: st.DrawFn) -> Json:
     }
 
 
+@settings(max_examples=60, deadline=None)
 @given(appointments(), st.sampled_from(list(Version)), poison)
 def test_nothing_else_leaves_whatever_is_stored(one: Json, version: Version, more: Json) -> None:
     related = {text: {**more, **found, "name": [{"family": MARK}]} for text, found in RELATED.items()}

@@ -107,6 +107,9 @@ class _Pushing:
             self._is_down = True
 
     async def _read(self) -> None:
+        if self._is_worth_retrying:
+            await self._retry()
+            self._is_worth_retrying = False
         commits: list[Commit] = []
         with self._journal.together():
             position = self._journal.position
@@ -117,9 +120,6 @@ class _Pushing:
                 commits = []
         if commits:
             await self._take(commits)
-        if self._is_worth_retrying:
-            self._is_worth_retrying = False
-            await self._retry()
 
     async def _take(self, commits: Sequence[Commit]) -> None:
         """Bring the journal to the end of some commits, in one step."""
