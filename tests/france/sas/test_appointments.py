@@ -24,9 +24,9 @@ from tests.france.sas.telling import (
 
 BOTH = tuple(Version)
 NEW = (Version.V1_2,)
-INTRN = {"identifier": identifier("1ef1c748-01a3-6180-b098-73283ce4e5b1", "INTRN", ACCOUNTS)}
+INTRN: Json = {"identifier": identifier("1ef1c748-01a3-6180-b098-73283ce4e5b1", "INTRN", ACCOUNTS)}
 ENT = {"type": [{"coding": [{"system": profiles.OPERATOR_ROLE[0], "code": "ENT"}]}], **participant(**INTRN)}
-NEW_TYPE = {"identifier": {**identifier(), "type": {"coding": [{"system": profiles.TYPES, "code": "IDNPS"}]}}}
+NEW_TYPE: Json = {"identifier": {**identifier(), "type": {"coding": [{"system": profiles.TYPES, "code": "IDNPS"}]}}}
 
 GOOD = [
     (told(), BOTH),
@@ -112,7 +112,7 @@ def test_status_of_a_participant_depends_on_the_version() -> None:
 
 
 REASON = [{"text": "x"}]
-PATIENT = {"identifier": {"system": IDNPS, "value": "1"}, "type": "Patient"}
+PATIENT: Json = {"identifier": {"system": IDNPS, "value": "1"}, "type": "Patient"}
 TOO_MUCH = [
     (told(slot=[{"reference": "Slot/1"}]), "slot"),
     (told(reasonCode=REASON), "reasonCode"),

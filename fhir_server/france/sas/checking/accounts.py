@@ -14,8 +14,8 @@ from fhir_server.france.identifiers import IDNPS_SYSTEM
 from fhir_server.france.regulators import ACCOUNT_SYSTEM
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.checking.answer import Answer
-from fhir_server.france.sas.checking.caller import Caller
-from fhir_server.france.sas.checking.looking import name_in, text, texts
+from fhir_server.france.sas.checking.caller import SENT, Caller
+from fhir_server.france.sas.checking.looking import name_in, name_of, text, texts
 from fhir_server.france.sas.checking.verdict import Verdict
 
 _PROFILE: Final = "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/FrPractitionerRegul"
@@ -59,15 +59,16 @@ def account(number: Number, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def faulty(number: Number, national: Number) -> Iterator[tuple[str, dict[str, Any]]]:
+def faulty(new: Callable[[], Number], national: Number) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield accounts that have to be refused, each with the rule that says so."""
-    yield "account-identifier", account(number, identifier=None)
-    yield "account-name", account(number, name=None)
-    yield "account-telecom", account(number, telecom=None)
-    yield "account-active", account(number, active=None)
-    yield "account-family", account(number, name=[{**_NAME, "family": ""}])
-    yield "account-mail", account(number, telecom=[{**_MAIL, "value": ""}])
-    yield "account-mail-system", account(number, telecom=[{"system": "phone", "value": "+33399990000"}])
+    yield "account-identifier", account(new(), identifier=None)
+    yield "account-name", account(new(), name=None)
+    yield "account-telecom", account(new(), telecom=None)
+    yield "account-active", account(new(), active=None)
+    yield "account-family", account(new(), name=[{**_NAME, "family": ""}])
+    yield "account-mail", account(new(), telecom=[{**_MAIL, "value": ""}])
+    yield "account-mail-system", account(new(), telecom=[{"system": "phone", "value": "+33399990000"}])
+    number = new()
     yield "account-type", account(number, identifier=[_identifier(number, "IDNPS")])
     yield "account-type", account(national, identifier=[_identifier(national, "INTRN")])
 
@@ -77,12 +78,12 @@ def _identifier(number: Number, code: str) -> dict[str, Any]:
 
 
 class Accounts:
-    """One play of the flow. ``new_id`` gives UUIDs; ``national``: an IDNPS that nobody has."""
+    """One play of the flow. ``new_id`` gives UUIDs; ``nationals``: two IDNPS that nobody has."""
 
-    def __init__(self, caller: Caller, new_id: Callable[[], str], national: str) -> None:
+    def __init__(self, caller: Caller, new_id: Callable[[], str], nationals: Sequence[str]) -> None:
         self._caller = caller
         self._new_id = new_id
-        self._national = Number(IDNPS_SYSTEM, national)
+        self._national, self._spare = (Number(IDNPS_SYSTEM, value) for value in nationals[:2])
         self.verdicts: list[Verdict] = []
         self.made: list[Made] = []
 
@@ -101,21 +102,24 @@ class Accounts:
             return
         self._judge("account-location", bool(_located(created)), created, "Location")
         self._refused("account-duplicate", await self._post(account(first)))
-        for rule, body in faulty(self._number(), self._national):
+        for rule, body in faulty(self._number, self._spare):
             self._refused(rule, await self._post(body))
-        await self._change(first, _located(created))
-        await self._hand_on(_located(created))
+        await self._change(first)
+        await self._hand_on()
         unknown = self._number()
         answer = await self._put(unknown, account(unknown))
         self._judge("account-update-creates", answer.status in {200, 201}, answer)
 
-    async def _change(self, number: Number, name: str) -> None:
+    async def _change(self, number: Number) -> None:
         """Change an account: its name, then its number, then the kind of its number."""
         renamed = account(number, name=[{**_NAME, "given": ["Alix"]}])
         answer = await self._put(number, renamed)
         self._judge("account-update", answer.status == 200, answer)
         if answer.status == 200:
             self._judge("account-update-location", bool(_located(answer)), answer, "Location")
+        for kind in ("application/json", "application/fhir+json"):
+            answer = await self._put(number, renamed, kind=kind)
+            self._judge("account-media", answer.status == 200, answer, kind)
         theirs = self._new_id()
         answer = await self._put(number, {**renamed, "id": theirs})
         self._judge("account-body-id", answer.status == 200 and not _located(answer).endswith(theirs), answer)
@@ -124,25 +128,25 @@ class Accounts:
         answer = await self._put(number, renamed, parameter="Identifier")
         self._judge("account-capital", answer.status == 200, answer)
         other = self._number()
-        for rule, before, after in (
-            ("account-renumber", number, other),
-            ("account-retype", other, self._national),
-            ("account-retype", self._national, other),
-            ("account-retype", other, self._national),
+        for rule, after in (
+            ("account-renumber", other),
+            ("account-retype", self._national),
+            ("account-retype", other),
+            ("account-retype", self._national),
         ):
-            answer = await self._put(before, account(after))
+            answer = await self._put(self._first, account(after))
             self._judge(rule, answer.status == 200, answer)
             if answer.is_done:
-                self._replace(name, number=after)
+                self.made[0] = replace(self.made[0], number=after)
 
-    async def _hand_on(self, name: str) -> None:
+    async def _hand_on(self) -> None:
         """Disable the account, give its number to somebody else, and change that one by the number."""
-        mine = next((one.number for one in self.made if one.name == name and one.number), self._national)
+        mine = self._first
         answer = await self._put(mine, account(mine, active=False))
         self._judge("account-disable", answer.status == 200, answer)
         if not answer.is_done:
             return
-        self._replace(name, is_active=False)
+        self.made[0] = replace(self.made[0], is_active=False)
         somebody = account(mine, name=[{"family": "FICTIVE", "given": ["Bruno"]}])
         second = await self._post(somebody)
         self._judge("account-reattribute", second.status == 201, second)
@@ -152,24 +156,27 @@ class Accounts:
             self._judge("account-active-first", is_second, answer)
 
     async def _post(self, body: dict[str, Any]) -> Answer:
-        return self._kept(await self._caller.send("POST", "Practitioner", body), body)
-
-    async def _put(
-        self, number: Number, body: dict[str, Any], *, parameter: str = "identifier", more: str = ""
-    ) -> Answer:
-        path = f"Practitioner?{parameter}={number.criterion}{more}"
-        answer = await self._caller.send("PUT", path, body)
-        return self._kept(answer, body) if answer.status == 201 else answer
-
-    def _kept(self, answer: Answer, body: dict[str, Any]) -> Answer:
-        """Remember what an answer says was created."""
-        if answer.is_done:
-            numbers = [Number(text(one, "system"), text(one, "value")) for one in body.get("identifier", ())]
-            self.made.append(Made(_located(answer), numbers[0] if numbers else None))
+        self.made.append(Made("", _number_in(body)))  # before: the answer may never come
+        answer = await self._caller.send("POST", "Practitioner", body)
+        if answer.is_refused:
+            self.made.pop()
+        else:
+            self.made[-1] = replace(self.made[-1], name=_located(answer) or _in_body(answer))
         return answer
 
-    def _replace(self, name: str, **changes: Any) -> None:
-        self.made = [replace(one, **changes) if one.name == name else one for one in self.made]
+    async def _put(
+        self, number: Number, body: dict[str, Any], *, parameter: str = "identifier", more: str = "", kind: str = SENT
+    ) -> Answer:
+        path = f"Practitioner?{parameter}={number.criterion}{more}"
+        answer = await self._caller.send("PUT", path, body, kind)
+        if answer.status == 201:
+            self.made.append(Made(_located(answer) or _in_body(answer), _number_in(body)))
+        return answer
+
+    @property
+    def _first(self) -> Number:
+        """The number that the account created first has by now."""
+        return self.made[0].number or self._national
 
     async def _disabled(self, made: Made) -> Made:
         """Disable an account by its number; one that has none by its id."""
@@ -195,13 +202,23 @@ class Accounts:
             self._judge("refusal-told", answer.type == "OperationOutcome", answer)
 
 
-def unused(answer: Answer, candidates: Sequence[str]) -> str:
-    """Return the first candidate that no resource of an answer has as a number."""
+def unused(answer: Answer, candidates: Sequence[str]) -> list[str]:
+    """Return the candidates that no resource of an answer has as a number."""
     taken = set(texts(answer.json, "entry", "resource", "identifier", "value"))
-    return next((one for one in candidates if one not in taken), "")
+    return [one for one in candidates if one not in taken]
 
 
 def _located(answer: Answer) -> str:
     """Return ``Practitioner/id`` of what an answer is about; empty: it does not say."""
     name = name_in(answer.headers.get("location", ""))
     return name if name.startswith("Practitioner/") else ""
+
+
+def _in_body(answer: Answer) -> str:
+    name = name_of(answer.json)
+    return name if name.startswith("Practitioner/") and not name.endswith("?") else ""
+
+
+def _number_in(body: dict[str, Any]) -> Number | None:
+    system, value = text(body, "identifier", "system"), text(body, "identifier", "value")
+    return Number(system, value) if value else None

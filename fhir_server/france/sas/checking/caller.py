@@ -9,8 +9,6 @@ import asyncio
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -33,33 +31,6 @@ class NotFhir(Exception):
     def __init__(self, fr: str, en: str) -> None:
         super().__init__(en)
         self.fr, self.en = fr, en
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Files in PEM: the client's certificate and key, and the authorities that sign the server's."""
-
-    certificate: Path | None = None
-    key: Path | None = None
-    authorities: Path | None = None
-
-    def context(self) -> ssl.SSLContext:
-        """Return what TLS is spoken with. Raises ``ValueError`` naming the file that cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.authorities)
-        except (OSError, ssl.SSLError):
-            raise ValueError(f"--ca: {self.authorities} holds no certificate that can be read") from None
-        if self.certificate is not None:
-            try:
-                context.load_cert_chain(self.certificate, self.key, password=_no_password)
-            except (OSError, ssl.SSLError, ValueError):
-                told = "they cannot be read, do not belong together, or the key has a password"
-                raise ValueError(f"--cert, --key: {told}") from None
-        return context
-
-
-def _no_password() -> bytes:
-    raise ValueError("the key has a password")
 
 
 class Caller:
@@ -85,11 +56,11 @@ class Caller:
         """Read; ``path`` goes into the request line as it stands."""
         return await self._call("GET", path, {"Accept": accept})
 
-    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Write."""
+    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, kind: str = SENT) -> Answer:
+        """Write; ``kind`` is the media type of the body."""
         if body is None:
             return await self._call(method, path, {"Accept": ACCEPT})
-        return await self._call(method, path, {"Accept": ACCEPT, "Content-Type": SENT}, serialize(dict(body)))
+        return await self._call(method, path, {"Accept": ACCEPT, "Content-Type": kind}, serialize(dict(body)))
 
     async def _call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         began = time.perf_counter()

@@ -17,12 +17,14 @@ from fhir_server.france.sas.base import Actor, Version
 from fhir_server.france.sas.checking.accounts import Accounts, unused
 from fhir_server.france.sas.checking.answer import Answer
 from fhir_server.france.sas.checking.asked import INT_R01, INT_R04, SOS, Flow, Window
-from fhir_server.france.sas.checking.caller import Caller, Credentials, NotFhir
+from fhir_server.france.sas.checking.caller import Caller, NotFhir
 from fhir_server.france.sas.checking.report import Report
 from fhir_server.france.sas.checking.resources import Validate
 from fhir_server.france.sas.checking.searching import MOST, Searches
 from fhir_server.france.sas.checking.statement import check_statement
 from fhir_server.france.sas.checking.verdict import Verdict
+from fhir_server.france.sas.push import Tls
+from fhir_server.maintenance.progress import CommandFailed
 
 _NOBODY: Final = range(900, 974)
 """Ranks of the fictitious range that the check takes numbers of accounts from."""
@@ -44,7 +46,7 @@ class Wish:
 
     @classmethod
     def read(
-        cls, base: str, rpps: Sequence[str], sirets: Sequence[str], guide: str, credentials: Credentials, *, write: bool
+        cls, base: str, rpps: Sequence[str], sirets: Sequence[str], guide: str, tls: Tls, *, write: bool
     ) -> Wish:
         """Return what texts ask for. Raises ``ValueError`` with what is wrong, for a person to read."""
         try:
@@ -66,8 +68,10 @@ class Wish:
         wish = cls(base.rstrip("/"), numbers, structures, Version(guide), write)
         if url.scheme == "http":
             return wish
-        nobody = Credentials(authorities=credentials.authorities)
-        return replace(wish, tls=credentials.context(), anonymous=nobody.context())
+        try:
+            return replace(wish, tls=tls.context(), anonymous=Tls(authorities=tls.authorities).context())
+        except CommandFailed as error:
+            raise ValueError(str(error).rstrip(".")) from None
 
 
 def _number(flag: str, system: str, text: str) -> str:
@@ -157,11 +161,11 @@ async def _writing(caller: Caller, report: Report) -> None:
     ranks = random.sample(_NOBODY, 10)
     candidates = [add_prefix("RPPS", fictitious_rpps(rank)) for rank in ranks]
     criteria = ",".join(f"{IDNPS_SYSTEM}%7C{number}" for number in candidates)
-    national = unused(await caller.get(f"Practitioner?identifier={criteria}"), candidates)
-    if not national:
+    nationals = unused(await caller.get(f"Practitioner?identifier={criteria}"), candidates)
+    if len(nationals) < 2:
         report.leave_out("INT_R02", "numbers")
         return
-    accounts = Accounts(caller, lambda: str(uuid4()), national)
+    accounts = Accounts(caller, lambda: str(uuid4()), nationals)
     try:
         await accounts.play()
     finally:

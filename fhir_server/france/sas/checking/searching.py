@@ -94,6 +94,9 @@ class Searches:
             told = answer.told if found is None else f"{len(found.names)} of {len(page.names)}"
             envelope = () if found is None else check_envelope(answer, other, self.caller.base)
             self.tell(f"{search.flow.name} {rule}", (Verdict(rule, is_same, "", told), *envelope))
+        for accept in ("application/fhir+json", "application/json"):
+            answer = await self.caller.get(search.path, accept)
+            self.tell(f"{search.flow.name} accept", (Verdict("accept", answer.status == 200, accept, answer.told),))
         await self._find_nothing(search)
         bad = replace(search, more=(f"{search.flow.start}=ge2026-13-45",))
         answer = await self.caller.get(bad.path)
