@@ -390,26 +390,23 @@ async def check_sas(
     sirets: Sequence[str],
     guide: str,
     write: bool,
-    certificate: Path | None,
-    key: Path | None,
-    authorities: Path | None,
+    tls: Mapping[str, Any],
     language: Literal["fr", "en"],
     width: int | None,
     tell: Callable[[str], None],
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> tuple[bool, str]:
     """Play the SAS platform's requests against any server; return whether something failed, and the report: a table of
-    ``width`` columns, JSON without. ``tell`` takes what is left on the server where the check is interrupted;
-    ``transport``: the way to a server in process.
+    ``width`` columns, JSON without. ``tls``: see ``Tls``; ``tell`` takes what is left on the
+    server where the check is interrupted; ``transport``: the way to a server in process.
 
     Raises ``SettingsError`` for wrong use, ``CommandFailed`` where nothing can be checked.
     """
     from fhir_server.france.sas import checking  # noqa: PLC0415 late: servers need no client of HTTP
 
-    credentials = checking.Credentials(certificate, key, authorities)
     validator = Validator(Structures.load(), second_opinion=False)
     try:
-        wish = checking.Wish.read(base, rpps, sirets, guide, credentials, write=write)
+        wish = checking.Wish.read(base, rpps, sirets, guide, Tls(**tls), write=write)
     except ValueError as error:
         raise SettingsError(f"{error}.") from None
     report = checking.Report(wish.base, datetime.now(UTC), wish.version)

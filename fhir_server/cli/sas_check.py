@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from pathlib import Path
 
 from fhir_server.cli.maintaining import Commands, run
 from fhir_server.cli.speech import complain, say
+from fhir_server.cli.tls import add_tls, tls_of
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -28,9 +28,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     own.add_argument(
         "--write", action="store_true", help="play INT_R02 with fictitious accounts, which are disabled at the end"
     )
-    own.add_argument("--cert", type=Path, metavar="FILE", help="the certificate of the client, PEM")
-    own.add_argument("--key", type=Path, metavar="FILE", help="its key, PEM, if it is not in the same file")
-    own.add_argument("--ca", type=Path, metavar="FILE", help="the authorities that sign the server's certificate, PEM")
+    add_tls(own)
     own.add_argument("--language", choices=("fr", "en"), default="fr", help="of the texts [default: fr]")
     own.add_argument("--format", choices=("table", "json"), default="table", help="of the report [default: table]")
     own.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
@@ -46,9 +44,7 @@ def _run(options: argparse.Namespace) -> int:
         sirets=options.siret,
         guide=options.guide,
         write=options.write,
-        certificate=options.cert,
-        key=options.key,
-        authorities=options.ca,
+        tls=tls_of(options),
         language=options.language,
         width=None if options.format == "json" else shutil.get_terminal_size((100, 24)).columns,
         tell=complain,

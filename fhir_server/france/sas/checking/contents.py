@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from fhir_server.france.identifiers import IDNPS_SYSTEM
+from fhir_server.france.identifiers import IDNPS_SYSTEM, forms
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.checking.asked import SOS
 from fhir_server.france.sas.checking.looking import name_in, name_of, objects, text, texts
@@ -57,7 +57,11 @@ def _asked_for(page: Page, slot: dict[str, Any]) -> Iterator[Verdict]:
         return
     schedule = page.by_name.get(name_in(text(slot, "schedule", "reference")))
     people = [page.by_name.get(name_in(actor)) for actor in texts(schedule, "actor", "reference")]
-    numbers = {text(one, "value") for one in objects(people, "identifier") if text(one, "system") == IDNPS_SYSTEM}
+    numbers = {
+        forms(IDNPS_SYSTEM, text(one, "value"))[0][1]
+        for one in objects(people, "identifier")
+        if text(one, "system") == IDNPS_SYSTEM
+    }
     if numbers:
         yield Verdict("slot-practitioner", bool(numbers & set(page.search.numbers)), f"{name} schedule")
 

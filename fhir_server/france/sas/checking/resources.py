@@ -86,8 +86,8 @@ def _slot(slot: Json, name: str, flow: Flow, _version: Version) -> Iterator[Verd
     for coding in objects(slot, "specialty", "coding"):
         system = text(coding, "system")
         yield Verdict("slot-specialty", "TRE_R38" in system, f"{name} specialty", system or "none")
-    if "comment" in slot:
-        yield Verdict("slot-link", bool(_URL.fullmatch(text(slot, "comment"))), f"{name} comment", "no URL")
+    if comment := text(slot, "comment").strip():
+        yield Verdict("slot-link", bool(_URL.fullmatch(comment)), f"{name} comment", "no URL")
 
 
 def _visibility(slot: Json, name: str) -> Iterator[Verdict]:

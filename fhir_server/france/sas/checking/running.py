@@ -45,9 +45,7 @@ class Wish:
     """For https: without it."""
 
     @classmethod
-    def read(
-        cls, base: str, rpps: Sequence[str], sirets: Sequence[str], guide: str, tls: Tls, *, write: bool
-    ) -> Wish:
+    def read(cls, base: str, rpps: Sequence[str], sirets: Sequence[str], guide: str, tls: Tls, *, write: bool) -> Wish:
         """Return what texts ask for. Raises ``ValueError`` with what is wrong, for a person to read."""
         try:
             url = urlsplit(base)
