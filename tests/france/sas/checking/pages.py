@@ -16,6 +16,7 @@ Json = dict[str, Any]
 
 BASE = "https://sas.example.org/sas"
 IDNPS, IDNST = "urn:oid:1.2.250.1.71.4.2.1", "urn:oid:1.2.250.1.71.4.2.2"
+ACCOUNTS = "urn:oid:1.2.250.1.213.3.6"
 NUMBER, SIRET = "899700990015", "399999901400015"
 LABELS = "https://mos.esante.gouv.fr/NOS/TRE_R314-TypeCreneau/FHIR/TRE-R314-TypeCreneau"
 CATEGORIES = "https://mos.esante.gouv.fr/NOS/TRE_R66-CategorieEtablissement/FHIR/TRE-R66-CategorieEtablissement"

@@ -118,6 +118,13 @@ def place(page: Json) -> Json:
 
 OTHER = "http://example.org/StructureDefinition/x"
 SHARED_ROLE = [{"reference": "Practitioner/alice"}, {"reference": "PractitionerRole/one"}]
+
+
+def one_role_for_two(page: Json) -> None:
+    spoil("Schedule/two", actor=SHARED_ROLE)(page)
+    without(page, "PractitionerRole/two")
+
+
 SPOILED: list[tuple[str, Spoil]] = [
     ("searchset", lambda page: page.update(type="collection")),
     ("total", lambda page: page.update(total=9)),
@@ -163,10 +170,7 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("role-structure", spoil("PractitionerRole/one", organization={"reference": "Organization/cpts"})),
     ("address", lambda page: place(page)["address"].pop("postalCode")),
     ("address", lambda page: place(page)["address"].update(line=["1", "2"])),
-    (
-        "place-of-its-own",
-        lambda page: (spoil("Schedule/two", actor=SHARED_ROLE)(page), without(page, "PractitionerRole/two")),
-    ),
+    ("place-of-its-own", one_role_for_two),
     ("organization-finess", number("Organization/cpts", value="399999901400015")),
     ("organization-number-type", number("Organization/cpts", type={"text": "IDNST"})),
 ]
