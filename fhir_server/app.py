@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,9 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import __version__
 from fhir_server.definitions.aliases import together
-from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.installed import Installed
-from fhir_server.definitions.package import PackageError, read_package
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
@@ -40,13 +37,11 @@ from fhir_server.interactions.profiles import Demands
 from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
-from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
-from fhir_server.maintenance.load import Refusal
+from fhir_server.maintenance.installing import install
 from fhir_server.maintenance.progress import Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
-from fhir_server.outcome import FhirError
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
@@ -58,15 +53,13 @@ from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
 from fhir_server.service import Service
 from fhir_server.settings import BASE_PATH, Settings, SettingsError
-from fhir_server.storage.protocol import Clock, Store, StoreError, StoreLimits
+from fhir_server.storage.protocol import Clock, Store, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
 IMPORTED: Final = importing.KINDS
 """The kinds of files that can be imported."""
-
-_LOG: Final = logging.getLogger(__name__)
 
 
 def system_clock() -> int:
@@ -156,7 +149,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         await store.open()
         try:
             await service.context.followed()
-            await store_definitions(settings, service)
+            await install_definitions(settings, service)
             async with reindexing(service):
                 yield
         finally:
@@ -326,40 +319,15 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
     )
 
 
-async def store_definitions(settings: Settings, service: Service) -> None:
-    """Store what is missing of this project's conformance resources and of the packages in their folder.
-
-    What is refused is logged, and so is a store that cannot be written: what is in it can be served all the same.
-    """
-    for published in _published(settings):
-        try:
-            report = await store_published(service, published, _log_refusal)
-        except (FhirError, StoreError, ValueError) as error:  # a file that is none is a ValueError
-            _LOG.error("%s is not stored: %s", published, error)
-        else:
-            if report.created or report.updated or report.refused:
-                told = "%s: %d definitions created, %d updated, %d unchanged, %d not stored"
-                _LOG.info(told, published, report.created, report.updated, report.unchanged, report.refused)
-
-
-def _published(settings: Settings) -> Iterator[Published]:
-    if settings.definitions:
-        yield of_folder(Folder(), __version__)
-    if settings.packages:
-        for path in sorted(Path(settings.packages).glob("*.tgz")):
-            try:
-                yield of_package(read_package(path))
-            except PackageError as error:
-                _LOG.error("the package %s is refused: %s", path.name, error)
-
-
-def _log_refusal(refusal: Refusal) -> None:
-    _LOG.warning("%s is not stored: %s", refusal.place, "; ".join(issue.diagnostics for issue in refusal.issues[:3]))
+async def install_definitions(settings: Settings, service: Service) -> None:
+    """Store what is missing of this project's conformance resources and of the packages in their folder."""
+    await install(service, __version__, own=settings.definitions, packages=settings.packages)
 
 
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
     """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
+        await install_definitions(settings, service)  # it claims profiles
         await load_missing(service, progress)
 
 

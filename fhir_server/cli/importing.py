@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
-from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for, told_beside
+from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_to_write, told_beside
 from fhir_server.cli.speech import say
 from fhir_server.maintenance.progress import Progress
 from fhir_server.settings import Settings
@@ -45,9 +45,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = replace(settings_for(options, makes_store=not options.dry_run), update_create=True)
     interrupted = "Ce qui est écrit reste ; relancez la même commande pour continuer."
-    return int(run(_import(settings, options), interrupted) > 0)
+    with TemporaryDirectory(prefix="fhir-server-") as folder:
+        settings = settings_to_write(options, f"sqlite:{folder}/rehearsal.sqlite")
+        return int(run(_import(settings, options), interrupted) > 0)
 
 
 async def _import(settings: Settings, options: argparse.Namespace) -> int:

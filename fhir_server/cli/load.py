@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for, told_beside
+from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_to_write, told_beside
 from fhir_server.cli.speech import number, say
 from fhir_server.maintenance.documents import Sources, sources
 from fhir_server.maintenance.load import Loaded, Refusal, load
@@ -40,23 +39,13 @@ def _run(options: argparse.Namespace) -> int:
     given = sources(options.paths)
     with TemporaryDirectory(prefix="fhir-server-") as folder:
         rehearsed = f"sqlite:{folder}/rehearsal.sqlite"
-        settings = _settings(options, rehearsed)
+        settings = settings_to_write(options, rehearsed)
         report = run(
             _load(settings, given, dry_run=options.dry_run),
             "What was loaded stays; run the command again to go on.",
         )
     say(_summary(report, given, dry_run=options.dry_run))
     return int(report.refused > 0)
-
-
-def _settings(options: argparse.Namespace, rehearsed: str) -> Settings:
-    """A rehearsal without a store takes one for the moment. Whether clients may choose ids is not asked here."""
-    from fhir_server.app import is_there  # noqa: PLC0415 late: --help must be quick
-    from fhir_server.cli.flags import settings_of  # noqa: PLC0415
-
-    if options.dry_run and not is_there(settings_of(options)):
-        options.store = rehearsed
-    return replace(settings_for(options, makes_store=True), update_create=True)
 
 
 async def _load(settings: Settings, given: Sources, *, dry_run: bool) -> Loaded:

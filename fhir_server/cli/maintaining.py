@@ -53,6 +53,18 @@ def settings_for(options: argparse.Namespace, *, makes_store: bool = False) -> S
     return settings
 
 
+def settings_to_write(options: argparse.Namespace, rehearsed: str) -> Settings:
+    """Return the settings of a command that fills a store, or with ``--dry-run`` says what it would do.
+
+    Such a rehearsal without a store takes the one given, for the moment. Whether clients may choose ids is not asked.
+    """
+    from fhir_server.app import is_there  # noqa: PLC0415 late: --help must be quick
+
+    if options.dry_run and not is_there(settings_of(options)):
+        options.store = rehearsed
+    return replace(settings_for(options, makes_store=True), update_create=True)
+
+
 def run(work: Coroutine[Any, Any, T], interrupted: str) -> T:
     """Do the work of a command; a signal ends it with a sentence, what it began undone or kept as the sentence says."""
     signal.signal(signal.SIGTERM, _leave)

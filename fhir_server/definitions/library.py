@@ -51,6 +51,21 @@ def made_of(resource: Resource, make: Callable[[Resource], T]) -> T:
     return made
 
 
+def all_codes(code_system: Resource, url: str) -> Resource:
+    """Return the value set of all codes of a code system, under the URL by which it is known without being written.
+
+    Spec: https://hl7.org/fhir/R4/codesystem-definitions.html#CodeSystem.valueSet
+    """
+    versioned = {"version": code_system["version"]} if "version" in code_system else {}
+    return {
+        "resourceType": "ValueSet",
+        "url": url,
+        **versioned,
+        "status": code_system.get("status", "unknown"),
+        "compose": {"include": [{"system": code_system["url"], **versioned}]},
+    }
+
+
 def split(canonical: str) -> tuple[str, str | None]:
     """Return the URL and the version of a canonical, None if it has none: ``http://…|1.0`` → ``http://…``, ``1.0``."""
     url, _, version = canonical.partition("|")

@@ -4,7 +4,7 @@
 Spec: http://hl7.org/fhirpath/N1/, https://hl7.org/fhir/R4/fhirpath.html
 """
 
-from fhir_server.fhirpath.item import Budget, Environment, EvaluationError, ExpressionError, Item
+from fhir_server.fhirpath.item import Budget, Environment, EvaluationError, ExpressionError, Item, Judge
 from fhir_server.fhirpath.path import Path, compile_path
 
-__all__ = ["Budget", "Environment", "EvaluationError", "ExpressionError", "Item", "Path", "compile_path"]
+__all__ = ["Budget", "Environment", "EvaluationError", "ExpressionError", "Item", "Judge", "Path", "compile_path"]

@@ -5,7 +5,7 @@ Spec: http://hl7.org/fhirpath/N1/, https://hl7.org/fhir/R4/fhirpath.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple
@@ -53,6 +53,10 @@ Resolver = Callable[[str], Item | None]
 """From the text of a reference to the resource, or None if it is not to be had."""
 
 
+Judge = Callable[[Item, str], bool | None]
+"""From an item and a canonical URL to whether it is a code of that value set, or conforms to that profile."""
+
+
 @dataclass(slots=True)
 class Environment:
     """What an expression can see besides its context; good for one state of one resource.
@@ -62,6 +66,7 @@ class Environment:
     that are not contained; without it, ``resolve()`` still tells the type that the reference names. What was found
     out is kept in ``memo``, and in ``of_root`` what is the same for all resources that one root contains. A ``budget``
     is for expressions of others: what they go through is counted, and their regular expressions run on RE2.
+    ``judges`` answer what needs other definitions, by the name of the function.
     """
 
     resource: Item
@@ -71,6 +76,7 @@ class Environment:
     memo: dict[Any, Any] = field(default_factory=dict)
     of_root: dict[Any, Any] = field(default_factory=dict)
     budget: Budget | None = None
+    judges: Mapping[str, Judge] = field(default_factory=dict)
 
     def counted(self, items: list[Item]) -> list[Item]:
         """Return items that are to be gone through, one by one. Raises ``EvaluationError`` where they are too many."""

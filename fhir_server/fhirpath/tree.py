@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fhir_server.fhirpath.compiled import Compiled, boolean, collection
-from fhir_server.fhirpath.item import Environment, ExpressionError, Item
+from fhir_server.fhirpath.item import Environment, EvaluationError, ExpressionError, Item
 from fhir_server.fhirpath.navigation import Navigator
 from fhir_server.fhirpath.syntax import Call, Literal
 from fhir_server.fhirpath.types import resolve
@@ -22,6 +22,8 @@ def compile_tree_function(navigator: Navigator, node: Call, source: Compiled) ->
     """Return the closures of a call of one of these functions, None if it is another."""
     if node.name == "extension":
         return _extension(navigator, node, source)
+    if node.name in JUDGED:
+        return _judged(node, source)
     build = _FUNCTIONS.get(node.name)
     if build is None:
         return None
@@ -99,6 +101,31 @@ def _extension(navigator: Navigator, node: Call, source: Compiled) -> Compiled:
 
     return collection(collect, frozenset(("Extension",)), source)
 
+
+def _judged(node: Call, source: Compiled) -> Compiled:
+    """Return ``memberOf(valueSet)`` or ``conformsTo(profile)`` on one item; an error where nobody can tell."""
+    match node.arguments:
+        case (Literal(str() as url),):
+            pass
+        case _:
+            raise ExpressionError(f"{node.name}() takes a canonical URL, written out")
+    name, evaluate = node.name, source.evaluate
+
+    def test(this: list[Item], environment: Environment) -> bool | None:
+        items = evaluate(this, environment)
+        if not items:
+            return None
+        judge = environment.judges.get(name)
+        told = judge(items[0], url) if judge is not None and len(items) == 1 else None
+        if told is None:
+            raise EvaluationError(f"{name}() cannot be told")
+        return told
+
+    return boolean(test, source)
+
+
+JUDGED: Final = frozenset(("memberOf", "conformsTo"))
+"""Functions that ask other definitions than those of types. https://hl7.org/fhir/R4/fhirpath.html#functions"""
 
 _FUNCTIONS: Final[dict[str, Callable[[Navigator, Compiled], Compiled]]] = {
     "children": _children,

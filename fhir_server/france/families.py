@@ -7,7 +7,7 @@ Spec: https://hl7.org/fhir/R4/datatypes.html#Identifier
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -80,7 +80,7 @@ class Families:
             return {}
         professions = tuple(self._professions(resource, family)) or ("",)
         found: dict[Claim, str] = {}
-        for place, identifier in enumerate(resource.get("identifier", ())):
+        for place, identifier in _own(resource.get("identifier", ())):
             number = self._number(identifier, family)
             if number is None:
                 continue
@@ -111,6 +111,16 @@ class Families:
         # A FINESS number does not tell whether it is a site's or a legal entity's.
         finess = {"FINEJ", "FINEG"}
         return family.kinds | finess if family.kinds & finess else family.kinds
+
+
+def _own(identifiers: Sequence[Resource]) -> Iterator[tuple[int, Resource]]:
+    """Yield the identifiers that are in force and the resource's own, with their places: a site may tell the number of
+    its legal entity (FINEJ) beside its own (FINEG)."""
+    types = [{coding.get("code") for coding in one.get("type", {}).get("coding", ())} for one in identifiers]
+    is_site = any("FINEG" in codes for codes in types)
+    for place, (identifier, codes) in enumerate(zip(identifiers, types, strict=True)):
+        if identifier.get("use") != "old" and not (is_site and "FINEJ" in codes):
+            yield place, identifier
 
 
 def read_families(spelled: Callable[[str], str], file: Path = FAMILIES) -> Families:

@@ -29,6 +29,7 @@ class UniqueIdentifiers:
     """The rule. It looks at no snapshot: what counts is told by the resources written, and at the head."""
 
     families: Families
+    looks: bool = False
 
     @property
     def concerns(self) -> frozenset[str]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 from fhir_server.definitions.builtin import Builtin
-from fhir_server.definitions.library import Library, Loaded, best, split
+from fhir_server.definitions.library import Library, Loaded, all_codes, best, split
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.pace import Pace, aside
@@ -46,11 +46,19 @@ class Consulted(Generic[T]):
     """The URLs that were asked for."""
 
 
-class _Found(NamedTuple):
-    """The stored resources of one URL, and what their bodies have in bytes."""
+@dataclass(slots=True)
+class _Found:
+    """The stored resources of one URL, the code systems that say it is the value set of all their codes, and what
+    their bodies have in bytes."""
 
-    resources: tuple[Loaded, ...]
-    size: int
+    resources: list[Loaded] = field(default_factory=list)
+    systems: list[Loaded] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, loaded: Loaded, stored: Stored, *, is_own: bool) -> None:
+        """Take a resource that has the URL, or else a code system that says so."""
+        (self.resources if is_own else self.systems).append(loaded)
+        self.size += len(stored.body or b"")
 
 
 class _Open(Library):
@@ -70,13 +78,19 @@ class _Open(Library):
         if url not in self.of_url:
             self.wanted.add(url)
             return None
-        found = best(self.of_url[url].resources, version, type)
-        if isinstance(found, Loaded):
-            self.used[id(found)] = found
-            return found
+        there = self.of_url[url]
+        if (found := best(there.resources, version, type)) is not None:
+            return self._use(found)
+        if type in {None, "ValueSet"} and (system := best(there.systems, version)) is not None:
+            return all_codes(self._use(system), url)
         found = self._builtin.find(canonical, type)
         if found is None:
             self.missing.add(canonical)
+        return found
+
+    def _use(self, found: Resource) -> Resource:
+        assert isinstance(found, Loaded)  # noqa: S101 - what is stored was taken from the shelf
+        self.used[id(found)] = found
         return found
 
     @property
@@ -160,26 +174,30 @@ def _versions(used: Iterable[Loaded]) -> dict[Key, int | None]:
     return {Key(one["resourceType"], one["id"]): int(one["meta"]["versionId"]) for one in used}
 
 
-async def _read(snapshot: Snapshot, types: tuple[str, ...], urls: Sequence[str], shelf: Shelf) -> dict[str, _Found]:
+async def _read(snapshot: Snapshot, types: tuple[str, ...], urls: Sequence[str], shelf: Shelf) -> Mapping[str, _Found]:
     """Return the stored resources of each URL, none for those that nothing has."""
-    found: dict[str, _Found] = {url: _Found((), 0) for url in urls}
-    if not types:
-        return found
+    found = {url: _Found() for url in urls}
     for start in range(0, len(urls), _TOGETHER):
-        query = Query(types, Equal("url", tuple(urls[start : start + _TOGETHER])))
-        for stored in await _all(snapshot, query):
+        some = tuple(urls[start : start + _TOGETHER])
+        for stored in await _all(snapshot, types, Equal("url", some)):
             loaded = await shelf.take(stored)
-            resources, size = found[loaded["url"]]
-            found[loaded["url"]] = _Found((*resources, loaded), size + len(stored.body or b""))
+            found[loaded["url"]].add(loaded, stored, is_own=True)
+        systems = tuple(type_ for type_ in types if type_ == "CodeSystem")
+        for stored in await _all(snapshot, systems, Equal("value-set", some)):
+            loaded = await shelf.take(stored)
+            found[split(loaded["valueSet"])[0]].add(loaded, stored, is_own=False)
     return found
 
 
-async def _all(snapshot: Snapshot, query: Query) -> list[Stored]:
+async def _all(snapshot: Snapshot, types: tuple[str, ...], where: Equal) -> list[Stored]:
+    if not types:
+        return []
+
     async def read(within: Snapshot) -> list[Stored]:
         found: list[Stored] = []
         page = Page(_TOGETHER)
         while True:
-            matches = await within.search(query, page)
+            matches = await within.search(Query(types, where), page)
             found += (match.stored for match in matches.matches)
             if not matches.more:
                 return found

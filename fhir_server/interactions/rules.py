@@ -70,6 +70,11 @@ class Rule(Protocol):
         """The types whose writes it is asked about."""
         ...
 
+    @property
+    def looks(self) -> bool:
+        """Whether it reads the snapshot that it is given; where no rule does, none is opened."""
+        ...
+
     async def prepare(self, snapshot: Snapshot, asked: Sequence[Asked]) -> Ruling | None:
         """Return what it makes of all that one request writes together, types that do not concern it included; None:
         it has nothing to say. Raises the ``FhirError`` of a refusal."""

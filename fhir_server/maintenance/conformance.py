@@ -24,6 +24,7 @@ from fhir_server.definitions.registry import CONFORMANCE_TYPES
 from fhir_server.interactions.context import Integrity
 from fhir_server.interactions.definitions import OutdatedWrite
 from fhir_server.interactions.draft import Draft, written
+from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.preparing import OnLoop
 from fhir_server.interactions.writing.write import Intent, Written, write
 from fhir_server.maintenance.load import Loaded, Refusal
@@ -95,6 +96,18 @@ async def store_published(service: Service, published: Published, refuse: Callab
         return report
     told = f"{published} is being stored by several processes; try again"
     raise Unavailable(Issue(IssueType.TRANSIENT, told, id="definitions-moved"))
+
+
+async def recorded_fingerprints(service: Service) -> frozenset[str]:
+    """Return the fingerprints of what is stored as the records tell, to leave alone what is known without reading it.
+
+    Raises ``FhirError``, ``StoreError``.
+    """
+    if RECORD not in service.context.registry.types:
+        return frozenset()
+    answer = await service.perform(Request("GET", RECORD, "_elements=extension&_count=1000"))
+    entries = parse(b"".join(answer.body)).get("entry", ())
+    return frozenset(_fingerprint(entry["resource"]) for entry in entries)
 
 
 class _Item(NamedTuple):

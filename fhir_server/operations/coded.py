@@ -13,6 +13,9 @@ from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.terminology.membership import Code
 from fhir_server.terminology.validate_code import Coded
 
+CODINGS: Final = 100
+"""Codings of one CodeableConcept."""
+
 FORMS: Final = ("code", "coding", "codeableConcept")
 
 
@@ -35,6 +38,9 @@ def coded(values: Values, forms: Sequence[str] = FORMS, system: str | None = Non
             raise BadRequest(Issue(IssueType.INVALID, told, (values.at(name),), id="operation-parameters"))
     given = values.object(form) or {}
     codings = [given] if form == "coding" else given.get("coding", [])
+    if len(codings) > CODINGS:
+        told = f"the CodeableConcept has {len(codings)} codings; the bound is {CODINGS}"
+        raise BadRequest(Issue(IssueType.TOO_COSTLY, told, (values.at(form),), id="terminology-too-costly"))
     found = [_coding(one) for one in codings]
     if form == "coding" and found == [None]:
         raise _missing("a Coding needs system and code", form, values)

@@ -13,8 +13,9 @@ from typing import Any, Final
 from fhir_server.definitions.operations import Parameter
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request
-from fhir_server.interactions.pace import aside
+from fhir_server.interactions.pace import THREAD_FROM, aside
 from fhir_server.interactions.parameters import GENERAL
+from fhir_server.interactions.preparing import weight
 from fhir_server.interactions.query_string import pairs
 from fhir_server.interactions.routes import shown
 from fhir_server.model.formats import Decimal, Resource, parse
@@ -31,7 +32,8 @@ async def read(context: Context, request: Request, takes: Sequence[Parameter]) -
     reader = _Reader(context, takes, problems)
     given = list(reader.of_query(request.query))
     if request.method == "POST":
-        given += reader.of_body(await _body(request))
+        body = await _body(request)
+        given += await aside(weight(body, THREAD_FROM), lambda: list(reader.of_body(body)))
     problems += _counted(takes, given, request)
     if problems:
         raise BadRequest(*problems)

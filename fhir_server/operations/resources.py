@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from fhir_server.interactions.context import Context
+from fhir_server.interactions.pace import THREAD_FROM, aside
 from fhir_server.interactions.paths import located
+from fhir_server.interactions.preparing import weight
 from fhir_server.interactions.read import present
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
@@ -42,14 +44,15 @@ async def named(
     if not is_needed and not call.values.has("url") and not call.values.has(given):
         return None
     if call.values.one_of(("url", given)) == given:
-        return _valid(context, call, given)
+        return await _valid(context, call, given)
     url, said = call.values.text("url") or "", call.values.text(version)
     return f"{url}|{said}" if said and "|" not in url else url
 
 
-def _valid(context: Context, call: Call, given: str) -> Resource:
+async def _valid(context: Context, call: Call, given: str) -> Resource:
     resource = call.values.object(given) or {}
-    issues = [issue for issue in context.validator.validate(resource) if issue.is_error]
+    size = weight(resource, THREAD_FROM)
+    issues = [issue for issue in await aside(size, context.validator.validate, resource) if issue.is_error]
     if issues:
         at = call.values.at(given).removesuffix(".resource")
         is_bare = at == resource.get("resourceType")

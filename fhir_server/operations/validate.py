@@ -20,6 +20,7 @@ from fhir_server.interactions.pace import aside
 from fhir_server.interactions.preparing import weight
 from fhir_server.interactions.profiles import conformance
 from fhir_server.interactions.read import present
+from fhir_server.interactions.routes import served
 from fhir_server.interactions.writing.write import Intent, rehearse
 from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
@@ -157,6 +158,7 @@ def _intent(asked: _Asked) -> Intent | None:
 async def _rehearsed(context: Context, intent: Intent) -> list[Issue]:
     """Return why a write would be refused, and what it would be warned of."""
     try:
+        served(intent.type, context.registry)
         (written,) = await rehearse(context, [intent])
     except FhirError as error:
         return list(error.issues)

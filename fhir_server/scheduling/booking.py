@@ -30,6 +30,7 @@ class Booking:
     is_parallel: bool = False
     overlap: Overlap = Overlap.OFF
     concerns: frozenset[str] = frozenset({"Appointment", "Slot"})
+    looks: bool = True
 
     async def prepare(self, snapshot: Snapshot, asked: Sequence[Asked]) -> Ruling | None:
         """Return what becomes of slots. What is refused is refused at the head: what is invalid comes before it, and

@@ -15,32 +15,28 @@ from fhir_server.model.formats import Decimal, Resource
 _PROPERTIES: Final = "http://hl7.org/fhir/concept-properties#"
 """https://hl7.org/fhir/R4/codesystem-concept-properties.html"""
 
-_INACTIVE: Final = frozenset(("inactive", "retired"))
+_INACTIVE: Final = frozenset((("inactive", "true"), ("status", "inactive"), ("status", "retired")))
+"""The properties, and their values, that say so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One concept. ``properties`` are (code, type of the value, value): ``("kind", "code", "a")``."""
+    """One concept. ``properties`` are (code, type of the value, value): ``("kind", "code", "a")``.
+
+    An inactive one must not be used any more, an abstract one only groups others.
+    """
 
     code: str
     display: str | None
     definition: str | None
     designations: tuple[Mapping[str, Any], ...]
     properties: tuple[tuple[str, str, Any], ...]
+    is_inactive: bool
+    is_abstract: bool
 
     def values(self, property: str) -> list[str]:
         """Return the values of a property as texts; of a Coding its code."""
         return [text_of(value) for code, _, value in self.properties if code == property]
-
-    @property
-    def is_inactive(self) -> bool:
-        """Whether it must not be used any more."""
-        return "true" in self.values("inactive") or not _INACTIVE.isdisjoint(self.values("status"))
-
-    @property
-    def is_abstract(self) -> bool:
-        """Whether it only groups others."""
-        return "true" in self.values("notSelectable")
 
 
 def text_of(value: Any) -> str:
@@ -129,15 +125,23 @@ class CodeSystem:
 def _nested(concepts: Iterable[Mapping[str, Any]], parent: str | None = None) -> Iterator[tuple[str | None, Concept]]:
     """Yield each concept with the one that it stands in, in the order of the resource."""
     for one in concepts:
-        concept = Concept(
-            one.get("code", ""),
-            one.get("display"),
-            one.get("definition"),
-            tuple(one.get("designation", ())),
-            tuple(_properties(one.get("property", ()))),
-        )
+        concept = _concept(one)
         yield parent, concept
         yield from _nested(one.get("concept", ()), concept.code)
+
+
+def _concept(one: Mapping[str, Any]) -> Concept:
+    properties = tuple(_properties(one.get("property", ())))
+    said = {(code, text_of(value)) for code, _, value in properties}
+    return Concept(
+        one.get("code", ""),
+        one.get("display"),
+        one.get("definition"),
+        tuple(one.get("designation", ())),
+        properties,
+        not _INACTIVE.isdisjoint(said),
+        ("notSelectable", "true") in said,
+    )
 
 
 def _properties(given: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:

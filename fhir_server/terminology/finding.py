@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_server.definitions.library import Library, made_of, split
+from fhir_server.definitions.library import Library, all_codes, made_of, split
 from fhir_server.model.formats import Resource
 from fhir_server.terminology.code_system import CodeSystem
 from fhir_server.terminology.problems import bad_definition, unknown
@@ -53,11 +53,8 @@ def value_set(library: Library, canonical: str) -> Resource | None:
     url, version = split(canonical)
     if found is not None or not url.endswith(IMPLICIT):
         return found
-    system = url.removesuffix(IMPLICIT)
-    if code_system(library, system, version) is None:
-        return None
-    include = {"system": system, **({"version": version} if version else {})}
-    return {"resourceType": "ValueSet", "url": url, "status": "active", "compose": {"include": [include]}}
+    system = code_system(library, url.removesuffix(IMPLICIT), version)
+    return None if system is None else all_codes(system.resource, url)
 
 
 def demanded(library: Library, canonical: str, at: str = "", *, asked: bool = True) -> Resource:

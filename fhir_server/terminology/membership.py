@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fhir_server.definitions.library import Library
 from fhir_server.model.formats import Resource
+from fhir_server.terminology.budget import Budget
 from fhir_server.terminology.code_system import CodeSystem, Concept
 from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, value_set
@@ -47,10 +48,20 @@ class Membership:
     library: Library
     versions: Versions = ANY_VERSION
     _path: list[str] = field(default_factory=list)
+    _budget: Budget = field(default_factory=Budget)
 
     def of(self, canonical: str, code: Code) -> Told:
         """Return whether a code is in the value set of a canonical URL. Raises ``Unprocessable`` for a definition that
-        cannot be followed."""
+        cannot be followed, ``BadRequest`` for one that takes too much."""
+        self._budget = Budget()
+        return self._of(canonical, code)
+
+    def within(self, resource: Resource, code: Code) -> Told:
+        """Return whether a code is in a value set that is at hand. Raises as ``of`` does."""
+        self._budget = Budget()
+        return self._within(resource, code)
+
+    def _of(self, canonical: str, code: Code) -> Told:
         if canonical in self._path:
             raise cycle([*self._path, canonical])
         found = value_set(self.library, canonical)
@@ -58,12 +69,11 @@ class Membership:
             return Told(None, (f"the ValueSet {canonical} is not loaded",))
         self._path.append(canonical)
         try:
-            return self.within(found, code)
+            return self._within(found, code)
         finally:
             self._path.pop()
 
-    def within(self, resource: Resource, code: Code) -> Told:
-        """Return whether a code is in a value set that is at hand."""
+    def _within(self, resource: Resource, code: Code) -> Told:
         compose = resource.get("compose")
         if compose is None:
             return _listed(resource, code)
@@ -82,10 +92,11 @@ class Membership:
         return _all(self._each(part, code))
 
     def _each(self, part: Mapping[str, Any], code: Code) -> Iterator[Told]:
+        self._budget.spend(1)
         if "system" in part:
             yield self._in_system(part, code)
         for canonical in part.get("valueSet", ()):
-            yield self.of(canonical, code)
+            yield self._of(canonical, code)
 
     def _in_system(self, part: Mapping[str, Any], code: Code) -> Told:
         if part["system"] != code.system or _differ(part.get("version"), code.version):
@@ -98,7 +109,9 @@ class Membership:
             return NO if listed is None else Told(True, (), concept, tuple(_displays(listed)))
         if system is None or concept is None:
             return _not_there(code, system)
-        return Told(lets(system, part.get("filter", ()))(concept), (), concept)
+        filters = part.get("filter", ())
+        self._budget.spend(len(system.concepts) * len(filters))
+        return Told(lets(system, filters)(concept), (), concept)
 
 
 def _not_there(code: Code, system: CodeSystem | None) -> Told:
@@ -149,13 +162,15 @@ def _differ(first: str | None, second: str | None) -> bool:
 
 def _any(several: Iterable[Told]) -> Told:
     """Return yes if one says yes, else that it cannot be told if one cannot tell."""
-    unsure: Told | None = None
+    reasons: dict[str, None] = {}
+    is_unsure, concept = False, None
     for told in several:
         if told.is_member:
             return told
         if told.is_member is None:
-            unsure = told if unsure is None else Told(None, (*unsure.reasons, *told.reasons))
-    return unsure or NO
+            is_unsure, concept = True, concept or told.concept
+            reasons.update(dict.fromkeys(told.reasons))
+    return Told(None, tuple(reasons), concept) if is_unsure else NO
 
 
 def _all(several: Iterable[Told]) -> Told:
@@ -167,7 +182,7 @@ def _all(several: Iterable[Told]) -> Told:
         answers.append(told)
     if not answers:
         return NO
-    reasons = tuple(reason for told in answers for reason in told.reasons)
+    reasons = tuple(dict.fromkeys(reason for told in answers for reason in told.reasons))
     concept = next((told.concept for told in answers if told.concept is not None), None)
     displays = tuple(text for told in answers for text in told.displays)
     return Told(None if reasons else True, reasons, concept, displays)

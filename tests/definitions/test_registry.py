@@ -60,6 +60,12 @@ def test_our_own_end_is_marked(type_: str) -> None:
     assert not REGISTRY.parameters(type_)["identifier"].is_ours
 
 
+def test_our_own_value_set_of_a_code_system_is_marked() -> None:
+    found = REGISTRY.parameters("CodeSystem")["value-set"]
+    assert (found.type, found.expression) == (SearchParameterType.URI, "CodeSystem.valueSet")
+    assert found.is_ours
+
+
 def test_our_own_parameters_hide_none_of_r4() -> None:
     r4, ours = SearchParameters.of_r4(), SearchParameters.of_ours()
     for base in ours.bases:

@@ -83,6 +83,22 @@ def test_other_numbers_claim_nothing(type_: str, number: tuple[str, str]) -> Non
     assert claims(type_, number) == set()
 
 
+def test_number_that_is_no_longer_used_claims_nothing() -> None:
+    old = {"use": "old", "system": RPPS[0], "value": RPPS[1]}
+    assert not FAMILIES.claims({"resourceType": "Practitioner", "identifier": [old]})
+
+
+def test_site_does_not_claim_the_number_of_its_legal_entity() -> None:
+    def typed(code: str, value: str) -> Json:
+        return {"type": {"coding": [{"code": code}]}, "system": ids.FINESS_SYSTEM, "value": value}
+
+    site, entity = typed("FINEG", "259999068"), typed("FINEJ", "259999027")
+    assert set(FAMILIES.claims({"resourceType": "Organization", "identifier": [entity, site]})) == claims(
+        "Organization", FINESS
+    )
+    assert len(FAMILIES.claims({"resourceType": "Organization", "identifier": [entity]})) == 1
+
+
 def test_who_is_not_active_claims_nothing() -> None:
     assert claims("Practitioner", RPPS, active=True) == claims("Practitioner", RPPS)
     assert claims("Practitioner", RPPS, active=False) == set()

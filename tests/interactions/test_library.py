@@ -85,6 +85,28 @@ async def test_what_is_stored_comes_before_what_comes_with_r4(context: Context) 
     assert (await consulted(context, lambda library: library.find(url))).answer["id"] == "days"
 
 
+async def test_value_set_that_only_its_code_system_names_has_all_codes(context: Context) -> None:
+    for version in ("1", "2"):
+        system = {
+            "resourceType": "CodeSystem",
+            "id": f"s{version}",
+            "url": "urn:s",
+            "version": version,
+            "valueSet": "urn:all",
+            "status": "active",
+            "content": "complete",
+        }
+        await write(context, [Intent(Interaction.UPDATE, "CodeSystem", id=f"s{version}", resource=system)])
+    found = await consulted(context, lambda library: library.find("urn:all", "ValueSet"))
+    assert found.answer["compose"] == {"include": [{"system": "urn:s", "version": "2"}]}
+    assert found.versions == {Key("CodeSystem", "s2"): 1}
+    old = await consulted(context, lambda library: library.find("urn:all|1"))
+    assert old.answer["version"] == "1"
+    assert (await consulted(context, lambda library: library.find("urn:all", "CodeSystem"))).missing == {"urn:all"}
+    await put(context, "own", "urn:all")
+    assert (await consulted(context, lambda library: library.find("urn:all"))).answer["id"] == "own"
+
+
 async def test_refusal_of_the_work_counts_once_all_is_there(context: Context) -> None:
     await put(context, "a", "http://a")
 

@@ -29,6 +29,7 @@ from tests.maintenance.conftest import START, Json, Place, get, put, unindex
 ROOT = Path(__file__).parent.parent.parent
 URL = "https://example.org/fictif/SearchParameter/colour"
 MANY = 2_000
+ROUNDS = 10 if os.environ.get("FHIR_TORTURE") == "full" else 1
 
 
 def parameter(**more: Any) -> Json:
@@ -162,10 +163,8 @@ async def test_processes_that_define_at_once_keep_codes_apart(place: Place) -> N
         assert sorted(statuses) == [201] + [409] * 19
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.torture)])
-async def test_killed_reindex_goes_on_where_it_was(place: Place, rounds: int) -> None:
-    if rounds > 1 and os.environ.get("FHIR_TORTURE") != "full":
-        rounds = 2
+@pytest.mark.torture
+async def test_killed_reindex_goes_on_where_it_was(place: Place) -> None:
     async with place.open() as service:
         await fill(service, MANY)
     with served(place) as (process, client):
@@ -173,7 +172,7 @@ async def test_killed_reindex_goes_on_where_it_was(place: Place, rounds: int) ->
         before = await await_some(place, 0)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         with served(place) as (process, client):
             before = await await_some(place, before)
             process.send_signal(signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -363,6 +362,6 @@ async def test_nothing_more_is_indexed_unless_it_is_asked_for(server: Server, se
     assert Equality(REFERENCES, "Practitioner/p") in indexer.entries(body)
 
 
-async def test_demonstration_keeps_its_references(folder: Path) -> None:
-    settings = Settings(store=f"sqlite:{folder / 'demo.db'}", integrity="enforce", preparers=0)
+async def test_demonstration_keeps_its_references(store_url: str) -> None:
+    settings = Settings(store=store_url, integrity="enforce", preparers=0, definitions=False)
     await load_demo(settings, lambda _done, _total: None, parts())

@@ -99,6 +99,8 @@ async def test_facts_10_row_8_location_of_an_update(sas: httpx.AsyncClient) -> N
         account(telecom=[{"system": "phone", "value": "+33381000000"}]),
         account(telecom=[{"system": "email", "value": ""}]),
         account(name=[{"family": "", "given": ["Alice"]}]),
+        account(meta="x"),
+        account(meta={"profile": [7], "source": REGUL}),
     ],
 )
 async def test_facts_10_row_9_bad_fields_are_refused_on_post_and_put(http: httpx.AsyncClient, body: Json) -> None:

@@ -40,6 +40,7 @@ class Counting:
     criteria, and a Practitioner has one role."""
 
     concerns: frozenset[str] = frozenset({"PractitionerRole"})
+    looks: bool = True
     prepared: int = field(default=0)
 
     async def prepare(self, snapshot: Snapshot, asked: Sequence[Asked]) -> Ruling:

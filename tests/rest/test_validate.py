@@ -107,6 +107,9 @@ async def test_mode_asks_what_a_write_would_be_told(http: httpx.AsyncClient) -> 
     ]
     assert await said(http, f"{url}?mode=update") == FINE
     assert await said(http, f"{url}?mode=delete") == FINE
+    assert await said(http, "Bundle/$validate?mode=create", bundle("collection")) == [
+        ("error", "type-not-served", "http")
+    ]
     assert (await http.get(f"Practitioner/{id_}")).json()["meta"]["versionId"] == "1"
     assert (await http.get("Practitioner?_summary=count")).json()["total"] == 1
 

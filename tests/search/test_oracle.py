@@ -23,7 +23,7 @@ from tests.search.engine import Found, MemoryEngine, Record
 from tests.search.oracle import Oracle, Resource
 from tests.search.worlds import Asked, searches, targets, worlds
 
-EXAMPLES = 3_000 if os.environ.get("FHIR_TORTURE") == "full" else 60
+EXAMPLES = 1_000 if os.environ.get("FHIR_TORTURE") == "full" else 60
 
 
 @pytest.fixture(scope="module")

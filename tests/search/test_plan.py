@@ -294,3 +294,21 @@ def test_compound_is_sound(registry: Registry, compound: Compound) -> None:
     assert is_single(leaves(parameters[compound.span], compound.type, structures))
     lists = [code for code in compound.parts if not is_single(leaves(parameters[code], compound.type, structures))]
     assert len(lists) <= 1
+
+
+@pytest.mark.parametrize(
+    ("type_", "query", "compound"),
+    [
+        ("Schedule", "_has:Slot:schedule:start=ge2031-05-14", "schedule+start"),
+        ("Schedule", "_has:Slot:schedule:start=lt2031,gt2032", "schedule+start"),
+        ("Schedule", "_has:Slot:schedule:status=free", ""),
+        ("Schedule", "_has:Slot:schedule:start:missing=false", ""),
+        ("Practitioner", "_has:Appointment:actor:date=ge2031-05-14", "actor+date"),
+        ("Practitioner", "_has:Appointment:practitioner:date=ge2031-05-14", ""),
+    ],
+)
+def test_window_on_what_refers_here_is_in_a_compound(ask: Ask, type_: str, query: str, compound: str) -> None:
+    node = ask.where(type_, query)
+    assert isinstance(node, ReferredBy)
+    assert node.compound == compound
+    assert node.window() == (node.where if compound else None)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fhir_server.definitions.builtin import Builtin
 from fhir_server.definitions.structures import Structures
 from fhir_server.outcome import BadRequest, FhirError, NotFound, Unprocessable
-from fhir_server.terminology import expansion
+from fhir_server.terminology import budget
 from fhir_server.terminology.expansion import Expander, narrowed
 from fhir_server.terminology.finding import Versions
 from fhir_server.terminology.membership import Code, Membership
@@ -299,10 +299,17 @@ def test_expression_takes_time_in_proportion_to_the_text() -> None:
 
 
 def test_too_many_codes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expansion, "CANDIDATES", 9)
+    monkeypatch.setattr(budget, "STEPS", 9)
     assert len(expanded(value_set("x", {"system": CARE}))) == 7
+    several = value_set("x", {"system": CARE}, {"system": FLAT})
     with pytest.raises(BadRequest, match="more than 9 codes"):
-        expanded(value_set("x", {"system": CARE}, {"system": FLAT}))
+        expanded(several)
+    membership = Membership(LIBRARY)
+    for _ in range(3):
+        assert membership.within(several, Code(FLAT, "a")).is_member
+    filters = where("concept", "is-a", "care")
+    with pytest.raises(BadRequest, match="more than 9 codes"):
+        membership.within(value_set("x", filters, filters), Code(CARE, "advice"))
 
 
 # --- versions, text --------------------------------------------------------------------------------------------------

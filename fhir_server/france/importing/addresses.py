@@ -8,12 +8,11 @@ from typing import Final
 
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.telecom import phone
 
 COMMUNES: Final = v.tre("TRE_R13-CommuneOM")
 
 _CEDEX: Final = re.compile(r"(\d{5})\s+(.*?)(?:\s+CEDEX(?:\s+\d+)?)?", re.IGNORECASE)
-_NATIONAL: Final = re.compile(r"0[1-9]\d{8}")
-_PLUS: Final = re.compile(r"\+\d{6,15}")
 _FRANCE: Final = frozenset(("99000", "99100"))
 """INSEE's codes of France, in the country columns of the registers."""
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -49,11 +48,8 @@ def commune(department: str, number: str) -> str:
 
 
 def telephone(text: str | None) -> str | None:
-    """Return a number as the SAS wants it, ``+33`` and nine digits; another country's as it is; None if it is none."""
-    digits = re.sub(r"[\s.()-]", "", text or "")
-    if _NATIONAL.fullmatch(digits):
-        return "+33" + digits[1:]
-    return digits if _PLUS.fullmatch(digits) else None
+    """Return a number as the SAS wants it, ``+33`` and nine digits; another country's too; None if it is none."""
+    return phone(text) if text else None
 
 
 def id_of(text: str) -> str:

@@ -182,6 +182,8 @@ def _written(before: Json | None, place: str, after: Json) -> tuple[int, str, Js
 
 def _referring(resource: Json, ledger: Ledger) -> Json:
     """Return a copy whose references name what the store knows."""
+    if not ledger.has_aliases:
+        return {**resource}
 
     def copied(value: Any) -> Any:
         if isinstance(value, dict):

@@ -13,10 +13,10 @@ from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import KINDS, add_prefix
 from fhir_server.france.importing.vocabulary import Word, words
 from fhir_server.france.sas import profiles
+from fhir_server.france.telecom import email_point
 
 TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
 DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
-EMAIL_TYPE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-contact-point-email-type"
 POPULATION: Final = f"{v.CANONICAL}/StructureDefinition/population"
 ACI: Final = f"{v.CANONICAL}/StructureDefinition/cpts-aci"
 DESCRIBED: Final = f"{v.CANONICAL}/sid/cpts"
@@ -80,10 +80,7 @@ def email(value: str | None) -> list[Json]:
 
 def secure_email(value: str | None) -> list[Json]:
     """Return the ContactPoint of an address of the MSSanté space, typed as such, if there is one."""
-    if not value:
-        return []
-    kind = v.coding(v.tre("TRE_R256-TypeMessagerie"), "MSSANTE")
-    return [{"extension": [{"url": EMAIL_TYPE, "valueCoding": kind}], **v.email(value)}]
+    return [email_point(value, secure=True)] if value else []
 
 
 def structure_types(category: str | None, sector: str | None) -> list[Json]:

@@ -62,6 +62,8 @@ class Ledger:
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None)  # an empty name: a private file, deleted at once
         self._connection.executescript(_SCHEMA)
+        self.has_aliases = False
+        """Whether the store knows anything wanted by another id."""
 
     def close(self) -> None:
         """Forget all."""
@@ -122,6 +124,7 @@ class Ledger:
 
     def know(self, key: Key, known: str) -> None:
         """Remember that the store has a wanted resource under another id."""
+        self.has_aliases = True
         self._run("INSERT OR REPLACE INTO alias VALUES (?, ?, ?)", *key, known)
 
     def known(self, key: Key) -> str:

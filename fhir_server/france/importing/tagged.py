@@ -34,7 +34,7 @@ def ended(type_: str) -> tuple[str, str | bool]:
 
 async def managed(service: Service, type_: str, owner: Owner) -> AsyncIterator[list[Json]]:
     """Yield the resources of a type that a source manages, those no longer in use too."""
-    query = f"_tag={quote(f'{SOURCES}|{owner}', safe='')}&_count={PAGE}"
+    query = f"_tag={quote(f'{SOURCES}|{owner}', safe='')}&_count={PAGE}&_total=none"
     while query:
         answer = parse(b"".join((await service.perform(Request("GET", type_, query))).body))
         yield [entry["resource"] for entry in answer.get("entry", ()) if entry["search"]["mode"] == "match"]

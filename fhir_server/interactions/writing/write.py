@@ -166,7 +166,8 @@ async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Ke
 async def _prepare(context: Context, intents: Sequence[Intent], linker: Linker | None) -> Prepared:
     prepared = Prepared()
     rules = concerned(context, frozenset(intent.type for intent in intents))
-    async with _snapshot_if(context, linker or rules or any(map(needs_snapshot, intents))) as snapshot:
+    looks = linker is not None or any(rule.looks for rule in rules)
+    async with _snapshot_if(context, looks or any(map(needs_snapshot, intents))) as snapshot:
         if linker is not None:
             prepared.own = OwnEntries(context, snapshot, prepared.questions, prepared.versions, prepared.definitions)
         await resolve(context, intents, snapshot, prepared)

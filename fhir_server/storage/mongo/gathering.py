@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from copy import copy
+from itertools import chain
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -24,17 +25,16 @@ class Gathered(Generic[K, V]):
 
     def __init__(self, ask: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
         self._ask = ask
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._flights: set[asyncio.Task[None]] = set()
         self._boarding = False
         """Whether a command is about to take all who wait."""
 
     async def get(self, key: K) -> V | None:
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
-            self._go()
-        return await asyncio.shield(future)
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(future)
+        self._go()
+        return await future
 
     def _go(self) -> None:
         if self._waiting and not self._boarding and len(self._flights) < FLIGHTS:
@@ -55,9 +55,11 @@ class Gathered(Generic[K, V]):
         try:
             found = await self._ask(list(taken))
         except Exception as error:
-            for future in taken.values():
-                future.set_exception(copy(error))
-                future.exception()  # nobody may be left to hear it
+            for future in chain.from_iterable(taken.values()):
+                if not future.done():  # else nobody is left to hear it
+                    future.set_exception(copy(error))
         else:
-            for key, future in taken.items():
-                future.set_result(found.get(key))
+            for key, futures in taken.items():
+                for future in futures:
+                    if not future.done():
+                        future.set_result(found.get(key))

@@ -14,7 +14,7 @@ from fhir_server.fhirpath import Item
 from fhir_server.fhirpath.navigation import navigator
 from fhir_server.validation.faults import Fault, Found
 from fhir_server.validation.profiles.bindings import binding_check, value_set_of
-from fhir_server.validation.profiles.constraints import constraint_check, constraints_of
+from fhir_server.validation.profiles.constraints import Constraint, constraint_check, constraints_of
 from fhir_server.validation.profiles.discriminators import Discriminator, slice_test
 from fhir_server.validation.profiles.element import Check, Element
 from fhir_server.validation.profiles.run import Run
@@ -46,12 +46,14 @@ class Compiler:
         self._open: set[int] = set()
         self.doubts: list[str] = []
         """Elements that R4 does not have, and that are not checked."""
+        self.constraints: list[tuple[Constraint, str]] = []
+        """The invariants that the profile adds, each with the type of the values that it is about."""
 
     def profile(self) -> Element:
         """Return the compiled root."""
         root, type_ = self._root, self._root.name
         element = self._made[id(root)] = Element(type_, self._told)
-        element.checks = tuple(self._constraints(root, None))
+        element.checks = tuple(self._constraints(root, None, type_))
         element.children = self._children(root, type_)
         return element
 
@@ -131,7 +133,7 @@ class Compiler:
         bound = value_set_of(node)
         if bound is not None and definition.get("binding") != before.get("binding") and not self._is_core(bound, core):
             yield binding_check(*bound, self._told)
-        yield from self._constraints(node, general)
+        yield from self._constraints(node, general, self._type(node, core))
         content = definition.get("contentReference")
         if isinstance(content, str) and content != before.get("contentReference"):
             yield from self._content(content)
@@ -141,10 +143,12 @@ class Compiler:
         url = bound[1].partition("|")[0]
         return core is not None and core.value_set == url and bool(self._structures.codes(url))
 
-    def _constraints(self, node: Node, general: Node | None) -> Iterator[Check]:
+    def _constraints(self, node: Node, general: Node | None, type_: str | None) -> Iterator[Check]:
         before = constraints_of(general, self._known) if general is not None else []
         for constraint in constraints_of(node, self._known):
             if constraint not in before:
+                if type_ is not None:
+                    self.constraints.append((constraint, type_))
                 yield constraint_check(constraint, self._told)
 
     def _content(self, content: str) -> Iterator[Check]:

@@ -71,6 +71,12 @@ def constraint_check(constraint: Constraint, told: str) -> Check:
     return check
 
 
+def problem(constraint: Constraint, type_: str, structures: Structures) -> str | None:
+    """Return why an invariant cannot be run on values of a type, None if it can."""
+    compiled = _compiled(constraint.expression, type_, structures)
+    return compiled if isinstance(compiled, str) else None
+
+
 @lru_cache(maxsize=4096)
 def _compiled(expression: str, type_: str, structures: Structures) -> Path | str:
     """Return an expression ready to run on values of a type, or why it cannot be run."""

@@ -13,6 +13,7 @@ from fhir_server.fhirpath import Item
 from fhir_server.model.formats import Resource
 from fhir_server.validation.faults import Fault
 from fhir_server.validation.profiles.compiler import Compiler
+from fhir_server.validation.profiles.constraints import problem
 from fhir_server.validation.profiles.element import Element
 from fhir_server.validation.profiles.run import Run
 from fhir_server.validation.profiles.snapshot import Node, Unusable, elements, tree
@@ -70,6 +71,25 @@ class LoadedProfiles:
     def tree(self, canonical: str, run: Run) -> Node | None:
         """Return the elements of a profile, None (noted) if it is not loaded or is of no use."""
         return self._tree(canonical, run, 0)
+
+    def look_into(self, definition: Resource, run: Run) -> None:
+        """Note what could not be checked against a StructureDefinition that is itself at hand."""
+        url = str(definition.get("url", "this profile"))
+        try:
+            root = self._made(definition, self._base(definition, run, 0))
+        except Unusable as error:
+            run.note("profile-not-checked", url, f"nothing can be checked against {url}: {error}")
+            return
+        compiler = Compiler(root, url, self._structures)
+        compiler.profile()
+        for doubt in compiler.doubts:
+            run.note("element-not-checked", doubt, f"{doubt} of {url} is not checked: not of R4")
+        for constraint, type_ in compiler.constraints:
+            reason = problem(constraint, type_, self._structures)
+            if reason is not None:
+                run.note(
+                    "invariant-not-checked", constraint.key, f"{constraint.key} cannot be evaluated here: {reason}"
+                )
 
     def _tree(self, canonical: str, run: Run, depth: int) -> Node | None:
         definition = run.find(canonical) or R4_PROFILES.get(canonical)

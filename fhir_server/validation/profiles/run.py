@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from fhir_server.definitions.library import Library
 from fhir_server.definitions.structures import Structures
-from fhir_server.fhirpath import Budget, Environment, Item
+from fhir_server.fhirpath import Budget, Environment, Item, Judge
 from fhir_server.fhirpath.navigation import Navigator, navigator
 from fhir_server.model.formats import Resource
 from fhir_server.validation.faults import Fault
@@ -19,7 +19,7 @@ from fhir_server.validation.profiles.snapshot import Node
 MAX_STEPS: Final = 200_000
 """Elements and slices looked at for one resource: about a second. A Bundle of 1,000 entries needs a tenth of them."""
 
-MAX_NESTED: Final = 80
+MAX_NESTED: Final = 50
 """Elements inside elements, through profiles and references."""
 
 MAX_ITEMS: Final = 1_000_000
@@ -52,8 +52,8 @@ class Run:
     """What checks share while one resource is validated."""
 
     __slots__ = (
-        "_budget", "_library", "_profiles", "bundled", "codes", "done", "environment", "found", "navigator", "nested",
-        "notes", "steps", "structures",
+        "_budget", "_judges", "_library", "_profiles", "bundled", "codes", "done", "environment", "found", "navigator",
+        "nested", "notes", "steps", "structures",
     )  # fmt: skip
 
     def __init__(self, structures: Structures, library: Library, codes: Codes, profiles: Profiles, root: Item) -> None:
@@ -64,6 +64,7 @@ class Run:
         self._profiles = profiles
         self.bundled = Bundled.of(root)
         self._budget = Budget(MAX_ITEMS, MAX_SECONDS)
+        self._judges: dict[str, Judge] = {"conformsTo": self._conforms}
         self.environment = self._around(root, root)
         self.notes: dict[tuple[str, str], str] = {}
         self.done: dict[tuple[str, int], list[Fault]] = {}
@@ -83,6 +84,14 @@ class Run:
     def tree(self, canonical: str) -> Node | None:
         """Return the elements of a profile, None (noted) if it is not loaded or is of no use."""
         return self._profiles.tree(canonical, self)
+
+    def _conforms(self, item: Item, canonical: str) -> bool | None:
+        faults = self.conforms(item, canonical)
+        return None if faults is None else all(fault.severity != "error" for fault in faults)
+
+    def judge(self, name: str, judge: Judge) -> None:
+        """Have a function of FHIRPath answered."""
+        self._judges[name] = judge
 
     def note(self, id_: str, about: str, told: str) -> None:
         """Tell once of something that cannot be checked."""
@@ -104,8 +113,12 @@ class Run:
         if self.steps <= 0:
             self.note("validation-cut", "steps", f"checking profiles stopped after {MAX_STEPS} steps")
         else:
-            self.note("validation-cut", "nested", f"profiles are not checked deeper than {MAX_NESTED} levels")
+            self.too_deep()
         return False
+
+    def too_deep(self) -> None:
+        """Note that something is nested deeper than is checked."""
+        self.note("validation-cut", "nested", f"profiles are not checked deeper than about {MAX_NESTED} levels")
 
     def enter(self, item: Item) -> tuple[Environment, Bundled]:
         """Go into a resource inside of the one at hand; return what ``leave`` takes."""
@@ -124,7 +137,7 @@ class Run:
         return outer
 
     def _around(self, item: Item, root: Item) -> Environment:
-        return Environment(item, root, self.bundled.resolve, budget=self._budget)
+        return Environment(item, root, self.bundled.resolve, budget=self._budget, judges=self._judges)
 
     def leave(self, outer: tuple[Environment, Bundled]) -> None:
         """Go back to where ``enter`` was called."""

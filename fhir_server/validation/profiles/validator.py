@@ -15,6 +15,7 @@ from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, Severity
 from fhir_server.validation.faults import MAX_ISSUES
 from fhir_server.validation.kinds import kind_of
+from fhir_server.validation.profiles.bindings import in_value_set
 from fhir_server.validation.profiles.loaded import LoadedProfiles
 from fhir_server.validation.profiles.run import Codes, Run, as_item
 from fhir_server.validation.profiles.walk import Walk
@@ -42,14 +43,21 @@ class ProfileValidator:
 
         ``profiles``: canonical URLs of profiles that it must conform to. ``claimed``: also against those that it and
         the resources in it name in ``meta.profile``. Extensions are checked where their definitions are loaded. What
-        cannot be checked is a warning each: ``profile-not-checked`` and the like, see ``kinds``.
+        cannot be checked is a warning each: ``profile-not-checked`` and the like, see ``kinds``; of a profile that is
+        validated itself, what could not be checked against it.
         """
         root = as_item(resource, self._structures)
         run = Run(self._structures, library, codes, self._profiles, root)
+        run.judge("memberOf", lambda item, value_set: in_value_set(item, value_set, run))
         walk = Walk(run, claimed=claimed)
-        for profile in profiles:
-            walk.faults.extend(run.conforms(root, profile) or ())
-        walk.resource(root)
+        try:
+            for profile in profiles:
+                walk.faults.extend(run.conforms(root, profile) or ())
+            walk.resource(root)
+            if root.type == "StructureDefinition" and resource.get("derivation") == "constraint":
+                self._profiles.look_into(resource, run)
+        except RecursionError:  # expressions that call profiles, which have such expressions
+            run.too_deep()
         issues = list(dict.fromkeys(fault.issue(root.type) for fault in walk.faults))
         issues += [
             Issue(kind_of(id_).code, told, (root.type,), Severity.WARNING, id_) for (id_, _), told in run.notes.items()

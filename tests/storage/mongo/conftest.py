@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import MongoClient
 
 from fhir_server.storage.mongo import MongoStore
 from fhir_server.storage.protocol import StoreLimits
@@ -61,10 +62,9 @@ async def raw(uri: str) -> AsyncIterator[AsyncIOMotorDatabase[dict[str, Any]]]:
 @pytest.fixture
 async def proxy(uri: str) -> AsyncIterator[Proxy]:
     """A proxy to the primary."""
-    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri)
-    await client.admin.command("ping")
-    address = client.address
-    client.close()
+    with MongoClient[dict[str, Any]](uri) as client:
+        client.admin.command("ping")
+        address = client.address
     assert address is not None
     async with proxy_to(*address) as found:
         yield found

@@ -22,7 +22,8 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.plan import plan
 from fhir_server.search.query import Page, Query
 from fhir_server.search.request import parse_search
-from fhir_server.search.values import PREFIXES
+from fhir_server.search.value_sets import with_codes
+from fhir_server.search.values import PREFIXES, TokenValue
 from fhir_server.settings import PARIS
 from fhir_server.storage.sqlite import SqliteStore
 from tests.docs.reading import BASE, DOCS, code, rows
@@ -67,7 +68,7 @@ def found(recorder: Recorder, registry: Registry, form: str) -> int:
     """Run a search; return how many it finds."""
     type_, _, pair = form.partition("?")
     name, _, value = pair.partition("=")
-    request = parse_search(registry, (type_,), [(name, value)])
+    request = with_codes(parse_search(registry, (type_,), [(name, value)]), lambda _: [TokenValue("urn:x", "a")])
     query: Query = plan(request, registry, PARIS, (BASE,), interval("2026-01-05", PARIS)[0])
     return recorder.search(query, Page(10))
 

@@ -160,6 +160,30 @@ CASES: list[tuple[str, dict[str, Any], list[dict[str, Any]], Told]] = [
         [("invariant-not-checked", "Slot")],
     ),
     (
+        "invariant about a value set",
+        SLOT,
+        [{"path": "", "constraint": [key(f"serviceType.memberOf('{BASE}colours')")]}],
+        [],
+    ),
+    (
+        "invariant about a value set, broken",
+        SLOT,
+        [{"path": "", "constraint": [key(f"status.memberOf('{BASE}colours')")]}],
+        [("invariant-own-1", "Slot")],
+    ),
+    (
+        "invariant about a profile of R4",
+        SLOT,
+        [{"path": "identifier", "constraint": [key("conformsTo('http://hl7.org/fhir/StructureDefinition/Coding')")]}],
+        [("invariant-own-1", "Slot.identifier[0]")],
+    ),
+    (
+        "invariant about what is not loaded",
+        SLOT,
+        [{"path": "", "constraint": [key("status.memberOf('urn:vs') and conformsTo('urn:p')")]}],
+        [("value-set-not-checked", "Slot"), ("invariant-not-checked", "Slot")],
+    ),
+    (
         "invariant that R4 has already",
         SLOT,
         [{"path": "", "constraint": [{"key": "dom-6", "severity": "error", "human": "a", "expression": "false"}]}],

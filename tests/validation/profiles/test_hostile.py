@@ -10,7 +10,7 @@ from fhir_server.definitions.structures import Structures
 from fhir_server.validation.faults import MAX_ISSUES
 from fhir_server.validation.profiles.snapshot import MAX_DEPTH, MAX_ELEMENTS
 from fhir_server.validation.profiles.validator import ProfileValidator
-from tests.validation.profiles.defining import BASE, issues, profile, sparse, told
+from tests.validation.profiles.defining import BASE, COLOURS, VALIDATOR, Library, issues, profile, sparse, told
 
 SLOT: dict[str, Any] = {"resourceType": "Slot", "status": "free", "identifier": [{"value": "1"}] * 5}
 UNUSABLE: list[tuple[str, dict[str, Any]]] = [
@@ -31,6 +31,26 @@ UNUSABLE: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize("definition", [row[1] for row in UNUSABLE], ids=[row[0] for row in UNUSABLE])
 def test_definition_that_is_of_no_use_is_told_once(definition: dict[str, Any]) -> None:
     assert told(SLOT, definition) == [("profile-not-checked", "Slot")]
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        ({"path": "comment", "min": 1}, []),
+        ({"path": "colour", "min": 1}, ["element-not-checked"]),
+        ({"path": "comment", "constraint": [{"key": "own-1", "expression": "length() > 3"}]}, []),
+        ({"path": "comment", "constraint": [{"key": "own-1", "expression": "today() > 3"}]}, ["invariant-not-checked"]),
+        ({"path": "", "constraint": [{"key": "own-1", "expression": "colour = 'red'"}]}, ["invariant-not-checked"]),
+        ({"path": "identifier", "constraint": [{"key": "own-1", "expression": "start"}]}, ["invariant-not-checked"]),
+    ],
+)
+def test_profile_that_is_validated_itself_is_told_what_of_it_cannot_be_checked(
+    element: dict[str, Any], expected: list[str]
+) -> None:
+    own = profile("own", "Slot", element)
+    assert [issue.id for issue in VALIDATOR.validate(own, Library(), COLOURS)] == expected
+    broken = {**own, "type": "Agenda"}
+    assert [issue.id for issue in VALIDATOR.validate(broken, Library(), COLOURS)] == ["profile-not-checked"]
 
 
 @pytest.mark.parametrize("value", [None, 1, "a", ["a"], {"a": 1}, [None], [{"a": [1]}], [[]], -1, True])
@@ -92,7 +112,7 @@ def test_types_that_profile_each_other_end_with_the_data() -> None:
         )
 
     value: dict[str, Any] = {"url": "urn:x"}
-    for _ in range(25):
+    for _ in range(20):
         value = {"url": "urn:x", "extension": [value]}
     own = profile("own", "Slot", {"path": "extension", "type": [{"code": "Extension", "profile": [BASE + "a"]}]})
     assert told({**SLOT, "extension": [value]}, own, of("a", "b"), of("b", "a")) == []
@@ -149,6 +169,14 @@ def test_invariant_that_costs_too_much_is_told(
     own = profile("own", "Slot", {"path": "", "constraint": [rule]})
     found = [id_ for id_, _ in told({**SLOT, "comment": "a" * 60 + "!", "identifier": [{"value": "1"}] * 50}, own)]
     assert found == expected
+
+
+@pytest.mark.parametrize("brackets", [1, 15])
+def test_invariants_that_call_their_own_profile_end(brackets: int) -> None:
+    expression = "(" * brackets + f"conformsTo('{BASE}text')" + ") and true" * brackets
+    text = profile("text", "string", {"path": "", "constraint": [{"key": "own-1", "expression": expression}]})
+    own = profile("own", "Slot", {"path": "comment", "type": [{"code": "string", "profile": [BASE + "text"]}]})
+    assert told({**SLOT, "comment": "a"}, own, text) == [("validation-cut", "Slot")]
 
 
 def test_many_issues_are_counted() -> None:
