@@ -260,6 +260,15 @@ async def test_a_session_takes_as_many_as_it_has_places_and_overlapping_slots_on
         assert got == {201: 1, 409: 19}
 
 
+async def test_bookings_that_share_a_commit_see_each_other(serve: Serve) -> None:
+    """With parallel slots a booking searches nothing, so MongoDB too writes many of them together."""
+    async with serve(parallel_slots=True) as server:
+        await stored(server.http, slot("a0"), slot("a1", capacity=6), slot("a2", capacity=3))
+        assert await _race([server.http], 60, 3) == {(201, ""): 10, (409, "slot-full"): 50}
+        winners = await _winners(server.http)
+        assert winners == {"Slot/a0": 1, "Slot/a1": 6, "Slot/a2": 3}
+
+
 async def test_a_booked_time_is_never_offered_while_bookings_race_with_publications(serve: Serve) -> None:
     rounds = 12 if FULL else 3
     async with AsyncExitStack() as stack:

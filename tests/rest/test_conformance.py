@@ -18,8 +18,9 @@ from fhir_server.interactions.context import Context
 from fhir_server.interactions.writing.write import Intent, Written
 from fhir_server.interactions.writing.write import write as writing
 from fhir_server.maintenance import conformance
-from fhir_server.maintenance.conformance import Published, of_folder, of_package, store_published
+from fhir_server.maintenance.conformance import store_published
 from fhir_server.maintenance.load import Loaded, Refusal
+from fhir_server.maintenance.published import Published, of_folder, of_package
 from tests.definitions.packaging import package
 from tests.rest.conftest import Serve, Server
 

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.definitions.aliases import Aliases
+from fhir_server.maintenance.reindex import reindex
 from tests.rest.asking import (
     Json,
     created,
@@ -97,6 +99,20 @@ async def test_number_is_found_in_every_form_and_comes_back_as_stored(http: http
     read = (await http.get(f"Practitioner/{id_}")).json()
     assert read["identifier"] == stored["identifier"]
     assert read["telecom"] == stored["telecom"]
+
+
+async def test_store_of_an_earlier_build_is_found_once_it_is_reindexed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("fhir_server.app.together", lambda _: Aliases())
+        async with serve() as server:
+            id_ = (await created(server.http, professional("http://rpps.esante.gouv.fr")))["id"]
+    async with serve() as server:
+        assert await found(server.http, f"Practitioner?identifier={IDNPS}|{PREFIXED}") == []
+        report = await reindex(server.service.context, ["Practitioner"], tell=print)
+        assert report.written == {"Practitioner": 1}
+        assert await found(server.http, f"Practitioner?identifier={IDNPS}|{PREFIXED}") == [id_]
 
 
 async def test_criteria_know_all_forms_also_inside_of_a_transaction(http: httpx.AsyncClient) -> None:
