@@ -6,6 +6,8 @@ import re
 import signal
 from pathlib import Path
 
+from fhir_server.cli import importing as command
+from fhir_server.france import importing
 from tests.france.importing.test_registers import ALICE, extract
 from tests.maintenance.test_commands import commits, kill_when, run
 
@@ -18,6 +20,10 @@ def rows(count: int) -> list[dict[str, str]]:
         {**ALICE, "numero": f"9{rank:010d}", "idnps": f"89{rank:010d}", "idnst": f"49{rank:010d}001"}
         for rank in range(count)
     ]
+
+
+def test_the_command_offers_what_can_be_imported() -> None:
+    assert (command.KINDS, command.PERCENT) == (importing.KINDS, importing.MAX_DEACTIVATED)
 
 
 def test_killed_import_goes_on_and_says_what_was_there(tmp_path: Path) -> None:
