@@ -349,9 +349,9 @@ async def import_files(
     communes: Sequence[str] = (),
     **how: Any,
 ) -> int:
-    """Import files of one of ``importing.KINDS``; return how many refusals there were. ``how``: see ``importing.Options``.
+    """Import files of one of ``importing.KINDS``; return how many refusals there were.
 
-    Raises ``CommandFailed``.
+    ``how``: see ``importing.Options``. Raises ``CommandFailed``.
     """
     wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
     async with opened(settings, parts) as service:
