@@ -58,8 +58,6 @@ from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
-IMPORTED: Final = importing.KINDS
-"""The kinds of files that can be imported."""
 
 
 def system_clock() -> int:
@@ -350,7 +348,7 @@ async def import_files(
     communes: Sequence[str] = (),
     **how: Any,
 ) -> int:
-    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+    """Import files of one of ``importing.KINDS``; return how many refusals there were. ``how``: see ``importing.Options``.
 
     Raises ``CommandFailed``.
     """
