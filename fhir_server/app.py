@@ -325,7 +325,6 @@ async def install_definitions(settings: Settings, service: Service) -> None:
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
     """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
-        await install_definitions(settings, service)  # it claims profiles
         await load_missing(service, progress)
 
 
