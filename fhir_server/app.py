@@ -349,7 +349,7 @@ async def import_files(
     communes: Sequence[str] = (),
     **how: Any,
 ) -> int:
-    """Import files of one of ``importing.KINDS``; return how many refusals there were. ``how``: see ``importing.Options``.
+    """Import files of one of ``importing.KINDS``; return how many refusals there were. ``how``: ``importing.Options``.
 
     Raises ``CommandFailed``.
     """
