@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from tests.rest.asking import Json, bundle, entry, refused
 from tests.rest.conftest import Serve, Server
@@ -302,7 +303,7 @@ async def test_each_path_has_its_actors_and_its_guide(serve: Serve) -> None:
         http = await loaded(server)
         organization = "Organization/cpts-1"
         (number,) = (await http.get(f"{SAS}/{organization}")).json()["identifier"]
-        assert number["type"]["coding"][0]["system"] == profiles.PLACE_TYPES_OLD
+        assert number["type"]["coding"][0]["system"] == vocabulary.PLACE_IDENTIFIER_TYPES_OLD
         assert (await http.get(f"{SAS}/cpts/{organization}")).status_code == 405
         url = f"{SAS}/cpts/Slot?{INT_R04.partition('?')[2]}"
         page = await asked(http, url)
