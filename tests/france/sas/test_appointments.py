@@ -106,7 +106,7 @@ def test_what_is_missing_or_inconsistent_is_told_alone(appointment: Json, path: 
         assert (issue.id, issue.expression) == ("sas-appointment-field", (f"Appointment.{path}",))
 
 
-def test_status_of_a_participant_depends_on_the_version() -> None:
+def test_facts_9_row_19_status_of_a_participant_depends_on_the_version() -> None:
     (issue,) = check(told(participant=[participant("needs-action")]), Version.V1_1)
     assert issue.diagnostics == "the status of a participant is accepted; received is needs-action"
 

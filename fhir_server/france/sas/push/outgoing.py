@@ -90,18 +90,21 @@ def outgoing(
     }
     if version is Version.V1_2 and not sos:
         told["extension"] += _orientation(appointment)
-    for name in ("created", "start", "end"):
-        value = appointment.get(name, (last or {}).get(name))
-        if value is not None:
-            told[name] = value
-        elif name != "created":
-            raise Unsendable(f"Appointment.{name} is missing")
+    told |= _times(appointment, last)
     accepted = ACCEPTED[Version.V1_2 if sos else version]
     named = people + places if sos else people
     told["participant"] = list(_participants(named, accepted))
     if not told["participant"]:
         raise Unsendable("no participant has a national number: IDNPS, RPPS or ADELI (for SOS: a place's identifier)")
     return told
+
+
+def _times(appointment: Resource, last: Resource | None) -> Json:
+    times = {name: appointment.get(name, (last or {}).get(name)) for name in ("created", "start", "end")}
+    for name in ("start", "end"):
+        if times[name] is None:
+            raise Unsendable(f"Appointment.{name} is missing")
+    return {name: value for name, value in times.items() if value is not None}
 
 
 def _participants(named: Sequence[tuple[str, Json | None]], accepted: Sequence[str]) -> Iterator[Json]:
