@@ -7,7 +7,7 @@ import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -26,7 +26,8 @@ from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
-from fhir_server.france.sas.base import Actor, SasBase, read_base
+from fhir_server.france.sas.base import Actor, SasBase, Version, read_base
+from fhir_server.france.sas.push import PushOptions, Tls, push
 from fhir_server.france.sas.service import SasLimits, SasService
 from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.definitions import Definitions
@@ -361,3 +362,15 @@ async def describe_cpts(settings: Settings, key: str) -> str:
     """Return the description of a CPTS as YAML, as it was imported. Raises ``CommandFailed``."""
     async with opened(settings) as service:
         return await importing.describe(service, key)
+
+
+async def push_appointments(settings: Settings, options: PushOptions, tell: Callable[[str], None]) -> Mapping[str, int]:
+    """Tell the SAS platform of our appointments made for it; return how many messages were ``sent``, and how many are
+    left: ``refused``, ``unsendable``, ``waiting``. Raises ``CommandFailed``."""
+    async with opened(settings) as service:
+        return asdict(await push(service, options, tell))
+
+
+def push_options(*, to: str, journal: Path, guide: str, tls: Mapping[str, Any], **how: Any) -> PushOptions:
+    """Return what ``push_appointments`` takes; ``tls``: see ``Tls``, ``how``: see ``PushOptions``."""
+    return PushOptions(to, journal, Version(guide), tls=Tls(**tls), **how)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fhir_server.france.regulators import meant
+from fhir_server.france import regulators
+from fhir_server.france.sas import received
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import Pairs, check, in_paris_time, slots_of_agendas, spoken, written
-from fhir_server.france.sas.base import SasBase
+from fhir_server.france.sas.base import Actor, SasBase
+from fhir_server.france.sas.received import ReceivedAppointments
 from fhir_server.france.sas.view import GuideView
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
@@ -24,10 +26,11 @@ from fhir_server.interactions.parameters import SHAPING, known
 from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.read import present, respond
 from fhir_server.interactions.routes import Route, route
+from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.search import find
 from fhir_server.interactions.single import create, update
 from fhir_server.model.bundle import Entry, bundle
-from fhir_server.model.formats import serialize
+from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, MethodNotAllowed, Unprocessable
@@ -65,7 +68,8 @@ class SasService(Service):
                 bases=(url, *(other for other in context.bases if other != url)),
                 zone=PARIS,
                 refuse_unknown_codes=True,
-                meant=meant,
+                meant=_meant,
+                rules=(*_rules(base), *context.rules),
                 limits=replace(context.limits, page_default=limits.results, page_maximum=limits.results),
             )
         )
@@ -168,6 +172,15 @@ class SasService(Service):
             "searchset", entries, id_=context.new_id(), micros=now, total=len(matches), links=[("self", link)]
         )
         return Response(200, {}, pieces)
+
+
+def _rules(base: SasBase) -> tuple[Rule, ...]:
+    return (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+
+
+def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
+    """Return which of the matches of its criteria a conditional update of the platform means."""
+    return received.meant(matches) if sent.get("resourceType") == "Appointment" else regulators.meant(sent, matches)
 
 
 def _spelled(request: Request) -> Request:
