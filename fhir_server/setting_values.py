@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -65,8 +66,10 @@ def read_folder(text: str) -> str:
 
 
 def read_file(text: str) -> str:
-    if not Path(text).is_file():
-        raise ValueError(f"{text!r} is not a file")
+    """Check that a file is there. One that this user may not see is the server's to read, and not every command's."""
+    with suppress(PermissionError):
+        if not Path(text).is_file():
+            raise ValueError(f"{text!r} is not a file")
     return text
 
 

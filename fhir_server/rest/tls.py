@@ -142,7 +142,7 @@ def made(files: TlsFiles) -> ssl.SSLContext:
     context.num_tickets = 0
     context.sslobject_class = _Handshake
     with _told(f"{files.certificate} and {files.key}" if files.key else files.certificate, "a certificate and its key"):
-        context.load_cert_chain(files.certificate, files.key or None, lambda: files.password)  # never ask a terminal
+        _load_certificate(context, files)
     if files.authorities:
         context.verify_mode = ssl.CERT_REQUIRED if files.is_demanded else ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file says all that is trusted, and no more
@@ -160,11 +160,28 @@ def _told(names: str, what: str) -> Iterator[None]:
     try:
         yield
     except ssl.SSLError as error:
-        raise TlsError(f"{names} cannot be read as {what}: {error.reason or error}") from None
+        raise TlsError(f"{names} cannot be read as {what}{f': {error.reason}' if error.reason else ''}") from None
     except OSError as error:
         raise TlsError(f"{names} cannot be read as {what}: {error.strerror or error}") from None
     except ValueError as error:
         raise TlsError(f"{names} cannot be read as {what}: {error}") from None
+
+
+def _load_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:
+    """Load what the server shows. Raises ``ValueError`` with what OpenSSL does not say."""
+    key = Path(files.key or files.certificate).read_bytes()
+    if b"-----BEGIN CERTIFICATE-----" not in Path(files.certificate).read_bytes():
+        raise ValueError("there is no certificate in PEM")
+    if b"PRIVATE KEY-----" not in key:
+        raise ValueError("there is no key in PEM")
+    try:
+        context.load_cert_chain(files.certificate, files.key or None, lambda: files.password)  # never ask a terminal
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError("the key is that of another certificate") from None
+        if b"ENCRYPTED" in key:
+            raise ValueError("the key is encrypted, and FHIR_TLS_KEY_PASSWORD does not open it") from None
+        raise
 
 
 def _load_authorities(context: ssl.SSLContext, name: str) -> None:

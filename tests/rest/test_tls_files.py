@@ -178,10 +178,12 @@ def test_files_that_make_no_tls_are_told(authority: Authority, server: Made, tmp
     name, trusted = str(server.path), str(authority.path)
     for files, text in (
         (TlsFiles(str(tmp_path / "none")), "none cannot be read: No such file"),
-        (TlsFiles(str(other)), "cannot be read as a certificate and its key"),
-        (TlsFiles(trusted), "cannot be read as a certificate and its key"),
-        (TlsFiles(name, str(closed.path)), "cannot be read as a certificate and its key"),
-        (TlsFiles(str(closed.path), password="wrong"), "cannot be read as a certificate and its key"),  # noqa: S106 it is
+        (TlsFiles(str(other)), "as a certificate and its key: there is no certificate in PEM"),
+        (TlsFiles(trusted), "as a certificate and its key: there is no key in PEM"),
+        (TlsFiles(name, str(closed.path)), "and .* as a certificate and its key: the key is encrypted"),
+        (TlsFiles(name, str(authority.server().path)), "the key is that of another certificate"),
+        (TlsFiles(str(closed.path)), "the key is encrypted, and FHIR_TLS_KEY_PASSWORD does not open it"),
+        (TlsFiles(str(closed.path), password="wrong"), "does not open it"),  # noqa: S106 it is
         (TlsFiles(name, authorities=str(other)), "cannot be read as certificates of authorities"),
         (TlsFiles(name, authorities=str(empty)), "cannot be read as certificates of authorities"),
         (TlsFiles(name, authorities=trusted, crls=(str(empty),)), "cannot be read as a revocation list"),
