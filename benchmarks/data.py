@@ -237,15 +237,15 @@ def sas_query(turn: int, practitioners: int, *, count: int | None = None) -> str
     return path if count is None else f"{path}&_count={count}"
 
 
-def sos_query(turn: int, practitioners: int) -> str:
+def sos_query(turn: int, practitioners: int, sites: int = SITES) -> str:
     """Return the platform's query for places, as plain FHIR reads it: the agendas of some places that have a slot after
     one instant, one before another, and a free one; with all of their slots."""
     start, end = _window(turn)
-    sites = ",".join(token(IDNST_SYSTEM, site_id(number)) for number in asked(turn, practitioners)[:SITES])
+    who = ",".join(token(IDNST_SYSTEM, site_id(number)) for number in asked(turn, practitioners)[:sites])
     return (
         "Schedule?_revinclude=Slot:schedule&_include=Schedule:actor:Location&_include:iterate=Location:organization"
         f"&_has:Slot:schedule:start=ge{start}&_has:Slot:schedule:start=le{end}&_has:Slot:schedule:status=free"
-        f"&actor:Location.organization.identifier={sites}"
+        f"&actor:Location.organization.identifier={who}"
     )
 
 

@@ -61,8 +61,6 @@ from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
 
 OPENAPI: Final = "/openapi.json"
-IMPORTED: Final = importing.KINDS
-"""The kinds of files that can be imported."""
 
 
 def system_clock() -> int:
@@ -360,7 +358,6 @@ async def install_definitions(settings: Settings, service: Service) -> None:
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
     """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
-        await install_definitions(settings, service)  # it claims profiles
         await load_missing(service, progress)
 
 
@@ -384,9 +381,9 @@ async def import_files(
     communes: Sequence[str] = (),
     **how: Any,
 ) -> int:
-    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+    """Import files of one of ``importing.KINDS``; return how many refusals there were.
 
-    Raises ``CommandFailed``.
+    ``how``: see ``importing.Options``. Raises ``CommandFailed``.
     """
     wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
     async with opened(settings, parts) as service:

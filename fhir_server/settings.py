@@ -207,7 +207,9 @@ class Settings:
         "the profiles that resources must conform to when they are written, by canonical URL; Type=URL for one type",
     )
     claimed_profiles: str = _choice(
-        "ignore", ("ignore", "warn", "enforce"), "what becomes of a write that does not conform to a profile it claims"
+        "note",
+        ("ignore", "note", "warn", "enforce"),
+        "what becomes of a write that claims a profile: a warning if it is not loaded, or if the resource breaks it",
     )
     sas_paths: tuple[str, ...] = _row(
         ("/sas",),

@@ -228,7 +228,7 @@ def test_certificate_that_is_none_is_one_sentence_and_exit_code_2(tmp_path: Path
 
 @pytest.mark.parametrize("flags", [("--types", "Slot"), ("--bundle-entries", "10"), ("--no-update-create",)])
 def test_demonstration_that_the_settings_do_not_allow_is_one_sentence(flags: tuple[str, ...], tmp_path: Path) -> None:
-    result = run("serve", "--demo", "--port", "0", *flags, cwd=tmp_path)
+    result = run("serve", "--demo", "--port", "0", "--log-level", "error", *flags, cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.startswith("fhir-server: The demonstration cannot be loaded with these settings: ")
     assert result.stderr.count("\n") == 1

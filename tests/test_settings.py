@@ -103,7 +103,7 @@ IMPOSSIBLE = [
     ("FHIR_ACTOR_OVERLAP", "forbid", "'forbid' is not one of off, warn, refuse"),
     ("FHIR_PROFILES", "Practicien=https://example.org/Profile", "did you mean Practitioner?"),
     ("FHIR_PROFILES", "https://example.org/Profile,named", "'named' is neither a canonical URL"),
-    ("FHIR_CLAIMED_PROFILES", "refuse", "'refuse' is not one of ignore, warn, enforce"),
+    ("FHIR_CLAIMED_PROFILES", "refuse", "'refuse' is not one of ignore, note, warn, enforce"),
     ("FHIR_PAGE_DEFAULT", "0", "from 1 to"),
     ("FHIR_PAGE_DEFAULT", "1001", "more than FHIR_PAGE_MAXIMUM, 1000"),
     ("FHIR_PAGE_MAXIMUM", "many", "not a whole number"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fhir_server.cli.load import tell
-from fhir_server.cli.maintaining import INDEXING, Commands, parser, run, settings_for, told_beside
+from fhir_server.cli.maintaining import INDEXING, Commands, bar, parser, run, settings_for, told_beside
 from fhir_server.cli.speech import number, say
 from fhir_server.definitions.package import Package, PackageError, read_package
 from fhir_server.maintenance.load import Loaded
@@ -43,10 +43,15 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _load(settings: Settings, packages: Sequence[Package]) -> list[Loaded]:
     from fhir_server.app import opened  # noqa: PLC0415 late: --help must be quick
-    from fhir_server.maintenance.conformance import of_package, store_published  # noqa: PLC0415
+    from fhir_server.maintenance.conformance import store_published  # noqa: PLC0415
+    from fhir_server.maintenance.published import of_package  # noqa: PLC0415
 
+    reports = []
     async with opened(settings) as service:
-        return [await store_published(service, of_package(package), tell) for package in packages]
+        for package in packages:
+            with bar(f"Loading {package}", " definitions") as progress:
+                reports.append(await store_published(service, of_package(package), tell, progress))
+    return reports
 
 
 def _summary(package: Package, report: Loaded) -> str:

@@ -52,6 +52,8 @@ class Package:
     version: str
     title: str = ""
     dependencies: tuple[str, ...] = ()
+    documents: int = 0
+    """How many documents stand beside ``package.json``."""
 
     def __str__(self) -> str:
         return f"{self.name}#{self.version}"
@@ -83,14 +85,17 @@ def read_package(path: Path) -> Package:
     """
     mark = fingerprint(path)
     manifest: Resource | None = None
+    documents = 0
     for name, content in _documents(path):
         if name == _MANIFEST:
             manifest = content
-        elif "resourceType" in content and not isinstance(content["resourceType"], str):
+            continue
+        documents += 1
+        if "resourceType" in content and not isinstance(content["resourceType"], str):
             raise PackageError(f"{name}: resourceType is not a string")
     if manifest is None:
         raise PackageError(f"it has no {_MANIFEST}")
-    return _package(path, mark, manifest)
+    return _package(path, mark, manifest, documents)
 
 
 def read_files(package: Package) -> Iterator[File]:
@@ -100,7 +105,7 @@ def read_files(package: Package) -> Iterator[File]:
             yield File(name.removeprefix("package/"), content)
 
 
-def _package(path: Path, mark: str, manifest: Resource) -> Package:
+def _package(path: Path, mark: str, manifest: Resource, documents: int) -> Package:
     named = _text(manifest, "name", _NAME)
     version = _text(manifest, "version", _VERSION)
     versions = manifest.get("fhirVersions", manifest.get("fhir-version-list"))
@@ -119,6 +124,7 @@ def _package(path: Path, mark: str, manifest: Resource) -> Package:
         version,
         title if isinstance(title, str) else "",
         tuple(f"{other}#{number}" for other, number in needs.items()),
+        documents,
     )
 
 

@@ -6,8 +6,9 @@ the national platform's test kit demands beyond it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from fhir_server.france.families import Family
 from fhir_server.france.identifiers import IDNPS_SYSTEM
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key
-from fhir_server.outcome import Issue, IssueType
+from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.storage.protocol import Stored
 
 ACCOUNT_SYSTEM: Final = "urn:oid:1.2.250.1.213.3.6"
@@ -37,6 +38,8 @@ ACCOUNTS: Final = Family(
 
 _TYPE_CODES: Final = MappingProxyType({IDNPS_SYSTEM: "IDNPS", ACCOUNT_SYSTEM: "INTRN"})
 """The code of the type of identifier that goes with each system."""
+
+_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _TYPE_SYSTEM: Final = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203"
 
@@ -70,6 +73,8 @@ class AccountChecks:
             elif system not in _TYPE_CODES and codes:
                 expected = " or ".join(one for one, code in _TYPE_CODES.items() if code in codes)
                 yield _issue(f"{path}.system", f"the system of the type {' and '.join(sorted(codes))} is {expected}")
+            if system == ACCOUNT_SYSTEM and not _UUID.fullmatch(identifier.get("value", "")):
+                yield replace(_issue(f"{path}.value", "the platform's ids are UUIDs"), severity=Severity.WARNING)
 
     def _codes(self, identifier: Resource) -> Iterator[Any]:
         for coding in identifier.get("type", {}).get("coding", ()):

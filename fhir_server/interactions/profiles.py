@@ -5,7 +5,7 @@ Spec: https://hl7.org/fhir/R4/profiling.html, https://hl7.org/fhir/R4/resource.h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -15,13 +15,17 @@ from fhir_server.definitions.structures import Structures
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, IssueType, Severity
 from fhir_server.validation.profiles.codes import LibraryCodes
+from fhir_server.validation.profiles.types import core_type
 from fhir_server.validation.profiles.validator import ProfileValidator
+from fhir_server.validation.profiles.walk import claimed_profiles
 
 
 class Claims(StrEnum):
     """What becomes of a profile that a resource names in ``meta.profile`` when it is written."""
 
     IGNORE = "ignore"
+    NOTE = "note"
+    """A warning if it is not loaded; nothing is checked against it."""
     WARN = "warn"
     ENFORCE = "enforce"
 
@@ -38,13 +42,18 @@ class Demands:
     """What is asked of the resources that are written."""
 
     profiles: tuple[Demand, ...] = ()
-    claims: Claims = Claims.IGNORE
+    claims: Claims = Claims.NOTE
 
     @classmethod
     def read(cls, profiles: Sequence[str], claims: str) -> Demands:
         """Return what settings say: profiles as ``Type=canonical`` or ``canonical``."""
         pairs = (text.partition("=") if _names_type(text) else ("", "", text) for text in profiles)
         return cls(tuple(Demand(profile, type_ or None) for type_, _, profile in pairs), Claims(claims))
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether a write can be refused for a profile."""
+        return bool(self.profiles) or self.claims is Claims.ENFORCE
 
     def concern(self, resource: Resource) -> bool:
         """Tell whether there may be something to check on a resource."""
@@ -79,10 +88,22 @@ def written(structures: Structures, library: Library, resource: Resource, demand
         elif definition is None and type_ is None:
             told = f"the profile {profile}, which this server demands, is not loaded: nothing is checked against it"
             issues.append(_issue(told, resource["resourceType"], Severity.WARNING))
-    issues += conformance(structures, library, resource, demanded, claimed=False)
-    if demands.claims is not Claims.IGNORE:
-        issues += _claimed(structures, library, resource, demands)
+    if demanded:
+        issues += conformance(structures, library, resource, demanded, claimed=False)
+    match demands.claims:
+        case Claims.NOTE:
+            issues += _unknown(structures, library, resource)
+        case Claims.WARN | Claims.ENFORCE:
+            issues += _claimed(structures, library, resource, demands)
     return list(dict.fromkeys(issues))
+
+
+def _unknown(structures: Structures, library: Library, resource: Resource) -> Iterator[Issue]:
+    """Yield a remark on each profile that a resource claims and that is not loaded."""
+    for profile in claimed_profiles(resource):
+        if core_type(profile, structures) is None and library.find(profile, "StructureDefinition") is None:
+            told = f"the profile {profile} is not loaded, so nobody has checked that the resource conforms to it"
+            yield _issue(told, resource["resourceType"], Severity.WARNING)
 
 
 def _claimed(structures: Structures, library: Library, resource: Resource, demands: Demands) -> list[Issue]:

@@ -10,16 +10,12 @@ Spec: https://hl7.org/fhir/R4/implementationguide.html
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from fhir_server.definitions.canonical import OURS
-from fhir_server.definitions.guide import Folder
-from fhir_server.definitions.package import Package, read_files
 from fhir_server.definitions.registry import CONFORMANCE_TYPES
 from fhir_server.interactions.context import Integrity
 from fhir_server.interactions.definitions import OutdatedWrite
@@ -28,59 +24,44 @@ from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.preparing import OnLoop
 from fhir_server.interactions.writing.write import Intent, Written, write
 from fhir_server.maintenance.load import Loaded, Refusal
+from fhir_server.maintenance.progress import Progress, unheard
+from fhir_server.maintenance.published import (
+    RECORD,
+    Published,
+    Recorded,
+    as_id,
+    fingerprint_of,
+    record_of,
+    recorded,
+    shortened,
+)
 from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import ID
 from fhir_server.model.reference import Key
-from fhir_server.outcome import FhirError, Issue, IssueType, PreconditionFailed, Unavailable
+from fhir_server.outcome import (
+    BadRequest,
+    Conflict,
+    FhirError,
+    Issue,
+    IssueType,
+    PreconditionFailed,
+    TooLarge,
+    Unavailable,
+    Unprocessable,
+)
 from fhir_server.service import Service
 from fhir_server.storage.protocol import CommitTooLarge, Stored
 
-FINGERPRINT: Final = f"{OURS}StructureDefinition/fingerprint"
-RECORD: Final = "ImplementationGuide"
 WINDOW_BYTES: Final = 4_000_000
 """What is written in one commit, about: this project's own guide is one."""
 TRIES: Final = 5
 
-_NOT_OF_AN_ID: Final = re.compile(r"[^A-Za-z0-9.\-]+")
 
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Conformance resources as they are published. ``id`` is that of the ImplementationGuide that records them.
-
-    ``has_ids``: the ids of its resources are ours alone; those of a package may be taken.
-    """
-
-    id: str
-    package: str
-    version: str
-    title: str
-    fingerprint: str
-    files: Callable[[], Iterable[tuple[str, Resource]]]
-    has_ids: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.package}#{self.version}"
-
-
-def of_folder(folder: Folder, version: str) -> Published:
-    """Return this project's own resources, as the files are now."""
-    title = "Ressources de conformité des CPTS"
-    return Published("cpts", "fr.cpts.fhir", version, title, folder.fingerprint(), folder.resources, has_ids=True)
-
-
-def of_package(package: Package) -> Published:
-    """Return what a package publishes; each version of a package has a record of its own."""
-    id_ = _NOT_OF_AN_ID.sub("-", f"{package.name}-{package.version}")
-    if len(id_) > ID_LENGTH:
-        id_ = _shortened(id_, str(package))
-    title = package.title or package.name
-    return Published(id_, package.name, package.version, title, package.fingerprint, lambda: read_files(package))
-
-
-async def store_published(service: Service, published: Published, refuse: Callable[[Refusal], None]) -> Loaded:
-    """Write what differs, and the record of it. ``refuse`` takes what is not stored, and why.
+async def store_published(
+    service: Service, published: Published, refuse: Callable[[Refusal], None], progress: Progress = unheard
+) -> Loaded:
+    """Write what differs, and its record. ``refuse`` takes what is not stored, and why; ``progress`` counts files.
 
     Several processes may do it at once: the record is written on the condition that it is what was read. Raises
     ``Unavailable`` if others did so several times, ``StoreError``.
@@ -88,7 +69,7 @@ async def store_published(service: Service, published: Published, refuse: Callab
     for _ in range(TRIES):
         refusals: list[Refusal] = []
         try:
-            report = await _Writer(service, published, refusals.append).run()
+            report = await _Writer(service, published, refusals.append, progress).run()
         except PreconditionFailed:
             continue
         for refusal in refusals:
@@ -107,7 +88,7 @@ async def recorded_fingerprints(service: Service) -> frozenset[str]:
         return frozenset()
     answer = await service.perform(Request("GET", RECORD, "_elements=extension&_count=1000"))
     entries = parse(b"".join(answer.body)).get("entry", ())
-    return frozenset(_fingerprint(entry["resource"]) for entry in entries)
+    return frozenset(fingerprint_of(entry["resource"]) for entry in entries)
 
 
 class _Item(NamedTuple):
@@ -119,13 +100,6 @@ class _Item(NamedTuple):
     mark: str
 
 
-class _Recorded(NamedTuple):
-    """What the record says of a file: the reference to its resource, and the fingerprint that was written."""
-
-    reference: str
-    mark: str
-
-
 @dataclass(slots=True)
 class _Window:
     items: list[_Item] = field(default_factory=list)
@@ -133,13 +107,17 @@ class _Window:
 
 
 class _Writer:
-    def __init__(self, service: Service, published: Published, refuse: Callable[[Refusal], None]) -> None:
+    def __init__(
+        self, service: Service, published: Published, refuse: Callable[[Refusal], None], progress: Progress
+    ) -> None:
         self._service = service
         self._context = service.context
         self._published = published
         self._refuse = refuse
+        self._progress = progress
         self._taken: set[Key] = set()
-        self._entries: dict[str, _Recorded] = {}
+        self._before: dict[str, Recorded] = {}
+        self._entries: dict[str, Recorded] = {}
         self._refused: list[str] = []
         self._window = _Window()
         self.report = Loaded()
@@ -152,16 +130,17 @@ class _Writer:
         key = Key(RECORD, self._published.id)
         stored = await self._context.store.read(key)
         record = parse(stored.body) if stored is not None and stored.body is not None else {}
-        recorded = dict(_recorded(record))
-        if _fingerprint(record) == self._published.fingerprint:
-            self.report.unchanged = len(recorded)
+        self._before = dict(recorded(record))
+        if fingerprint_of(record) == self._published.fingerprint:
+            self.report.unchanged = len(self._before)
             return self.report
-        for name, resource in self._published.files():
-            await self._take(name, resource, recorded.get(name))
+        for done, (name, resource) in enumerate(self._published.files()):
+            await self._take(name, resource, self._before.get(name))
+            self._progress(done, self._published.count)
         await self._flush(self._record(stored))
         return self.report
 
-    async def _take(self, name: str, resource: Resource, was: _Recorded | None) -> None:
+    async def _take(self, name: str, resource: Resource, was: Recorded | None) -> None:
         type_ = resource.get("resourceType")
         if type_ not in CONFORMANCE_TYPES or type_ not in self._context.registry.types:
             self._refuse_file(name, [_not_served(type_)])
@@ -184,7 +163,7 @@ class _Writer:
         if self._window.bytes >= WINDOW_BYTES:
             await self._flush()
 
-    async def _key(self, name: str, type_: str, resource: Resource, was: _Recorded | None) -> Key:
+    async def _key(self, name: str, type_: str, resource: Resource, was: Recorded | None) -> Key:
         """Return where a resource is stored: under its own id, or one made from package and canonical if that is no
         id, or is another's."""
         if was is not None and was.reference.startswith(f"{type_}/"):
@@ -194,8 +173,8 @@ class _Writer:
             key = Key(type_, own)
             if self._published.has_ids or (key not in self._taken and await self._is_free(key, resource)):
                 return key
-        stem = _NOT_OF_AN_ID.sub("-", own if isinstance(own, str) and own else name.removesuffix(".json"))
-        return Key(type_, _shortened(stem, f"{self._published}|{resource.get('url', name)}"))
+        stem = as_id(own if isinstance(own, str) and own else name.removesuffix(".json"))
+        return Key(type_, shortened(stem, f"{self._published}|{resource.get('url', name)}"))
 
     async def _is_free(self, key: Key, resource: Resource) -> bool:
         """Tell whether nothing stands under a key, or this very content."""
@@ -213,13 +192,13 @@ class _Writer:
         async with self._context.store.snapshot() as snapshot:
             there = await snapshot.read([item.key for item in items])
         for item in items:
-            self._entries[item.name] = _Recorded(str(item.key), item.mark)
+            self._entries[item.name] = Recorded(str(item.key), item.mark)
         try:
             last = [record()] if record else []
             done = await self._write([*map(_intent, items), *last])
-        except PreconditionFailed:
-            raise
-        except (FhirError, CommitTooLarge):
+        except (FhirError, CommitTooLarge) as error:
+            if not _is_final(error):
+                raise
             for item in items:
                 await self._write_alone(item, there)
             if record:
@@ -231,10 +210,12 @@ class _Writer:
     async def _write_alone(self, item: _Item, there: Mapping[Key, Stored]) -> None:
         try:
             (done,) = await self._write([_intent(item)])
-        except FhirError as error:
-            self._refuse_file(item.name, error.issues)
         except CommitTooLarge as error:
             self._refuse_file(item.name, [Issue(IssueType.TOO_LONG, str(error), id="commit-limit")])
+        except FhirError as error:
+            if not _is_final(error):
+                raise
+            self._refuse_file(item.name, error.issues)
         else:
             self._count(done, there.get(item.key))
 
@@ -257,6 +238,8 @@ class _Writer:
 
     def _refuse_file(self, name: str, issues: Sequence[Issue]) -> None:
         self._entries.pop(name, None)
+        if name in self._before:  # its resource stays as it was
+            self._entries[name] = self._before[name]
         self._refused.append(f"{name}: {issues[0].diagnostics}")
         self.report.refused += 1
         self._refuse(Refusal(f"{self._published}/{name}", tuple(issues)))
@@ -267,7 +250,7 @@ class _Writer:
         matches = frozenset((str(stored.version),)) if stored is not None and exists else None
 
         def record() -> Intent:
-            resource = _guide(self._published, self._entries, self._refused)
+            resource = record_of(self._published, self._entries, self._refused)
             return Intent(
                 Interaction.UPDATE,
                 RECORD,
@@ -284,58 +267,14 @@ def _intent(item: _Item) -> Intent:
     return Intent(Interaction.UPDATE, item.key.type, id=item.key.id, resource=item.resource)
 
 
+def _is_final(error: FhirError | CommitTooLarge) -> bool:
+    """Tell whether what was refused would be refused again: not if it was the moment that was wrong."""
+    if isinstance(error, CommitTooLarge):
+        return True
+    is_final = isinstance(error, (BadRequest, Conflict, TooLarge, Unprocessable))
+    return is_final and all(issue.code is not IssueType.CONFLICT for issue in error.issues)
+
+
 def _not_served(type_: object) -> Issue:
     told = f"{type_} is no conformance resource that is served here" if type_ else "it is not a resource"
     return Issue(IssueType.NOT_SUPPORTED, told)
-
-
-ID_LENGTH: Final = 64
-
-
-def _shortened(stem: str, of: str) -> str:
-    """Return an id that begins with a stem and ends with what tells it from others of this stem."""
-    return f"{stem[: ID_LENGTH - 9]}-{sha256(of.encode()).hexdigest()[:8]}"
-
-
-# --- the record ------------------------------------------------------------------------------------------------------
-
-
-def _guide(published: Published, entries: Mapping[str, _Recorded], refused: Sequence[str]) -> Resource:
-    resource: Resource = {
-        "resourceType": RECORD,
-        "id": published.id,
-        "extension": [_mark(published.fingerprint)],
-        "url": f"{OURS}{RECORD}/{published.id}",
-        "version": published.version,
-        "name": "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+", published.package)),
-        "title": published.title,
-        "status": "active",
-        "packageId": published.package,
-        "fhirVersion": ["4.0.1"],
-    }
-    if refused:
-        resource["description"] = "Not stored:\n\n" + "\n".join(f"- {one}" for one in refused)
-    if entries:
-        resource["definition"] = {"resource": [_entry(name, entries[name]) for name in sorted(entries)]}
-    return resource
-
-
-def _entry(name: str, recorded: _Recorded) -> dict[str, Any]:
-    return {"extension": [_mark(recorded.mark)], "reference": {"reference": recorded.reference}, "name": name}
-
-
-def _mark(value: str) -> dict[str, str]:
-    return {"url": FINGERPRINT, "valueString": value}
-
-
-def _fingerprint(element: Mapping[str, Any]) -> str:
-    marks = (one.get("valueString", "") for one in element.get("extension", ()) if one.get("url") == FINGERPRINT)
-    return next(marks, "")
-
-
-def _recorded(record: Mapping[str, Any]) -> Iterator[tuple[str, _Recorded]]:
-    """Yield what a record says of each file; entries that somebody else has added say nothing of a file."""
-    for entry in record.get("definition", {}).get("resource", ()):
-        reference, mark = entry["reference"].get("reference", ""), _fingerprint(entry)
-        if "name" in entry and mark and reference.count("/") == 1:
-            yield entry["name"], _Recorded(reference, mark)

@@ -13,14 +13,9 @@ from typing import Final
 
 from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.package import PackageError, fingerprint, read_package
-from fhir_server.maintenance.conformance import (
-    Published,
-    of_folder,
-    of_package,
-    recorded_fingerprints,
-    store_published,
-)
+from fhir_server.maintenance.conformance import recorded_fingerprints, store_published
 from fhir_server.maintenance.load import Refusal
+from fhir_server.maintenance.published import Published, of_folder, of_package
 from fhir_server.outcome import FhirError
 from fhir_server.service import Service
 from fhir_server.storage.protocol import StoreError

@@ -57,8 +57,8 @@ class Values:
         return value if isinstance(value, dict) else None
 
     def at(self, name: str) -> str:
-        """Return where a parameter stands, or would stand: for the path of an issue."""
-        return next((one.at for one in self.given if one.name == name), name)
+        """Return where a parameter stands, for the path of an issue; the request, where it was not given."""
+        return next((one.at for one in self.given if one.name == name), "http")
 
     def has(self, name: str) -> bool:
         """Tell whether a parameter was given."""

@@ -47,7 +47,7 @@ async def subsumes(context: Context, call: Call) -> Response:
         systems = {one for one in (system_a, system_b, call.values.text("system"), own) if one is not None}
         if len(systems) != 1:
             told = "the codes need one system, the same for both"
-            raise BadRequest(Issue(IssueType.INVALID, told, ("system",), id="operation-parameters"))
+            raise BadRequest(Issue(IssueType.INVALID, told, (call.values.at("system"),), id="operation-parameters"))
         (system,) = systems
 
         def work(library: Library) -> str:

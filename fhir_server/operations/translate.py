@@ -87,7 +87,7 @@ async def _loaded(context: Context, snapshot: Snapshot, asked: Asked) -> list[Re
     matches = await snapshot.search(query, Page(MAPS))
     if matches.more:
         told = f"more than {MAPS} concept maps are about this code system; name one by url"
-        raise BadRequest(Issue(IssueType.TOO_COSTLY, told, ("url",), id="terminology-too-costly"))
+        raise BadRequest(Issue(IssueType.TOO_COSTLY, told, ("http",), id="terminology-too-costly"))
     maps = [await context.shelf.take(match.stored) for match in matches.matches]
     return [one for one in maps if one.get("status") != "retired"]
 

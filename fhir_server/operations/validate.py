@@ -15,7 +15,7 @@ from fhir_server.definitions.operations import ALL_TYPES, Level, Operation, Para
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.draft import check
 from fhir_server.interactions.exchange import Response
-from fhir_server.interactions.library import consult
+from fhir_server.interactions.library import consult_each
 from fhir_server.interactions.pace import aside
 from fhir_server.interactions.preparing import weight
 from fhir_server.interactions.profiles import conformance
@@ -136,9 +136,11 @@ async def _content(context: Context, resource: Resource, profiles: Sequence[str]
     def work(library: Library) -> list[Issue]:
         return conformance(structures, library, resource, profiles)
 
+    kind = f"$validate {resource.get('resourceType')}"
     async with context.store.snapshot() as snapshot:
-        consulted = await consult(context, snapshot, work, size)
-    return [*errors, *warnings, *consulted.answer]
+        consulted = await consult_each(context, snapshot, [work], size, context.shelf.ahead(kind))
+    context.shelf.remember(kind, consulted.asked)
+    return [*errors, *warnings, *consulted.answer[0]]
 
 
 def _intent(asked: _Asked) -> Intent | None:

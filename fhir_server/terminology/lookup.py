@@ -46,7 +46,7 @@ def look_up(library: Library, code: Code, properties: Sequence[str], languages: 
     if concept is None:
         why = "" if system.is_complete else f", which is here with content {system.content!r}"
         told = f"there is no code {code.code} in {system.canonical}{why}"
-        raise NotFound(Issue(IssueType.NOT_FOUND, told, ("code",), id="code-unknown"))
+        raise NotFound(Issue(IssueType.NOT_FOUND, told, id="code-unknown"))
     is_all = not properties or "*" in properties
     there = list(_properties(system, concept))
     known = {*GENERAL, *HIERARCHY, *system.properties, *(name for name, _, _ in there)}

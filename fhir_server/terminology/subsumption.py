@@ -19,7 +19,7 @@ def subsumption(system: CodeSystem, first: str, second: str) -> str:
         concept = system.concept(code)
         if concept is None:
             told = f"there is no code {code} in {system.canonical}"
-            raise NotFound(Issue(IssueType.NOT_FOUND, told, ("code",), id="code-unknown"))
+            raise NotFound(Issue(IssueType.NOT_FOUND, told, id="code-unknown"))
         codes.append(concept.code)
     above, below = codes
     if above == below:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_server.definitions import package as module
 from fhir_server.definitions.package import PackageError, read_files, read_package
@@ -151,3 +153,24 @@ def test_a_size_that_the_archive_does_not_hold_is_told(tmp_path: Path) -> None:
     whole = archive([member("package/package.json", MANIFEST)])
     path.write_bytes(gzip.compress(whole[:124] + b"00000177777\0" + whole[136:]))  # the size in its header
     assert refusal(path)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_package_that_is_changed_anywhere_is_read_or_refused_and_nothing_else(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "changed.tgz"
+    tar = bytearray(gzip.decompress(package(path, VALUE_SET).read_bytes()))
+    for place in data.draw(st.lists(st.integers(0, len(tar) - 1), min_size=1, max_size=4)):
+        tar[place] = data.draw(st.integers(0, 255))
+    whole = bytearray(gzip.compress(tar[: data.draw(st.integers(0, len(tar)))], compresslevel=1))
+    if data.draw(st.booleans()):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(whole)
+    try:
+        found = read_package(path)
+    except PackageError as error:
+        assert str(error)
+    else:
+        assert list(read_files(found)) is not None

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions.canonical import HL7
+from fhir_server.definitions.registry import DEFAULT_TYPES
 from fhir_server.definitions.snapshot import ProfileError, snapshot
 from fhir_server.definitions.structures import Structures
+from fhir_server.validation.validator import Validator
 
 Json = dict[str, Any]
 R4 = Structures.load()
@@ -122,3 +124,29 @@ def test_another_base_than_r4s_type_is_refused() -> None:
     profile = {"type": "Slot", "baseDefinition": "https://example.org/Slot", "differential": {"element": []}}
     with pytest.raises(ProfileError, match="has to be R4's Slot"):
         snapshot(profile, R4)
+
+
+@pytest.mark.parametrize("type_", sorted(R4.resource_types))
+def test_every_type_has_a_snapshot_with_distinct_ids_in_its_own_order(type_: str) -> None:
+    found = made(type_, {"id": type_})
+    assert next(iter(found)) == type_
+    assert all(element["base"] and element["definition"] for element in found.values())
+    parents = {id_.rpartition(".")[0] for id_ in found} - {""}
+    assert parents <= set(found)
+
+
+def test_a_snapshot_is_valid_r4() -> None:
+    profile = {
+        "resourceType": "StructureDefinition",
+        "url": "https://example.org/x",
+        "name": "X",
+        "status": "draft",
+        "kind": "resource",
+        "abstract": False,
+        "type": "ValueSet",
+        "baseDefinition": f"{HL7}StructureDefinition/ValueSet",
+        "derivation": "constraint",
+        "differential": {"element": [{"id": "ValueSet", "path": "ValueSet"}]},
+    }
+    whole = {**profile, "snapshot": {"element": snapshot(profile, R4)}}
+    assert [issue.diagnostics for issue in Validator(R4, DEFAULT_TYPES).validate(whole) if issue.is_error] == []

@@ -86,6 +86,11 @@ def test_missing_or_contradicting_field_is_refused_with_its_place(body: Json, pa
     assert issue.expression == (f"Practitioner.{path}",)
 
 
+def test_id_that_is_no_uuid_is_only_doubted() -> None:
+    [issue] = CHECK(account(identifier=[identifier(value="12")]))
+    assert (issue.is_error, issue.expression) == (False, ("Practitioner.identifier[0].value",))
+
+
 def test_other_practitioners_may_lack_what_an_account_has() -> None:
     assert list(CHECK({"resourceType": "Practitioner"})) == []
     assert list(CHECK({"resourceType": "Organization", "meta": {"profile": [REGUL]}})) == []

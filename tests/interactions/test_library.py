@@ -11,8 +11,8 @@ import pytest
 from fhir_server.app import build_service, open_engine
 from fhir_server.definitions.library import Library
 from fhir_server.interactions.context import Context
-from fhir_server.interactions.library import Consulted, consult
-from fhir_server.interactions.shelf import Shelf
+from fhir_server.interactions.library import Consulted, consult, consult_each
+from fhir_server.interactions.shelf import AHEAD, Shelf
 from fhir_server.interactions.writing.write import Intent, write
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
@@ -144,3 +144,41 @@ async def test_shelf_keeps_what_was_used_last(context: Context) -> None:
     await shelf.take(last)
     assert await shelf.take(stored) is first
     assert await shelf.take(other) is not second
+
+
+async def test_pieces_of_work_share_what_was_read_and_what_is_read_ahead(context: Context) -> None:
+    await put(context, "a", "http://a", title="http://b")
+    await put(context, "b", "http://b")
+    runs: list[str] = []
+
+    def piece(start: str) -> Any:
+        def work(library: Library) -> Any:
+            runs.append(start)
+            return follow(start)(library)
+
+        return work
+
+    works = [piece("http://a"), piece("http://b"), piece("http://a")]
+    async with context.store.snapshot() as snapshot:
+        first = await consult_each(context, snapshot, works)
+        assert runs == ["http://a"] * 4 + ["http://b", "http://a"]
+        runs.clear()
+        second = await consult_each(context, snapshot, works, ahead=first.asked)
+        assert runs == ["http://a", "http://b", "http://a"]
+    assert first == second
+    assert first.answer == [["a", "b"], ["b"], ["a", "b"]]
+    assert first.versions == {Key("ValueSet", "a"): 1, Key("ValueSet", "b"): 1}
+    assert first.missing == {"http://none"}
+    assert first.asked == {"http://a", "http://b", "http://none"}
+
+
+def test_shelf_remembers_what_is_asked_for_together_within_bounds() -> None:
+    shelf = Shelf()
+    assert shelf.ahead("a") == frozenset()
+    shelf.remember("a", frozenset({"http://a"}))
+    shelf.remember("a", frozenset(str(number) for number in range(AHEAD + 1)))
+    assert shelf.ahead("a") == {"http://a"}
+    for number in range(AHEAD):
+        shelf.remember(f"{number}", frozenset({"http://b"}))
+    assert shelf.ahead("0") == {"http://b"}
+    assert shelf.ahead(f"{AHEAD - 1}") == frozenset()

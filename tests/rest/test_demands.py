@@ -67,7 +67,8 @@ def ids_of_warnings(outcome: Json) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("claims", "expected"), [("ignore", (201, [])), ("warn", (201, ["profile-min"])), ("enforce", (422, []))]
+    ("claims", "expected"),
+    [("ignore", (201, [])), ("note", (201, [])), ("warn", (201, ["profile-min"])), ("enforce", (422, []))],
 )
 async def test_profile_that_is_claimed(serve: Serve, claims: str, expected: tuple[int, list[str]]) -> None:
     async with serve(claimed_profiles=claims) as running:
@@ -78,11 +79,18 @@ async def test_profile_that_is_claimed(serve: Serve, claims: str, expected: tupl
         assert (answer.status_code, ids_of_warnings(answer.json())) == expected
 
 
-async def test_profile_that_is_claimed_and_not_loaded_is_a_warning(serve: Serve) -> None:
-    async with serve(claimed_profiles="enforce") as running:
-        claiming = practitioner(meta={"profile": [URL]})
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [("ignore", []), ("note", ["profile-not-checked"]), ("enforce", ["profile-not-checked"])],
+)
+async def test_profile_that_is_claimed_and_not_loaded_is_a_warning(
+    serve: Serve, claims: str, expected: list[str]
+) -> None:
+    async with serve(claimed_profiles=claims) as running:
+        core = "http://hl7.org/fhir/StructureDefinition/Practitioner"
+        claiming = practitioner(meta={"profile": [URL, core]})
         answer = await running.http.post("Practitioner", json=claiming, headers=OUTCOME)
-        assert (answer.status_code, ids_of_warnings(answer.json())) == (201, ["profile-not-checked"])
+        assert (answer.status_code, ids_of_warnings(answer.json())) == (201, expected)
 
 
 @pytest.mark.parametrize("edition", ["another version of it", "another resource"])

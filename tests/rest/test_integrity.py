@@ -363,5 +363,5 @@ async def test_nothing_more_is_indexed_unless_it_is_asked_for(server: Server, se
 
 
 async def test_demonstration_keeps_its_references(store_url: str) -> None:
-    settings = Settings(store=store_url, integrity="enforce", preparers=0, definitions=False)
+    settings = Settings(store=store_url, integrity="enforce", preparers=0)
     await load_demo(settings, lambda _done, _total: None, parts())

@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.definitions.aliases import Aliases
+from fhir_server.france.identifiers import fictitious_rpps
+from fhir_server.maintenance.reindex import reindex
 from tests.rest.asking import (
     Json,
     created,
@@ -97,6 +100,20 @@ async def test_number_is_found_in_every_form_and_comes_back_as_stored(http: http
     read = (await http.get(f"Practitioner/{id_}")).json()
     assert read["identifier"] == stored["identifier"]
     assert read["telecom"] == stored["telecom"]
+
+
+async def test_store_of_an_earlier_build_is_found_once_it_is_reindexed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("fhir_server.app.together", lambda _: Aliases())
+        async with serve() as server:
+            id_ = (await created(server.http, professional("http://rpps.esante.gouv.fr")))["id"]
+    async with serve() as server:
+        assert await found(server.http, f"Practitioner?identifier={IDNPS}|{PREFIXED}") == []
+        report = await reindex(server.service.context, ["Practitioner"], tell=print)
+        assert report.written == {"Practitioner": 1}
+        assert await found(server.http, f"Practitioner?identifier={IDNPS}|{PREFIXED}") == [id_]
 
 
 async def test_criteria_know_all_forms_also_inside_of_a_transaction(http: httpx.AsyncClient) -> None:
@@ -196,16 +213,8 @@ async def test_mirror_takes_what_others_keep(serve: Serve) -> None:
 
 @pytest.mark.parametrize("type_", ["batch", "transaction"])
 async def test_many_are_written_together(http: httpx.AsyncClient, type_: str) -> None:
-    numbers = [f"9970099{rank:03d}{_digit(f'9970099{rank:03d}')}" for rank in range(50)]
+    numbers = [fictitious_rpps(rank) for rank in range(50)]
     answers = await done(http, type_, *(entry("POST", "Practitioner", professional(value=one)) for one in numbers))
     assert {status(answer) for answer in answers} == {201}
     again = await done(http, "batch", *(entry("POST", "Practitioner", professional(value=one)) for one in numbers[:5]))
     assert {status(answer) for answer in again} == {409}
-
-
-def _digit(digits: str) -> str:
-    total = 0
-    for rank, char in enumerate(reversed(digits)):
-        value = int(char) * (1 if rank % 2 else 2)
-        total += value - 9 if value > 9 else value
-    return str(-total % 10)

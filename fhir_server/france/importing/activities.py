@@ -14,7 +14,7 @@ from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import parse
 from fhir_server.france.importing import elements as e
-from fhir_server.france.importing.addresses import address, id_of, routing, telephone
+from fhir_server.france.importing.addresses import address, id_of, routing
 from fhir_server.france.importing.extraction import extraction
 from fhir_server.france.sas import profiles
 
@@ -176,7 +176,7 @@ def _practitioner(id_: str, rows: Sequence[Fields]) -> Json:
         identifier=[v.idnps(parse("IDNPS", row["idnps"]), profiles.TYPES), *own],
         active=True,
         name=_names(row),
-        telecom=[*e.phone(telephone(row.get("telephone-personne"))), *e.email(row.get("courriel-personne"))],
+        telecom=[*e.called("phone", row.get("telephone-personne")), *e.mail(row.get("courriel-personne"))],
         gender={"M": "male", "F": "female"}.get(row.get("sexe", "")),
         birthDate=_day(row.get("naissance")),
         qualification=_qualifications(rows),
@@ -234,9 +234,8 @@ def _role(person: str, structure: str, rows: Sequence[Fields]) -> Json:
 
 
 def _telecom(row: Fields) -> list[Json]:
-    phones = [*e.phone(telephone(row.get("telephone"))), *e.phone(telephone(row.get("telephone-2")))]
-    fax = telephone(row.get("telecopie"))
-    return [*phones, *([{"system": "fax", "value": fax}] if fax else []), *e.email(row.get("courriel"))]
+    phones = [*e.called("phone", row.get("telephone")), *e.called("phone", row.get("telephone-2"))]
+    return [*phones, *e.called("fax", row.get("telecopie")), *e.mail(row.get("courriel"))]
 
 
 def _merge(found: list[Json], more: list[Any]) -> None:

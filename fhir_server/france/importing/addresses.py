@@ -1,4 +1,4 @@
-"""Postal addresses and telephones as the national files write them."""
+"""Postal addresses as the national files write them, and ids made of what they write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
-from fhir_server.france.telecom import phone
 
 COMMUNES: Final = v.tre("TRE_R13-CommuneOM")
 
@@ -45,11 +44,6 @@ def commune(department: str, number: str) -> str:
     """Return the INSEE code of a commune from FINESS's two columns: overseas, the third digit is the commune's own."""
     is_overseas = department[:1] == "9" and (department[1:].isalpha() or len(department) == 3)
     return ("97" if is_overseas else department) + number
-
-
-def telephone(text: str | None) -> str | None:
-    """Return a number as the SAS wants it, ``+33`` and nine digits; another country's too; None if it is none."""
-    return phone(text) if text else None
 
 
 def id_of(text: str) -> str:

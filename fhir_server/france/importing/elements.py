@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from fhir_server.france import telecom
 from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import KINDS, add_prefix
 from fhir_server.france.importing.vocabulary import Word, words
 from fhir_server.france.sas import profiles
-from fhir_server.france.telecom import email_point
 
 TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
 DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
@@ -80,7 +80,18 @@ def email(value: str | None) -> list[Json]:
 
 def secure_email(value: str | None) -> list[Json]:
     """Return the ContactPoint of an address of the MSSanté space, typed as such, if there is one."""
-    return [email_point(value, secure=True)] if value else []
+    return [telecom.email_point(value, secure=True)] if value else []
+
+
+def called(system: str, text: str | None) -> list[Json]:
+    """Return the ContactPoint of a register's number, in international form, if it is one; ``system``: phone or fax."""
+    number = telecom.phone(text) if text else None
+    return [{"system": system, "value": number}] if number else []
+
+
+def mail(text: str | None) -> list[Json]:
+    """Return the ContactPoint of an address as a register writes it, typed if its domain is of MSSanté's."""
+    return [telecom.email_point(text)] if text and "@" in text else []
 
 
 def structure_types(category: str | None, sector: str | None) -> list[Json]:

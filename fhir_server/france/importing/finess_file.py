@@ -17,7 +17,7 @@ from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import parse
 from fhir_server.france.importing import elements as e
 from fhir_server.france.importing.activities import Fault, legal_entity, place
-from fhir_server.france.importing.addresses import address, commune, routing, telephone
+from fhir_server.france.importing.addresses import address, commune, routing
 from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
 from fhir_server.france.importing.lines import Lines
 from fhir_server.france.importing.projections import PROJECTIONS
@@ -122,7 +122,6 @@ def _positions() -> Mapping[str, Sequence[str]]:
 def _organization(finess: str, row: Mapping[str, str], parent: str | None, postal: Json | None) -> Json:
     names = [row[name] for name in ("rslongue", "rs", "complrs") if name in row]
     since = _day(row.get("dateouv"))
-    fax = telephone(row.get("telecopie"))
     return e.made(
         "Organization",
         f"finess-{finess}",
@@ -132,7 +131,7 @@ def _organization(finess: str, row: Mapping[str, str], parent: str | None, posta
         type=e.structure_types(row.get("categetab"), None),
         name=names[0] if names else None,
         alias=names[1:],
-        telecom=[*e.phone(telephone(row.get("telephone"))), *([{"system": "fax", "value": fax}] if fax else [])],
+        telecom=[*e.called("phone", row.get("telephone")), *e.called("fax", row.get("telecopie"))],
         address=[postal] if postal else None,
         partOf=v.reference("Organization", parent) if parent else None,
     )

@@ -1,16 +1,19 @@
 """What the store knows of the people and structures that a source wants: by id, else by national identifier.
 
-A professional is the same if number and profession are, or if one of the two resources says no profession.
+Who is the same is told by the families in which a number belongs to one active resource
+(``mappings/identifier-families.json``); a professional is so, too, if one of the two resources says no profession.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from fhir_server.france.demo.vocabulary import Json, tre
-from fhir_server.france.identifiers import KINDS, SIRENE_SYSTEM
+from fhir_server.france.aliases import spelling
+from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.families import Families, read_families
 from fhir_server.france.importing.source import Wanted
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
@@ -18,16 +21,12 @@ from fhir_server.model.reference import Key
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Stored
 
-NATIONAL: Final = frozenset(kind.system for kind in KINDS.values())
-PROFESSIONS: Final = frozenset(
-    map(tre, ("TRE_G15-ProfessionSante", "TRE_R94-ProfessionSocial", "TRE_R95-UsagerTitre", "TRE_R291-AutreProfession"))
-)
-"""The code systems of professions."""
-
 ASKED: Final = 40
 """Identifiers of one search."""
-SIREN_DIGITS: Final = 9
 MATCHED: Final = ("Practitioner", "Organization")
+
+Number: TypeAlias = tuple[str, str, str]
+"""A number as it is compared: family, system, value."""
 
 
 class Ambiguous(NamedTuple):
@@ -58,19 +57,19 @@ class Known:
         self, type_: str, asked: Sequence[Wanted], by_id: Mapping[Key, Json | Ambiguous | None]
     ) -> dict[Key, Json | Ambiguous | None]:
         """Return what has a number of those asked for; of one that is there by its id, only what is another's."""
-        tokens = sorted({token for wanted in asked for token in _tokens(wanted.resource)})
-        there: dict[str, list[Json]] = {}
-        for start in range(0, len(tokens), ASKED):
-            for resource in await self._search(type_, tokens[start : start + ASKED]):
-                for token in _tokens(resource):
-                    there.setdefault(token, []).append(resource)
+        numbers = sorted({number for wanted in asked for number in _numbers(wanted.resource)})
+        there: dict[Number, list[Json]] = {}
+        for start in range(0, len(numbers), ASKED):
+            for resource in await self._search(type_, numbers[start : start + ASKED]):
+                for number in _numbers(resource):
+                    there.setdefault(number, []).append(resource)
         found: dict[Key, Json | Ambiguous | None] = {}
         for wanted in asked:
             same = {
                 resource["id"]: resource
-                for token in _tokens(wanted.resource)
-                for resource in there.get(token, ())
-                if resource.get("active") is not False and _same_profession(wanted.resource, resource)
+                for number in _numbers(wanted.resource)
+                for resource in there.get(number, ())
+                if _same_profession(wanted.resource, resource)
             }
             if wanted.key in by_id and same:
                 same.setdefault(wanted.key.id, wanted.resource)
@@ -80,17 +79,20 @@ class Known:
                 found[wanted.key] = next(iter(same.values())) if len(same) == 1 else Ambiguous(tuple(sorted(same)))
         return found
 
-    async def _search(self, type_: str, tokens: Sequence[str]) -> list[Json]:
-        query = f"identifier={','.join(quote(token, safe='') for token in tokens)}&_count=1000"
-        answer = await self._service.perform(Request("GET", type_, query))
+    async def _search(self, type_: str, numbers: Sequence[Number]) -> list[Json]:
+        tokens = ",".join(quote(f"{system}|{value}", safe="") for _, system, value in numbers)
+        answer = await self._service.perform(Request("GET", type_, f"identifier={tokens}&_count=1000"))
         return [entry["resource"] for entry in parse(b"".join(answer.body)).get("entry", ())]
 
 
 def claims(resource: Json) -> Iterator[str]:
-    """Yield what one active resource alone may have: its national numbers, a professional's with the profession."""
-    professions = ",".join(sorted(_professions(resource))) if resource["resourceType"] == "Practitioner" else ""
-    if resource["resourceType"] in MATCHED:
-        yield from (f"{token} {professions}" for token in _tokens(resource))
+    """Yield what one active resource alone may have: its numbers, a professional's with the profession."""
+    yield from map("\n".join, _families().claims(resource))
+
+
+@cache
+def _families() -> Families:
+    return read_families(spelling())
 
 
 def _is_new(wanted: Wanted, stored: Mapping[Key, Stored]) -> bool:
@@ -98,28 +100,14 @@ def _is_new(wanted: Wanted, stored: Mapping[Key, Stored]) -> bool:
     there = stored.get(wanted.key)
     if there is None or there.body is None:
         return True
-    return not set(_tokens(wanted.resource)) <= set(_tokens(parse(there.body)))
+    return not _numbers(wanted.resource) <= _numbers(parse(there.body))
 
 
-def _tokens(resource: Json) -> Iterator[str]:
-    """Yield the national identifiers as search tokens, but for the SIREN, which all sites of a company have."""
-    for identifier in resource.get("identifier", ()):
-        system, value = identifier.get("system"), identifier.get("value", "")
-        if system in NATIONAL and value and not (system == SIRENE_SYSTEM and len(value) == SIREN_DIGITS):
-            yield f"{system}|{value}"
+def _numbers(resource: Json) -> set[Number]:
+    """Return the numbers that an active resource claims, each in one of its forms; that of a company is none."""
+    return {(claim.family, claim.system, claim.value) for claim in _families().claims(resource)}
 
 
 def _same_profession(one: Json, other: Json) -> bool:
-    if one["resourceType"] != "Practitioner":
-        return True
-    mine, theirs = _professions(one), _professions(other)
+    mine, theirs = ({claim.profession for claim in _families().claims(resource)} - {""} for resource in (one, other))
     return not mine or not theirs or bool(mine & theirs)
-
-
-def _professions(practitioner: Json) -> set[str]:
-    return {
-        coding.get("code", "")
-        for qualification in practitioner.get("qualification", ())
-        for coding in qualification["code"].get("coding", ())
-        if coding.get("system") in PROFESSIONS
-    }

@@ -25,7 +25,7 @@ class Slices(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Element:
     """``min`` and ``max`` are those that R4 does not ask already: 0 and None are never wrong.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fhir_server.definitions.library import split
 from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import Item
 from fhir_server.model.formats import Resource
@@ -19,8 +20,8 @@ from fhir_server.validation.profiles.run import Run
 from fhir_server.validation.profiles.snapshot import Node, Unusable, elements, tree
 from fhir_server.validation.profiles.types import CORE, core_type
 
-MAX_KEPT: Final = 1_000
-"""Profiles kept; when there are more, all are compiled anew."""
+MAX_KEPT: Final = 300
+"""Profiles kept, with their definitions; when there are more, all are compiled anew."""
 
 MAX_BASES: Final = 20
 """Profiles without a snapshot, each made of the next."""
@@ -92,7 +93,7 @@ class LoadedProfiles:
                 )
 
     def _tree(self, canonical: str, run: Run, depth: int) -> Node | None:
-        definition = run.find(canonical) or R4_PROFILES.get(canonical)
+        definition = run.find(canonical) or R4_PROFILES.get(split(canonical)[0])
         if definition is None:
             run.note("profile-not-checked", canonical, f"the profile {canonical} is not loaded")
             return None

@@ -16,7 +16,7 @@ from fhir_server.validation.profiles.fixing import Test
 from fhir_server.validation.profiles.run import Run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slice:
     """A slice: which items are its own, and what they must be."""
 

@@ -24,7 +24,7 @@ class Unusable(ValueError):
     """A StructureDefinition that nothing can be checked against; the text says why."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """One ElementDefinition in its place.
 

@@ -70,7 +70,7 @@ async def test_what_vanishes_is_deactivated_and_what_comes_back_is_active_again(
 async def test_an_abnormal_change_is_refused_and_writes_nothing(empty: World) -> None:
     await empty.run(Fake(many(20)))
     head = await empty.head()
-    with pytest.raises(Abnormal, match=r"4 ressources sur les 20 .* --max-deactivated 20\.$"):
+    with pytest.raises(Abnormal, match=r"4 des 20 ressources .* --max-deactivated 20\.$"):
         await empty.run(Fake([*many(16), organization("new", "Nouveau")]))
     assert await empty.head() == head
     assert numbers(await empty.run(Fake(many(17)))) == (0, 0, 3, 17, 0)
@@ -214,6 +214,26 @@ async def test_one_key_described_twice_otherwise_is_refused(empty: World) -> Non
         await empty.run(Fake([organization("o", "Un"), organization("o", "Deux")]))
     assert "Organization/o est déjà décrit autrement (f:1)" in empty.told[0]
     assert numbers(await empty.run(Fake([organization("o", "Un"), organization("o", "Un")]))) == (1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("system", "value"), [("https://rpps.esante.gouv.fr", IDNPS[1:]), ("http://rpps.esante.gouv.fr", IDNPS[1:])]
+)
+async def test_a_person_is_the_same_under_another_spelling_of_the_number(system: str, value: str, empty: World) -> None:
+    identifier = [{"system": system, "value": value}]
+    await empty.put({"resourceType": "Practitioner", "id": "client", "identifier": identifier})
+    assert numbers(await empty.run(Fake([person("p", IDNPS)]))) == (0, 0, 0, 0, 1)
+
+
+async def test_the_account_of_a_regulator_is_not_the_professional(empty: World) -> None:
+    account = {
+        **person("account", IDNPS, name=[{"family": "FICTIF", "given": ["Alice"]}]).resource,
+        "meta": {"source": "urn:oid:1.2.250.1.213.3.6"},
+        "telecom": [{"system": "email", "value": "alice@example.org"}],
+    }
+    typed = {"coding": [{"system": "http://interopsante.org/fhir/CodeSystem/fr-v2-0203", "code": "IDNPS"}]}
+    await empty.put({**account, "identifier": [{**account["identifier"][0], "type": typed}]})
+    assert numbers(await empty.run(Fake([person("p", IDNPS)]))) == (1, 0, 0, 0, 0)
 
 
 def numbered(id_: str, *numbers_: str) -> Wanted:

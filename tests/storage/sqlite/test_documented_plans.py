@@ -57,6 +57,9 @@ def path(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+SPECIALTIES = "http://example.org/s"
+
+
 @pytest.fixture
 def recorder(path: Path) -> Iterator[Recorder]:
     recorder = Recorder(path)
@@ -68,7 +71,8 @@ def found(recorder: Recorder, registry: Registry, form: str) -> int:
     """Run a search; return how many it finds."""
     type_, _, pair = form.partition("?")
     name, _, value = pair.partition("=")
-    request = with_codes(parse_search(registry, (type_,), [(name, value)]), lambda _: [TokenValue("urn:x", "a")])
+    codes = [TokenValue(SPECIALTIES, "SM54" if name.endswith(":in") else "SM26")]
+    request = with_codes(parse_search(registry, (type_,), [(name, value)]), lambda _: codes)
     query: Query = plan(request, registry, PARIS, (BASE,), interval("2026-01-05", PARIS)[0])
     return recorder.search(query, Page(10))
 

@@ -110,7 +110,9 @@ CASES: list[tuple[str, dict[str, Any], list[dict[str, Any]], Told]] = [
         [
             {
                 "path": "value[x]",
-                "type": [{"code": "Quantity", "profile": ["http://hl7.org/fhir/StructureDefinition/SimpleQuantity"]}],
+                "type": [
+                    {"code": "Quantity", "profile": ["http://hl7.org/fhir/StructureDefinition/SimpleQuantity|4.0.1"]}
+                ],
             }
         ],
         [("profile-max", "Observation.value.ofType(Quantity).comparator")],

@@ -186,8 +186,9 @@ def test_many_issues_are_counted() -> None:
     assert found[-1].id == "issues-cut"
 
 
-def test_compiled_profiles_are_few() -> None:
+def test_compiled_profiles_are_forgotten_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fhir_server.validation.profiles.loaded.MAX_KEPT", 3)
     validator = ProfileValidator(Structures.load())
-    for number in range(20):
+    for number in [*range(8), *range(8)]:
         own = profile(f"own{number}", "Slot", {"path": "comment", "min": 1})
         assert told(SLOT, own, validator=validator) == [("profile-min", "Slot.comment")]
