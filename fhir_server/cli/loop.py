@@ -1,6 +1,6 @@
 """The event loop of a process that serves: it gives each listener its own TLS, where uvicorn has one for all.
 
-``docs/decisions/0026-client-certificates.md`` says why.
+``docs/decisions`` says why, in its record on client certificates.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Door:
         request_id = token_hex(16)
         mark = sha256(shown).hexdigest()[:16] if shown else ""
         _LOG.warning("client refused", extra={"request_id": request_id, "reason": why, "certificate": mark})
-        issue = Issue(IssueType.FORBIDDEN, _TOLD[why], ("http",), id=f"client-{why}")
+        issue = Issue(IssueType.FORBIDDEN, f"{why}: {_TOLD[why]}", ("http",), id="client-refused")
         body = serialize({"resourceType": "OperationOutcome", "id": request_id, **operation_outcome([issue])})
         head = [
             (b"x-request-id", request_id.encode()),

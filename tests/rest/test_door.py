@@ -56,8 +56,8 @@ async def said(
         return "", []
     assert dict(start["headers"])[b"content-length"] == str(len(end["body"])).encode()
     [issue] = json.loads(end["body"])["issue"]
-    code: str = issue["details"]["coding"][0]["code"]
-    return code.removeprefix("client-"), scope["headers"]
+    assert issue["details"]["coding"][0]["code"] == "client-refused"
+    return issue["diagnostics"].partition(":")[0], scope["headers"]
 
 
 @pytest.mark.parametrize(
