@@ -114,6 +114,29 @@ def test_maps_that_lead_to_themselves_are_refused() -> None:
         told([concept_map("x", {"mode": "other-map", "url": LOOP}, wound=[])], "burn")
 
 
+def leading(count: int) -> tuple[Json, Shelved]:
+    """Return the first of so many maps, each of which leaves the code to the next one twice, and all of them."""
+    maps = [
+        concept_map(f"m{number}", {"mode": "other-map", "url": f"{BASE}/ConceptMap/m{number + 1}"})
+        for number in range(count - 1)
+    ]
+    for one in maps:
+        one["group"] *= 2
+    return maps[0], Shelved(*maps, concept_map(f"m{count - 1}", burn=[target("a")]))
+
+
+def test_maps_that_lead_too_far_are_refused() -> None:
+    first, library = leading(400)
+    with pytest.raises(Unprocessable, match=r"more than 32 times: from .*m0 to .*m32"):
+        translate(library, [first], Asked((Code(CARE, "burn"),)))
+
+
+def test_map_that_many_lead_to_is_passed_once() -> None:
+    first, library = leading(30)  # 2 to the power of 29 ways
+    (match,) = translate(library, [first], Asked((Code(CARE, "burn"),)))
+    assert match.code == Code(FLAT, "a")
+
+
 def test_map_that_another_one_needs_must_be_loaded() -> None:
     with pytest.raises(Unprocessable, match="urn:m is not loaded"):
         told([concept_map("x", {"mode": "other-map", "url": "urn:m"}, wound=[])], "burn")
