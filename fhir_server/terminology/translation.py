@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from fhir_server.definitions.library import Library
 from fhir_server.model.formats import Resource
-from fhir_server.terminology.membership import Code
-from fhir_server.terminology.problems import cycle, unknown
+from fhir_server.terminology.membership import Code, Membership
+from fhir_server.terminology.problems import cycle, not_told, unknown
 
 REVERSED: Final[Mapping[str, str]] = {
     "wider": "narrower",
@@ -81,12 +81,32 @@ def _of_map(library: Library, resource: Resource, code: Code, asked: Asked, path
     near, far = ("target", "source") if asked.is_reverse else ("source", "target")
     if not (_is_about(resource, far, asked.target_set) and _is_about(resource, near, asked.source_set)):
         return
+    is_silent = _said(resource, far) is None
+    for match in _of_groups(library, resource, code, asked, (*path, url)):
+        if asked.target_set is None or not is_silent or _is_in(library, asked.target_set, match):
+            yield match
+
+
+def _of_groups(
+    library: Library, resource: Resource, code: Code, asked: Asked, path: tuple[str, ...]
+) -> Iterator[Match]:
     for group in resource.get("group", ()):
         if asked.is_reverse:
-            yield from _backwards(group, code, asked, url)
+            yield from _backwards(group, code, asked, path[-1])
         elif _is_of(group, "source", code) and _is_wanted(group.get("target"), asked):
-            there = list(_forwards(group, code, asked, url))
-            yield from there or _unmapped(library, group, code, asked, (*path, url))
+            there = list(_forwards(group, code, asked, path[-1]))
+            yield from there or _unmapped(library, group, code, asked, path)
+
+
+def _is_in(library: Library, value_set: str, match: Match) -> bool:
+    """Tell whether a translation is in a value set of which its map says nothing. Raises ``Unprocessable`` where that
+    cannot be told."""
+    if match.code is None:
+        return False
+    told = Membership(library).of(value_set, match.code)
+    if told.is_member is None:
+        raise not_told(f"{match.code.system}|{match.code.code}", value_set, told.reasons)
+    return told.is_member
 
 
 def _forwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> Iterator[Match]:
@@ -136,9 +156,13 @@ def _unmapped(
 
 
 def _is_about(resource: Resource, end: str, value_set: str | None) -> bool:
-    """Tell whether a map says that it comes from, or leads to, a value set."""
-    said = resource.get(f"{end}Canonical") or resource.get(f"{end}Uri")
+    """Tell whether a map comes from, or leads to, a value set, or does not say."""
+    said = _said(resource, end)
     return value_set is None or said is None or said.partition("|")[0] == value_set.partition("|")[0]
+
+
+def _said(resource: Resource, end: str) -> str | None:
+    return resource.get(f"{end}Canonical") or resource.get(f"{end}Uri")
 
 
 def _is_of(group: Mapping[str, Any], end: str, code: Code) -> bool:
