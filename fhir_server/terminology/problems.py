@@ -43,3 +43,9 @@ def too_costly(told: str) -> BadRequest:
 def bad_definition(told: str) -> Unprocessable:
     """Return the refusal of a definition that cannot be followed."""
     return Unprocessable(Issue(IssueType.PROCESSING, told, id="terminology-definition"))
+
+
+def not_told(code: str, canonical: str, reasons: Sequence[str]) -> Unprocessable:
+    """Return the refusal to say whether a code is in a value set that is not wholly known."""
+    told = f"whether {code} is in the ValueSet {canonical} cannot be told: {'; '.join(reasons)}"
+    return Unprocessable(Issue(IssueType.NOT_FOUND, told, id="code-not-told"))

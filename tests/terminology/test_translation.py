@@ -9,7 +9,7 @@ import pytest
 from fhir_server.outcome import Unprocessable
 from fhir_server.terminology.membership import Code
 from fhir_server.terminology.translation import Asked, Match, translate
-from tests.terminology.loading import BASE, CARE, FLAT, Json, Shelved
+from tests.terminology.loading import BASE, CARE, FLAT, Json, Shelved, url, value_set
 
 FAR = "urn:far"
 OTHER = f"{BASE}/ConceptMap/other"
@@ -40,6 +40,8 @@ PLAIN = concept_map(
 LIBRARY = Shelved(
     concept_map("other", burn=[target("c")]),
     {**concept_map("loop", {"mode": "other-map", "url": LOOP}, wound=[]), "url": LOOP},
+    value_set("only-b", {"system": FLAT, "concept": [{"code": "b"}]}),
+    value_set("wounds", {"system": CARE, "concept": [{"code": "wound"}]}),
 )
 
 
@@ -94,6 +96,14 @@ def test_only_what_is_asked_for_is_told() -> None:
     assert told([about], "burn", target_set="urn:set", source_set="urn:start") == [("wider", "b")]
     assert told([about], "burn", target_set="urn:other") == told([about], "burn", source_set="urn:other") == []
     assert told([about], "b", system=FLAT, is_reverse=True, target_set="urn:start") != []
+
+
+def test_map_that_names_no_target_set_gives_what_is_in_the_one_asked_for() -> None:
+    assert told([PLAIN], "wound", target_set=url("only-b")) == [("relatedto", "b")]
+    assert told([PLAIN], "advice", target_set=url("only-b")) == []
+    assert told([PLAIN], "b", system=FLAT, is_reverse=True, target_set=url("wounds")) == [("relatedto", "wound")]
+    with pytest.raises(Unprocessable, match="urn:set is not loaded"):
+        told([PLAIN], "wound", target_set="urn:set")
 
 
 @pytest.mark.parametrize(
