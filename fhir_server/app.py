@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
@@ -23,6 +23,7 @@ from fhir_server import __version__
 from fhir_server.definitions.aliases import together
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
+from fhir_server.definitions.structures import Structures
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
@@ -39,7 +40,7 @@ from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
 from fhir_server.maintenance.installing import install
-from fhir_server.maintenance.progress import Progress
+from fhir_server.maintenance.progress import CommandFailed, Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
@@ -60,6 +61,9 @@ from fhir_server.settings import BASE_PATH, Settings, SettingsError
 from fhir_server.storage.protocol import Clock, Store, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
+
+if TYPE_CHECKING:
+    import httpx
 
 OPENAPI: Final = "/openapi.json"
 
@@ -407,3 +411,41 @@ async def push_appointments(settings: Settings, options: PushOptions, tell: Call
 def push_options(*, to: str, journal: Path, guide: str, tls: Mapping[str, Any], **how: Any) -> PushOptions:
     """Return what ``push_appointments`` takes; ``tls``: see ``Tls``, ``how``: see ``PushOptions``."""
     return PushOptions(to, journal, Version(guide), tls=Tls(**tls), **how)
+
+
+async def check_sas(
+    base: str,
+    *,
+    rpps: Sequence[str],
+    sirets: Sequence[str],
+    guide: str,
+    write: bool,
+    tls: Mapping[str, Any],
+    language: Literal["fr", "en"],
+    width: int | None,
+    tell: Callable[[str], None],
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> tuple[bool, str]:
+    """Play the SAS platform's requests against any server; return whether something failed, and the report: a table of
+    ``width`` columns, JSON without. ``tls``: see ``Tls``; ``tell`` takes what is left on the
+    server where the check is interrupted; ``transport``: the way to a server in process.
+
+    Raises ``SettingsError`` for wrong use, ``CommandFailed`` where nothing can be checked.
+    """
+    from fhir_server.france.sas import checking  # noqa: PLC0415 late: servers need no client of HTTP
+
+    validator = Validator(Structures.load(), second_opinion=False)
+    try:
+        wish = checking.Wish.read(base, rpps, sirets, guide, Tls(**tls), write=write)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
+    report = checking.Report(wish.base, datetime.now(UTC), wish.version)
+    try:
+        await checking.play(wish, report, validate=validator.validate, transport=transport)
+    except checking.NotFhir as error:
+        raise CommandFailed(error.fr if language == "fr" else error.en) from None
+    except asyncio.CancelledError:
+        for line in checking.leftovers(report, language):
+            tell(line)
+        raise
+    return report.has_failed, checking.told(report, language, width)
