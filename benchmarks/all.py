@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from benchmarks import create, import_transactions, read, sas_query, search, start
+from benchmarks import create, import_transactions, publish, read, sas_path, sas_query, search, start
 from benchmarks.program import Scale, main
 from benchmarks.report import Row
 
 QUESTION: Final = "How fast is the server?"
-QUESTIONS: Final = (start, read, create, sas_query, search, import_transactions)
+QUESTIONS: Final = (start, read, create, sas_query, sas_path, search, import_transactions, publish)
 
 
 async def measure(scale: Scale) -> list[Row]:

@@ -46,9 +46,12 @@ from fhir_server.operations.table import OPERATIONS
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
+from fhir_server.rest.door import Door, Doors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.rest.peers import Trusted
+from fhir_server.rest.subjects import listed
 from fhir_server.scheduling import guide as scheduling
 from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
@@ -62,8 +65,6 @@ if TYPE_CHECKING:
     import httpx
 
 OPENAPI: Final = "/openapi.json"
-IMPORTED: Final = importing.KINDS
-"""The kinds of files that can be imported."""
 
 
 def system_clock() -> int:
@@ -91,10 +92,17 @@ class Application(FastAPI):
     """
 
     def __init__(
-        self, fhir: Mapping[str, ASGIApp], service: Service, base_urls: Sequence[str], **settings: Any
+        self,
+        fhir: Mapping[str, ASGIApp],
+        service: Service,
+        base_urls: Sequence[str],
+        *,
+        door: Door | None = None,
+        **settings: Any,
     ) -> None:
-        """``fhir`` is what answers under each base path."""
+        """``fhir`` is what answers under each base path; without a ``door`` everybody comes in."""
         super().__init__(**settings)
+        self._door = door
         self._fhir = {f"{path}/": fhir[path] for path in sorted(fhir, key=len, reverse=True)}
         self._service = service
         self._base_urls = base_urls
@@ -104,6 +112,8 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if self._door is not None and await self._door.refuses(scope, send):
+                return
             path = scope["path"] + "/"
             for base, app in self._fhir.items():
                 if path.startswith(base):
@@ -164,6 +174,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         fhir_paths(settings, service),
         service,
         settings.base_url or (BASE_PATH,),
+        door=make_door(settings),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
         openapi_url=OPENAPI,
@@ -188,6 +199,26 @@ def fhir_paths(settings: Settings, service: Service) -> dict[str, ASGIApp]:
         sas = SasService(service, base, url, limits)
         served[base.path] = _around(settings, sas, (url,), base.path, None if base.url else own_path and base.path)
     return served
+
+
+def make_door(settings: Settings) -> Door | None:
+    """Return what lets clients in, None where everybody comes in everywhere. Raises ``SettingsError``."""
+    try:
+        clients = listed(settings.clients)
+    except ValueError as error:
+        raise SettingsError(f"FHIR_CLIENTS: {error}.") from None
+    if not clients and settings.sas_port is None:
+        return None
+    doors = Doors(
+        clients,
+        settings.clients_everywhere,
+        sas_paths=tuple(base.path for base in sas_bases(settings)),
+        sas_port=settings.sas_port,
+        open_paths=health.PATHS,
+        header=settings.client_header,
+        verify_header=settings.client_verify_header,
+    )
+    return Door(doors, Trusted(settings.trusted_proxies))
 
 
 def _around(settings: Settings, service: Service, bases: Sequence[str], path: str, own_path: str | None) -> ASGIApp:
@@ -218,7 +249,7 @@ def sas_bases(settings: Settings) -> tuple[SasBase, ...]:
 def sas_url(settings: Settings, path: str) -> str:
     """Return the URL of a SAS base path: beside the service base URL that clients use."""
     if not settings.base_url:
-        return settings.origin + path
+        return settings.sas_origin + path
     base = settings.base_url[0]
     return base.removesuffix(BASE_PATH) + path
 
@@ -331,7 +362,6 @@ async def install_definitions(settings: Settings, service: Service) -> None:
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:
     """Write what is missing of the demonstration; ``progress`` takes the steps done and the steps in all."""
     async with opened(settings, parts) as service:
-        await install_definitions(settings, service)  # it claims profiles
         await load_missing(service, progress)
 
 
@@ -355,9 +385,9 @@ async def import_files(
     communes: Sequence[str] = (),
     **how: Any,
 ) -> int:
-    """Import files of one of ``IMPORTED``; return how many refusals there were. ``how``: see ``importing.Options``.
+    """Import files of one of ``importing.KINDS``; return how many refusals there were.
 
-    Raises ``CommandFailed``.
+    ``how``: see ``importing.Options``. Raises ``CommandFailed``.
     """
     wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
     async with opened(settings, parts) as service:

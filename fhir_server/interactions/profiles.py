@@ -50,6 +50,11 @@ class Demands:
         pairs = (text.partition("=") if _names_type(text) else ("", "", text) for text in profiles)
         return cls(tuple(Demand(profile, type_ or None) for type_, _, profile in pairs), Claims(claims))
 
+    @property
+    def may_refuse(self) -> bool:
+        """Whether a write can be refused for a profile."""
+        return bool(self.profiles) or self.claims is Claims.ENFORCE
+
     def concern(self, resource: Resource) -> bool:
         """Tell whether there may be something to check on a resource."""
         type_ = resource["resourceType"]

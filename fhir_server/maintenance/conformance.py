@@ -39,7 +39,17 @@ from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import ID
 from fhir_server.model.reference import Key
-from fhir_server.outcome import FhirError, Issue, IssueType, PreconditionFailed, Unavailable
+from fhir_server.outcome import (
+    BadRequest,
+    Conflict,
+    FhirError,
+    Issue,
+    IssueType,
+    PreconditionFailed,
+    TooLarge,
+    Unavailable,
+    Unprocessable,
+)
 from fhir_server.service import Service
 from fhir_server.storage.protocol import CommitTooLarge, Stored
 
@@ -106,6 +116,7 @@ class _Writer:
         self._refuse = refuse
         self._progress = progress
         self._taken: set[Key] = set()
+        self._before: dict[str, Recorded] = {}
         self._entries: dict[str, Recorded] = {}
         self._refused: list[str] = []
         self._window = _Window()
@@ -119,12 +130,12 @@ class _Writer:
         key = Key(RECORD, self._published.id)
         stored = await self._context.store.read(key)
         record = parse(stored.body) if stored is not None and stored.body is not None else {}
-        entries = dict(recorded(record))
+        self._before = dict(recorded(record))
         if fingerprint_of(record) == self._published.fingerprint:
-            self.report.unchanged = len(entries)
+            self.report.unchanged = len(self._before)
             return self.report
         for done, (name, resource) in enumerate(self._published.files()):
-            await self._take(name, resource, entries.get(name))
+            await self._take(name, resource, self._before.get(name))
             self._progress(done, self._published.count)
         await self._flush(self._record(stored))
         return self.report
@@ -185,9 +196,9 @@ class _Writer:
         try:
             last = [record()] if record else []
             done = await self._write([*map(_intent, items), *last])
-        except PreconditionFailed:
-            raise
-        except (FhirError, CommitTooLarge):
+        except (FhirError, CommitTooLarge) as error:
+            if not _is_final(error):
+                raise
             for item in items:
                 await self._write_alone(item, there)
             if record:
@@ -199,10 +210,12 @@ class _Writer:
     async def _write_alone(self, item: _Item, there: Mapping[Key, Stored]) -> None:
         try:
             (done,) = await self._write([_intent(item)])
-        except FhirError as error:
-            self._refuse_file(item.name, error.issues)
         except CommitTooLarge as error:
             self._refuse_file(item.name, [Issue(IssueType.TOO_LONG, str(error), id="commit-limit")])
+        except FhirError as error:
+            if not _is_final(error):
+                raise
+            self._refuse_file(item.name, error.issues)
         else:
             self._count(done, there.get(item.key))
 
@@ -225,6 +238,8 @@ class _Writer:
 
     def _refuse_file(self, name: str, issues: Sequence[Issue]) -> None:
         self._entries.pop(name, None)
+        if name in self._before:  # its resource stays as it was
+            self._entries[name] = self._before[name]
         self._refused.append(f"{name}: {issues[0].diagnostics}")
         self.report.refused += 1
         self._refuse(Refusal(f"{self._published}/{name}", tuple(issues)))
@@ -250,6 +265,14 @@ class _Writer:
 
 def _intent(item: _Item) -> Intent:
     return Intent(Interaction.UPDATE, item.key.type, id=item.key.id, resource=item.resource)
+
+
+def _is_final(error: FhirError | CommitTooLarge) -> bool:
+    """Tell whether what was refused would be refused again: not if it was the moment that was wrong."""
+    if isinstance(error, CommitTooLarge):
+        return True
+    is_final = isinstance(error, (BadRequest, Conflict, TooLarge, Unprocessable))
+    return is_final and all(issue.code is not IssueType.CONFLICT for issue in error.issues)
 
 
 def _not_served(type_: object) -> Issue:

@@ -36,6 +36,8 @@ PATIENCE: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0)
 """Seconds to wait before a store that cannot write now is asked again."""
 
 _QUIET: Final = {"prefer": "return=minimal"}
+_WAITS: Final = frozenset(("reference-missing", "slot-missing"))
+"""Why something is refused that may be written later."""
 _ENTRY: Final = re.compile(r"Bundle\.entry\[(\d+)\]")
 
 
@@ -105,10 +107,10 @@ class _Loader:
         self._written: asyncio.Task[None] | None = None
         self._busy: Mapping[Key, Loose] = {}
         self._waiting = Postponed()
-        self._is_last_try = self._context.integrity is not Integrity.ENFORCE
+        self._is_last_try = False
         self._is_rehearsal = dry_run
         self._rehearsed: set[Key] = set()
-        """What a rehearsal would have written by now, where references are enforced."""
+        """What a rehearsal would have written by now."""
         self.report = Loaded()
 
     def _refuse(self, place: str, issues: Iterable[Issue], resources: int = 1) -> None:
@@ -261,7 +263,7 @@ class _Loader:
     def _postpone(self, item: Item, issues: Iterable[Issue]) -> bool:
         """Keep what was refused for its references alone; tell whether it was kept."""
         errors = [issue for issue in issues if issue.is_error]
-        if self._is_last_try or not errors or any(issue.id != "reference-missing" for issue in errors):
+        if self._is_last_try or not errors or any(issue.id not in _WAITS for issue in errors):
             return False
         if self._waiting.add(item):
             self.report.unchanged += 1
@@ -305,9 +307,15 @@ class _Loader:
 
     async def _possible(self) -> dict[int, Need]:
         """Return what waits and can be written, if all of it is; by its place."""
-        waiting = {place: need(self._waiting.at(place), self._context.bases) for place in self._waiting.places()}
+        waiting = {place: self._need(self._waiting.at(place)) for place in self._waiting.places()}
         there = await self._there({key for own in waiting.values() for key in own.needs})
         return possible(waiting, there)
+
+    def _need(self, item: Item) -> Need:
+        found = need(item, self._context.bases)
+        if self._context.integrity is Integrity.ENFORCE:
+            return found
+        return found._replace(needs=frozenset(key for key in found.needs if key.type == "Slot"))
 
     async def _there(self, keys: Collection[Key]) -> set[Key]:
         """Return which of the keys are there, or would be if this were no rehearsal."""

@@ -15,6 +15,8 @@ from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Committed, Plan, Store, StoreFull, StoreUnavailable
 from tests.maintenance.conftest import Place, bodies, delete, get, loaded, organization, put, total, whole_log
+from tests.scheduling.worlds import appointment as booked
+from tests.scheduling.worlds import seen, slot
 
 T = TypeVar("T")
 SURNAME = "Grandjean-Secret"
@@ -363,6 +365,17 @@ async def test_files_in_alphabetical_order_are_loaded_although_references_lead_t
         run = await loaded(service, place.folder / "in")
         assert (run.counts, run.refusals) == ((602, 0, 0, 0), [])
         assert (await loaded(service, place.folder / "in")).counts == (0, 0, 602, 0)
+
+
+async def test_appointments_wait_for_their_slots_and_take_them(place: Place) -> None:
+    place.write("in/Appointment.ndjson", [booked("x", "a"), booked("y", "b"), booked("z", "absent")])
+    place.write("in/Slot.ndjson", [slot("a"), slot("b", "10:00", "10:30", "busy", booked=True)])
+    async with place.open() as service:
+        for dry_run in (True, False):
+            run = await loaded(service, place.folder / "in", dry_run=dry_run)
+            assert [refusal.issues[0].id for refusal in run.refusals] == ["slot-missing"]
+            assert run.counts == (4, 0, 0, 1)
+        assert [seen(await get(service, f"Slot/{id_}")) for id_ in "ab"] == ["busy*", "busy*"]
 
 
 async def test_reference_that_leads_nowhere_is_one_line_whatever_waits_beside_it(place: Place) -> None:

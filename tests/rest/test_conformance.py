@@ -21,6 +21,7 @@ from fhir_server.maintenance import conformance
 from fhir_server.maintenance.conformance import store_published
 from fhir_server.maintenance.load import Loaded, Refusal
 from fhir_server.maintenance.published import Published, of_folder, of_package
+from fhir_server.outcome import Conflict, Issue, IssueType
 from tests.definitions.packaging import package
 from tests.rest.conftest import Serve, Server
 
@@ -139,6 +140,31 @@ async def test_a_file_that_is_refused_is_told_and_recorded_and_the_others_are_st
     record = await read(server, "ImplementationGuide/cpts")
     assert "ValueSet-bad.json: " in record["description"]
     assert [entry["name"] for entry in record["definition"]["resource"]] == ["ValueSet-good.json"]
+
+
+async def test_a_moment_that_is_wrong_refuses_nothing_for_good(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = write(folder / "ours", value_set("a"))
+    busy = Conflict(Issue(IssueType.CONFLICT, "others changed it", id="moved"))
+
+    async def refused(context: Context, intents: Sequence[Intent]) -> list[Written]:
+        if any(intent.type == "ValueSet" for intent in intents):
+            raise busy
+        return await writing(context, intents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conformance, "write", refused)
+        with pytest.raises(Conflict):
+            await stored(server, ours)
+    assert (await stored(server, ours))[0] == Loaded(created=1)
+
+
+async def test_a_file_that_is_refused_keeps_its_resource_and_its_id(server: Server, folder: Path) -> None:
+    await stored(server, published(folder, value_set("a")))
+    assert (await stored(server, published(folder, value_set("a", status="nonsense"))))[0] == Loaded(refused=1)
+    assert (await stored(server, published(folder, value_set("a", status="active"))))[0] == Loaded(updated=1)
+    assert (await read(server, f"ValueSet?url={OURS}ValueSet/a"))["total"] == 1
 
 
 async def test_without_a_place_for_the_record_nothing_is_written(serve: Serve, folder: Path) -> None:

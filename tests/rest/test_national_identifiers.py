@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from fhir_server.definitions.aliases import Aliases
+from fhir_server.france.identifiers import fictitious_rpps
 from fhir_server.maintenance.reindex import reindex
 from tests.rest.asking import (
     Json,
@@ -212,16 +213,8 @@ async def test_mirror_takes_what_others_keep(serve: Serve) -> None:
 
 @pytest.mark.parametrize("type_", ["batch", "transaction"])
 async def test_many_are_written_together(http: httpx.AsyncClient, type_: str) -> None:
-    numbers = [f"9970099{rank:03d}{_digit(f'9970099{rank:03d}')}" for rank in range(50)]
+    numbers = [fictitious_rpps(rank) for rank in range(50)]
     answers = await done(http, type_, *(entry("POST", "Practitioner", professional(value=one)) for one in numbers))
     assert {status(answer) for answer in answers} == {201}
     again = await done(http, "batch", *(entry("POST", "Practitioner", professional(value=one)) for one in numbers[:5]))
     assert {status(answer) for answer in again} == {409}
-
-
-def _digit(digits: str) -> str:
-    total = 0
-    for rank, char in enumerate(reversed(digits)):
-        value = int(char) * (1 if rank % 2 else 2)
-        total += value - 9 if value > 9 else value
-    return str(-total % 10)

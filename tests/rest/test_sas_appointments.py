@@ -41,7 +41,7 @@ async def statuses(http: httpx.AsyncClient, value: str = "rdv-1") -> list[str]:
     return [one["resource"]["status"] for one in page.get("entry", ())]
 
 
-async def test_int_r03_create_is_201_with_location_and_again_409(sas: httpx.AsyncClient) -> None:
+async def test_facts_9_row_37_create_is_201_with_location_and_again_409(sas: httpx.AsyncClient) -> None:
     answer = await sas.post("Appointment", json=told())
     assert answer.status_code == 201
     assert answer.headers["location"].startswith(f"{SAS}/Appointment/{answer.json()['id']}/")
@@ -50,7 +50,9 @@ async def test_int_r03_create_is_201_with_location_and_again_409(sas: httpx.Asyn
     assert await statuses(sas) == ["booked"]
 
 
-async def test_int_r03_conditional_update_is_200_and_of_an_unknown_one_201(sas: httpx.AsyncClient) -> None:
+async def test_facts_10_rows_7_and_8_conditional_update_ignores_the_id_and_tells_the_location(
+    sas: httpx.AsyncClient,
+) -> None:
     first = await put(sas, told(), name="Identifier")
     again = await put(sas, told(id="theirs"))
     moved = await put(sas, told(start="2026-01-06T13:00:00+01:00"))

@@ -43,19 +43,20 @@ def summary(told: Told, *, dry_run: bool) -> Iterator[str]:
     """Yield the sentences of the end."""
     counts = told.counts
     if told.resumed and (counts.created or counts.updated or counts.deactivated):
-        yield f"Reprise de l'import {told.run} : {_number(told.resumed)} ressources étaient déjà écrites."
-    parts = [
-        f"{_number(counts.created)} à créer" if dry_run else f"{_number(counts.created)} créées",
-        f"{_number(counts.updated)} à modifier" if dry_run else f"{_number(counts.updated)} modifiées",
-        f"{_number(counts.deactivated)} à désactiver" if dry_run else f"{_number(counts.deactivated)} désactivées",
-        f"{_number(counts.unchanged)} inchangées",
-    ]
+        yield f"Reprise de l'import {told.run} : déjà écrit : {_number(told.resumed, 'ressource')}."
+    done = (
+        ("créer", "créée", counts.created),
+        ("modifier", "modifiée", counts.updated),
+        ("désactiver", "désactivée", counts.deactivated),
+    )
+    parts = [f"{_number(count)} à {to_do}" if dry_run else _number(count, word) for to_do, word, count in done]
+    parts.append(_number(counts.unchanged, "inchangée"))
     if counts.left:
-        parts.append(f"{_number(counts.left)} laissées aux sources qui les gèrent")
+        parts.append(f"{_number(counts.left, 'laissée')} aux sources qui les gèrent")
     yield f"Import {told.run} : {', '.join(parts)} ; {_number(told.refused)} refus."
     if told.held_back:
         yield (
-            f"{_number(told.held_back)} ressources ne sont plus dans le fichier, mais rien n'est désactivé : "
+            f"{_number(told.held_back, 'ressource')} hors du fichier, mais rien n'est désactivé : "
             "une ligne refusée pourrait être l'une d'elles."
         )
     if dry_run:
@@ -88,5 +89,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _number(count: int) -> str:
-    return f"{count:,}".replace(",", " ")
+def _number(count: int, word: str = "") -> str:
+    """Return a count as French writes it, and the word in the plural from two on."""
+    text = f"{count:,}".replace(",", " ")
+    return f"{text} {word}{'s' if count > 1 else ''}" if word else text

@@ -104,7 +104,7 @@ class Import:
         gone, managed = self.told.counts.deactivated, self.told.managed
         if gone * 100 > managed * self._options.max_deactivated:
             raise Abnormal(
-                f"{gone} ressources sur les {managed} que gère cet import seraient désactivées : plus de "
+                f"{gone} des {managed} ressources que gère cet import seraient désactivées : plus de "
                 f"{self._options.max_deactivated} %. Rien n'a été écrit. Vérifiez que le fichier est complet ; "
                 f"s'il l'est, relancez avec --max-deactivated {-(-gone * 100 // managed)}."
             )

@@ -42,7 +42,8 @@ async def demand_profiles(context: Context, prepared: Prepared) -> None:
         consulted = await consult_each(context, snapshot, works, size, context.shelf.ahead(kind))
         prepared.questions += await _editions(context, snapshot)
     context.shelf.remember(kind, consulted.asked)
-    prepared.versions.update(consulted.versions)
+    if context.demands.may_refuse:
+        prepared.versions.update(consulted.versions)
     _tell(prepared, places, consulted.answer)
 
 

@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from weakref import proxy
 
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.pace import Pace
@@ -48,7 +49,7 @@ from fhir_server.search.query import And, Equal, Ids, Keys, Node, Not, Or, Refer
 from fhir_server.storage.protocol import Snapshot
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class OwnEntries:
     """The resources that a transaction writes, added one by one as soon as it is known that they are written."""
 
@@ -66,7 +67,12 @@ class OwnEntries:
 
     def __post_init__(self) -> None:
         self._known = KnownResources(self.context.tools, self.names)
-        self._matches = Matching(self._known, self.names, self.snapshot, self.versions, self.deleted, self._settle)
+        own: OwnEntries = proxy(self)  # a cycle would keep thousands of resources until it is collected
+
+        async def settle() -> None:
+            await own._settle()
+
+        self._matches = Matching(self._known, self.names, self.snapshot, self.versions, self.deleted, settle)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ async def test_what_vanishes_is_deactivated_and_what_comes_back_is_active_again(
 async def test_an_abnormal_change_is_refused_and_writes_nothing(empty: World) -> None:
     await empty.run(Fake(many(20)))
     head = await empty.head()
-    with pytest.raises(Abnormal, match=r"4 ressources sur les 20 .* --max-deactivated 20\.$"):
+    with pytest.raises(Abnormal, match=r"4 des 20 ressources .* --max-deactivated 20\.$"):
         await empty.run(Fake([*many(16), organization("new", "Nouveau")]))
     assert await empty.head() == head
     assert numbers(await empty.run(Fake(many(17)))) == (0, 0, 3, 17, 0)

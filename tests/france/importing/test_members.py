@@ -200,7 +200,7 @@ async def test_a_dry_run_shows_what_would_change_and_writes_nothing(cpts: World,
         "~ PractitionerRole/essais-ps-899700990015-10  (membres.csv:2)",
         "    period.start : 2024-05-28 → 2024-05-29",
         "membres.csv:2 : modifié",
-        f"Import {cpts.said[5][7:23]} : 0 à créer, 2 à modifier, 0 à désactiver, 1 inchangées ; 0 refus.",
+        f"Import {cpts.said[5][7:23]} : 0 à créer, 2 à modifier, 0 à désactiver, 1 inchangée ; 0 refus.",
         "Essai : rien n'a été écrit.",
     ]
     assert await cpts.head() == head

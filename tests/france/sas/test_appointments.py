@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.appointments import check
 from fhir_server.france.sas.base import Version
@@ -26,7 +27,8 @@ BOTH = tuple(Version)
 NEW = (Version.V1_2,)
 INTRN: Json = {"identifier": identifier("1ef1c748-01a3-6180-b098-73283ce4e5b1", "INTRN", ACCOUNTS)}
 ENT = {"type": [{"coding": [{"system": profiles.OPERATOR_ROLE[0], "code": "ENT"}]}], **participant(**INTRN)}
-NEW_TYPE: Json = {"identifier": {**identifier(), "type": {"coding": [{"system": profiles.TYPES, "code": "IDNPS"}]}}}
+NEW_CODING: Json = {"system": vocabulary.IDENTIFIER_TYPES, "code": "IDNPS"}
+NEW_TYPE: Json = {"identifier": {**identifier(), "type": {"coding": [NEW_CODING]}}}
 
 GOOD = [
     (told(), BOTH),
@@ -64,7 +66,7 @@ def on_operator(**changes: Any) -> Json:
     return told(extension=[operator(identifier={**identifier(), **changes})])
 
 
-TYPE = {"coding": [{"system": profiles.TYPES_OLD, "code": "RPPS"}]}
+TYPE = {"coding": [{"system": vocabulary.IDENTIFIER_TYPES_OLD, "code": "RPPS"}]}
 FIELDS = [
     (told(identifier=None), "identifier"),
     (told(identifier=[{"system": "urn:x", "value": "1"}] * 2), "identifier"),
@@ -106,7 +108,7 @@ def test_what_is_missing_or_inconsistent_is_told_alone(appointment: Json, path: 
         assert (issue.id, issue.expression) == ("sas-appointment-field", (f"Appointment.{path}",))
 
 
-def test_status_of_a_participant_depends_on_the_version() -> None:
+def test_facts_9_row_19_status_of_a_participant_depends_on_the_version() -> None:
     (issue,) = check(told(participant=[participant("needs-action")]), Version.V1_1)
     assert issue.diagnostics == "the status of a participant is accepted; received is needs-action"
 

@@ -86,7 +86,7 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize(("extensions", "value"), OPERATORS)
-def test_operator_is_found_in_every_spelling(extensions: list[Json], value: str) -> None:
+def test_facts_9_row_20_operator_is_found_in_every_spelling(extensions: list[Json], value: str) -> None:
     one = stored(meta=None, extension=extensions)
     assert is_for_sas(one)
     (extension,) = sent(one)["extension"]
@@ -94,7 +94,7 @@ def test_operator_is_found_in_every_spelling(extensions: list[Json], value: str)
     assert extension["valueReference"]["identifier"]["value"] == value
 
 
-def test_operator_among_the_participants_is_found() -> None:
+def test_facts_9_row_20_operator_among_the_participants_is_found() -> None:
     system, code = profiles.OPERATOR_ROLE
     role = {"type": [{"coding": [{"system": system, "code": code}]}], "actor": {"identifier": identifier(REGULATOR)}}
     one = stored(meta=None, extension=[], participant=[role, *taking("Practitioner/alice")])
@@ -154,7 +154,7 @@ def test_deletion_cancels_what_is_booked() -> None:
     assert cancelled(None) is None
 
 
-def test_status_of_participants_is_that_of_the_version() -> None:
+def test_facts_9_row_19_status_of_participants_is_that_of_the_version() -> None:
     one = stored(participant=taking("Practitioner/alice", status="needs-action"))
     assert [sent(one, version)["participant"][0]["status"] for version in Version] == ["accepted", "needs-action"]
     with pytest.raises(Unsendable):

@@ -347,3 +347,30 @@ def test_slices_of_the_base_take_what_a_differential_adds() -> None:
         ("profile-min", "Slot.serviceType[0].coding[0].display"),
         ("profile-min", "Slot.serviceType[0].text"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["type", "profile"])
+def test_contained_resources_are_sliced_and_checked_against_the_profile_of_their_slice(kind: str) -> None:
+    named = profile("named", "Location", {"path": "name", "min": 1}, {"path": "status", "max": "0"})
+    own = profile(
+        "own",
+        "Appointment",
+        {"path": "contained", "slicing": by(kind, "$this")},
+        {
+            "path": "contained",
+            "sliceName": "place",
+            "min": 1,
+            "max": "1",
+            "type": [{"code": "Location", "profile": [named["url"]]}],
+        },
+    )
+
+    def with_(**more: Any) -> dict[str, Any]:
+        location = {"resourceType": "Location", "id": "l", "name": "a", **more}
+        return {**APPOINTMENT, "contained": [{"resourceType": "Patient", "id": "p"}, location]}
+
+    found = [one for one in told(with_(), own, named) if one[0] != "profile-slice-none"]
+    assert found == []
+    broken = [one for one in told(with_(status="active"), own, named) if one[0] != "profile-slice-none"]
+    expected = "Appointment.contained[1].status" if kind == "type" else "Appointment.contained"
+    assert broken == [("profile-max" if kind == "type" else "profile-min", expected)]

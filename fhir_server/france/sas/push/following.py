@@ -24,13 +24,14 @@ from fhir_server.interactions.context import Context
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key, local
 from fhir_server.service import Service
-from fhir_server.storage.protocol import Commit, Snapshot, Stored, StoreUnavailable
+from fhir_server.storage.protocol import Snapshot, Stored, StoreUnavailable
 
 POLL: Final = 1.0
 """Seconds between two looks at the log."""
 
 _TOGETHER: Final = 200
-"""So many commits are one step of the journal."""
+_APART: Final = 10_000
+"""So many changes of appointments, or commits at most, are one step of the journal."""
 
 _NAMED: Final = frozenset({"Practitioner", "PractitionerRole", "Location"})
 """Types whose change may make sendable what was not."""
@@ -110,27 +111,26 @@ class _Pushing:
         if self._is_worth_retrying:
             await self._retry()
             self._is_worth_retrying = False
-        commits: list[Commit] = []
         with self._journal.together():
-            position = self._journal.position
+            position = reached = self._journal.position
+        changes: list[Stored] = []
         async for commit in self._context.store.log(position):
-            commits.append(commit)
-            if len(commits) == _TOGETHER:
-                await self._take(commits)
-                commits = []
-        if commits:
-            await self._take(commits)
+            changes += (change for change in commit.changes if change.key.type == "Appointment")
+            self._is_worth_retrying |= any(change.key.type in _NAMED for change in commit.changes)
+            reached = commit.number
+            if len(changes) >= _TOGETHER or reached - position >= _APART:
+                await self._take(changes, reached)
+                changes, position = [], reached
+        if reached > position:
+            await self._take(changes, reached)
 
-    async def _take(self, commits: Sequence[Commit]) -> None:
-        """Bring the journal to the end of some commits, in one step."""
-        changes = [change for commit in commits for change in commit.changes]
+    async def _take(self, changes: Sequence[Stored], number: int) -> None:
+        """Bring the journal to a commit in one step; ``changes``: of appointments, up to it."""
         async with self._context.store.snapshot() as snapshot:
             with self._journal.together():
                 for change in changes:
-                    if change.key.type == "Appointment":
-                        await self._plan(snapshot, change)
-                self._journal.reach(commits[-1].number)
-        self._is_worth_retrying |= any(change.key.type in _NAMED for change in changes)
+                    await self._plan(snapshot, change)
+                self._journal.reach(number)
 
     async def _retry(self) -> None:
         """Try again what could not be told: a number may have come since."""

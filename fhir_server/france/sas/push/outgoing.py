@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from fhir_server.france import vocabulary
 from fhir_server.france.aliases import spelling
 from fhir_server.france.identifiers import BY_SYSTEM, IDNPS_SYSTEM, KINDS
 from fhir_server.france.regulators import ACCOUNT_SYSTEM, ACCOUNTS
@@ -90,18 +91,21 @@ def outgoing(
     }
     if version is Version.V1_2 and not sos:
         told["extension"] += _orientation(appointment)
-    for name in ("created", "start", "end"):
-        value = appointment.get(name, (last or {}).get(name))
-        if value is not None:
-            told[name] = value
-        elif name != "created":
-            raise Unsendable(f"Appointment.{name} is missing")
+    told |= _times(appointment, last)
     accepted = ACCEPTED[Version.V1_2 if sos else version]
     named = people + places if sos else people
     told["participant"] = list(_participants(named, accepted))
     if not told["participant"]:
         raise Unsendable("no participant has a national number: IDNPS, RPPS or ADELI (for SOS: a place's identifier)")
     return told
+
+
+def _times(appointment: Resource, last: Resource | None) -> Json:
+    times = {name: appointment.get(name, (last or {}).get(name)) for name in ("created", "start", "end")}
+    for name in ("start", "end"):
+        if times[name] is None:
+            raise Unsendable(f"Appointment.{name} is missing")
+    return {name: value for name, value in times.items() if value is not None}
 
 
 def _participants(named: Sequence[tuple[str, Json | None]], accepted: Sequence[str]) -> Iterator[Json]:
@@ -205,5 +209,5 @@ def _orientation(appointment: Resource) -> list[Json]:
 
 
 def _typed(code: str, system: str, value: Any, *, is_place: bool = False) -> Json:
-    types = profiles.PLACE_TYPES_OLD if is_place else profiles.TYPES_OLD
+    types = vocabulary.PLACE_IDENTIFIER_TYPES_OLD if is_place else vocabulary.IDENTIFIER_TYPES_OLD
     return {"type": {"coding": [{"system": types, "code": code}]}, "system": system, "value": value}
