@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from fhir_server.france import vocabulary
 from fhir_server.france.identifiers import IDNPS_SYSTEM
 from fhir_server.france.regulators import ACCOUNT_SYSTEM
-from fhir_server.france.sas import profiles
 from fhir_server.france.sas.checking.answer import Answer
 from fhir_server.france.sas.checking.caller import SENT, Caller
 from fhir_server.france.sas.checking.looking import name_in, name_of, text, texts
@@ -74,7 +74,7 @@ def faulty(new: Callable[[], Number], national: Number) -> Iterator[tuple[str, d
 
 
 def _identifier(number: Number, code: str) -> dict[str, Any]:
-    return {"type": {"coding": [{"system": profiles.TYPES_OLD, "code": code}]}, **number._asdict()}
+    return {"type": {"coding": [{"system": vocabulary.IDENTIFIER_TYPES_OLD, "code": code}]}, **number._asdict()}
 
 
 class Accounts:

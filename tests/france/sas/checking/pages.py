@@ -7,6 +7,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.asked import spoken
 from fhir_server.france.sas.checking.answer import Answer
@@ -99,7 +100,7 @@ def practitioner() -> Json:
         "Practitioner",
         "alice",
         profiles.PRACTITIONER,
-        identifier=[typed(IDNPS, NUMBER, profiles.TYPES_OLD, "IDNPS")],
+        identifier=[typed(IDNPS, NUMBER, vocabulary.IDENTIFIER_TYPES_OLD, "IDNPS")],
         active=True,
         name=[{"family": "Fictive", "given": ["Alice"]}],
     )
@@ -113,7 +114,7 @@ def role(id_: str) -> Json:
         profiles.PRACTITIONER_ROLE,
         contained=[place],
         practitioner=ref("Practitioner/alice"),
-        organization={"identifier": typed(IDNST, "1259999068", profiles.TYPES_OLD, "IDNST")},
+        organization={"identifier": typed(IDNST, "1259999068", vocabulary.IDENTIFIER_TYPES_OLD, "IDNST")},
         location=[ref("#lieu")],
         telecom=[{"system": "phone", "value": "+33399990000"}],
     )
@@ -126,7 +127,7 @@ def agenda(id_: str) -> Json:
 
 def slots_page() -> Json:
     """INT_R04: two places, one plain slot and one that a CPTS sees."""
-    number = typed(IDNST, "1259999068", profiles.TYPES, "IDNST")
+    number = typed(IDNST, "1259999068", vocabulary.IDENTIFIER_TYPES, "IDNST")
     return searchset(
         search(),
         slot("plain", "one", profiles.PLAIN_SLOT),
@@ -143,8 +144,8 @@ def slots_page() -> Json:
 
 def sos_resources() -> list[Json]:
     """SOS: an agenda of a place, with its one slot."""
-    place = typed("urn:oid:1.2.3", "centre", profiles.PLACE_TYPES_OLD, "INTRN")
-    number = typed(IDNST, SIRET, profiles.PLACE_TYPES_OLD, "IDNST")
+    place = typed("urn:oid:1.2.3", "centre", vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN")
+    number = typed(IDNST, SIRET, vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "IDNST")
     return [
         resource("Schedule", "sos", profiles.SOS_SCHEDULE, actor=[ref("Location/centre")]),
         slot("fits", "sos", profiles.SOS_SLOT),

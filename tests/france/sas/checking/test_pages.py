@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions.structures import Structures
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
 from fhir_server.france.sas.checking.answer import Answer, check_seconds
@@ -253,7 +254,7 @@ def test_stranger_that_rides_along() -> None:
 def test_type_of_the_number_of_a_cpts_follows_the_version_of_the_guide() -> None:
     page = slots_page()
     assert broken(verdicts(answer(page), search(), Version.V1_1)) == {"organization-number-type"}
-    codes = {"coding": [{"system": profiles.PLACE_TYPES_OLD, "code": "IDNST"}]}
+    codes = {"coding": [{"system": vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "code": "IDNST"}]}
     number("Organization/cpts", type=codes)(page)
     assert broken(verdicts(answer(page), search(), Version.V1_1)) == set()
 
