@@ -50,7 +50,9 @@ async def test_facts_9_row_37_create_is_201_with_location_and_again_409(sas: htt
     assert await statuses(sas) == ["booked"]
 
 
-async def test_facts_10_rows_7_and_8_conditional_update_ignores_the_id_and_tells_the_location(sas: httpx.AsyncClient) -> None:
+async def test_facts_10_rows_7_and_8_conditional_update_ignores_the_id_and_tells_the_location(
+    sas: httpx.AsyncClient,
+) -> None:
     first = await put(sas, told(), name="Identifier")
     again = await put(sas, told(id="theirs"))
     moved = await put(sas, told(start="2026-01-06T13:00:00+01:00"))
