@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from fhir_server.cli.maintaining import Commands, parser, run, settings_for, told_beside
 from fhir_server.cli.speech import number, say
+from fhir_server.cli.tls import add_tls, tls_of
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.settings import Settings
 
 GUIDES: Final = ("1.1.0", "1.2.0")
-FILES: Final = {
-    "cert": ("SAS_CLIENT_CERT", "our certificate (PEM), for TLS with client certificates"),
-    "key": ("SAS_CLIENT_KEY", "its key (PEM), if it is not in the same file"),
-    "ca": ("SAS_CA", "the authorities (PEM) that the platform's certificate must come from, instead of the system's"),
-}
-"""Files that a flag names, or else a variable."""
-
-PASSWORD: Final = "SAS_CLIENT_KEY_PASSWORD"  # noqa: S105 the name of a variable
-"""The variable of the password of the key; there is no flag, since others could read it."""
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -41,8 +32,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     own.add_argument("--guide", choices=GUIDES, default=GUIDES[-1], help=f"the guide's version [default: {GUIDES[-1]}]")
     own.add_argument("--journal", type=Path, metavar="FILE", help="the journal [default: beside an SQLite store]")
     own.add_argument("--forget-refused", action="store_true", help="try no more what the platform has refused before")
-    for name, (variable, text) in FILES.items():
-        own.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{text} [{variable}]")
+    add_tls(own)
     own.add_argument("--cleartext", action="store_true", help="allow http:// to another machine, without TLS")
     own.set_defaults(run=_run)
 
@@ -63,7 +53,7 @@ async def _push(settings: Settings, options: argparse.Namespace, to: str, journa
         to=to,
         journal=journal,
         guide=options.guide,
-        tls=_tls(options),
+        tls=tls_of(options),
         follow=options.follow,
         forget_refused=options.forget_refused,
     )
@@ -80,20 +70,6 @@ def _beside(settings: Settings) -> Path:
     if settings.is_mongodb:
         raise CommandFailed("The store is a database of MongoDB; say with --journal which file keeps what was sent.")
     return settings.sqlite_path.with_suffix(".sas-journal")
-
-
-def _tls(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the files and the password of TLS. Raises ``CommandFailed`` for a key without its certificate."""
-    paths = {name: getattr(options, name) or _named(variable) for name, (variable, _) in FILES.items()}
-    if paths["key"] is not None and paths["cert"] is None:
-        raise CommandFailed("--key: the certificate that it belongs to is missing; give it with --cert.")
-    password = os.environ.get(PASSWORD) or None
-    return {"certificate": paths["cert"], "key": paths["key"], "authorities": paths["ca"], "password": password}
-
-
-def _named(variable: str) -> Path | None:
-    text = os.environ.get(variable)
-    return Path(text) if text else None
 
 
 def _url(text: str, *, is_cleartext: bool) -> str:

@@ -6,10 +6,10 @@ import argparse
 from types import ModuleType
 from typing import Final
 
-from fhir_server.cli import push_appointments
+from fhir_server.cli import push_appointments, sas_check
 from fhir_server.cli.maintaining import Commands
 
-COMMANDS: Final[tuple[ModuleType, ...]] = (push_appointments,)
+COMMANDS: Final[tuple[ModuleType, ...]] = (push_appointments, sas_check)
 """Modules that each add a command, as ``add`` of this one does."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from fhir_server.france import vocabulary
 from fhir_server.france.aliases import spelling
 from fhir_server.france.identifiers import IDNPS_SYSTEM, KINDS
 from fhir_server.france.regulators import ACCOUNT_SYSTEM
@@ -171,8 +172,8 @@ def _identified(identifier: Json, path: str, codes: tuple[str, ...], who: str) -
     place = path.removeprefix("Appointment.")
     types = identifier.get("type", {}).get("coding", ())
     code = types[0].get("code") if len(types) == 1 else None
-    if code not in codes or spelling()(types[0].get("system", "")) != profiles.TYPES:
-        told = f"the identifier of {who} has one type, {' or '.join(codes)} of {profiles.TYPES_OLD}"
+    if code not in codes or spelling()(types[0].get("system", "")) != vocabulary.IDENTIFIER_TYPES:
+        told = f"the identifier of {who} has one type, {' or '.join(codes)} of {vocabulary.IDENTIFIER_TYPES_OLD}"
         yield _field(f"{place}.type", told)
         return
     if spelling()(identifier.get("system", "")) != _SYSTEMS[code]:

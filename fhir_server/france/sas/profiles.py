@@ -45,8 +45,3 @@ R5_SERVICE_TYPE: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-
 
 CPTS_CATEGORY: Final = "604"
 """A CPTS among the categories of structures, TRE_R66."""
-
-TYPES: Final = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203"
-TYPES_OLD: Final = "http://interopsante.org/fhir/CodeSystem/fr-v2-0203"
-PLACE_TYPES_OLD: Final = "http://interopsante.org/fhir/CodeSystem/fr-location-identifier-type"
-"""Code systems of identifier types: FR Core 2, FR Core 1, and FR Core 1's of places."""

@@ -15,7 +15,16 @@ from zoneinfo import ZoneInfo
 from fhir_server.france import regulators
 from fhir_server.france.sas import received
 from fhir_server.france.sas.actors import is_served, statement
-from fhir_server.france.sas.asked import Pairs, check, in_paris_time, slots_of_agendas, spoken, written
+from fhir_server.france.sas.asked import (
+    TYPES,
+    Pairs,
+    check,
+    check_types,
+    in_paris_time,
+    slots_of_agendas,
+    spoken,
+    written,
+)
 from fhir_server.france.sas.base import Actor, SasBase
 from fhir_server.france.sas.received import ReceivedAppointments
 from fhir_server.france.sas.view import GuideView
@@ -110,9 +119,12 @@ class SasService(Service):
             case Interaction.SEARCH_TYPE:
                 return await self._search(context, request, found)
             case Interaction.CREATE:
+                check_types(pairs(request.headers.get("if-none-exist", "")))
                 return await create(context, request, found)
             case _:
-                return await update(context, _spelled(request), found)
+                spelled = _spelled(request)
+                check_types(pairs(spelled.query))
+                return await update(context, spelled, found)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -135,6 +147,7 @@ class SasService(Service):
         given = pairs(request.query)
         posted = form(request.body) if request.method == "POST" else []
         asked = in_paris_time((*given, *posted)) if self._base.is_local_time else [*given, *posted]
+        check_types(asked)
         check(asked, self._limits.practitioners, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
         if shared is None:
@@ -156,7 +169,8 @@ class SasService(Service):
         if found.matches.more:
             told = f"more than {self._limits.results} resources match; ask for a smaller window, or fewer practitioners"
             raise Unprocessable(Issue(IssueType.TOO_COSTLY, told, ("http",), id="sas-results"))
-        return [match.stored for match in found.matches.matches], found.included
+        included = [stored for stored in found.included if stored.key.type in TYPES]
+        return [match.stored for match in found.matches.matches], included
 
     async def _searchset(
         self, context: Context, matches: Sequence[Stored], extra: Sequence[Stored], link: str

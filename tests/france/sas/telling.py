@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 
 Json = dict[str, Any]
@@ -16,7 +17,7 @@ REGULATOR = "3999999014/4242"
 
 
 def identifier(value: str = DOCTOR, code: str = "IDNPS", system: str = IDNPS) -> Json:
-    types = {"coding": [{"system": profiles.TYPES_OLD, "code": code}]}
+    types = {"coding": [{"system": vocabulary.IDENTIFIER_TYPES_OLD, "code": code}]}
     return {"type": types, "system": system, "value": value}
 
 

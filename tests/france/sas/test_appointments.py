@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.appointments import check
 from fhir_server.france.sas.base import Version
@@ -26,7 +27,8 @@ BOTH = tuple(Version)
 NEW = (Version.V1_2,)
 INTRN: Json = {"identifier": identifier("1ef1c748-01a3-6180-b098-73283ce4e5b1", "INTRN", ACCOUNTS)}
 ENT = {"type": [{"coding": [{"system": profiles.OPERATOR_ROLE[0], "code": "ENT"}]}], **participant(**INTRN)}
-NEW_TYPE: Json = {"identifier": {**identifier(), "type": {"coding": [{"system": profiles.TYPES, "code": "IDNPS"}]}}}
+NEW_CODING: Json = {"system": vocabulary.IDENTIFIER_TYPES, "code": "IDNPS"}
+NEW_TYPE: Json = {"identifier": {**identifier(), "type": {"coding": [NEW_CODING]}}}
 
 GOOD = [
     (told(), BOTH),
@@ -64,7 +66,7 @@ def on_operator(**changes: Any) -> Json:
     return told(extension=[operator(identifier={**identifier(), **changes})])
 
 
-TYPE = {"coding": [{"system": profiles.TYPES_OLD, "code": "RPPS"}]}
+TYPE = {"coding": [{"system": vocabulary.IDENTIFIER_TYPES_OLD, "code": "RPPS"}]}
 FIELDS = [
     (told(identifier=None), "identifier"),
     (told(identifier=[{"system": "urn:x", "value": "1"}] * 2), "identifier"),

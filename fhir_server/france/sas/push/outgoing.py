@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from fhir_server.france import vocabulary
 from fhir_server.france.aliases import spelling
 from fhir_server.france.identifiers import BY_SYSTEM, IDNPS_SYSTEM, KINDS
 from fhir_server.france.regulators import ACCOUNT_SYSTEM, ACCOUNTS
@@ -208,5 +209,5 @@ def _orientation(appointment: Resource) -> list[Json]:
 
 
 def _typed(code: str, system: str, value: Any, *, is_place: bool = False) -> Json:
-    types = profiles.PLACE_TYPES_OLD if is_place else profiles.TYPES_OLD
+    types = vocabulary.PLACE_IDENTIFIER_TYPES_OLD if is_place else vocabulary.IDENTIFIER_TYPES_OLD
     return {"type": {"coding": [{"system": types, "code": code}]}, "system": system, "value": value}
