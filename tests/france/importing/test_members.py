@@ -108,7 +108,9 @@ def test_a_line_that_repeats_another_is_refused(csv: Path) -> None:
 
 def test_columns_that_are_not_read_are_told(csv: Path) -> None:
     header = "RPPS;Nom;Prénom;Profession;Entrée;Collège(s);Téléphone;;\n"
-    assert findings(csv, header + "99700990015;FICTIF;Alice;IDE libérale;28/05/2024;;x;;\n") == ["membres.csv:1 : remarque : colonnes ignorées : Téléphone."]
+    assert findings(csv, header + "99700990015;FICTIF;Alice;IDE libérale;28/05/2024;;x;;\n") == [
+        "membres.csv:1 : remarque : colonnes ignorées : Téléphone."
+    ]
 
 
 def test_a_team_of_which_a_member_was_refused_is_not_written(csv: Path) -> None:
