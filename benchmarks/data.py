@@ -12,10 +12,24 @@ from datetime import datetime, timedelta, timezone
 from typing import Final
 from urllib.parse import quote
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.demo.resources import LOCATION_SYSTEM, national, tagged
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, luhn_digit
 from fhir_server.france.sas import profiles
+from fhir_server.france.vocabulary import (
+    ACT_CODE,
+    APPOINTMENT_REASON,
+    CANONICAL,
+    IDENTIFIER_TYPES,
+    IDENTIFIER_TYPES_OLD,
+    Json,
+    coding,
+    concept,
+    idnps,
+    idnst,
+    phone,
+    reference,
+    tre,
+)
 
 DAYS: Final = 25
 SLOTS_A_DAY: Final = 10
@@ -26,8 +40,8 @@ PRACTITIONERS: Final = 10_000
 
 FIRST_DAY: Final = datetime(2026, 1, 5, tzinfo=timezone(timedelta(hours=1)))
 """Winter time in Paris throughout."""
-SLOT_SYSTEM: Final = f"{v.CANONICAL}/sid/benchmark-slot"
-SCHEDULE_SYSTEM: Final = f"{v.CANONICAL}/sid/benchmark-schedule"
+SLOT_SYSTEM: Final = f"{CANONICAL}/sid/benchmark-slot"
+SCHEDULE_SYSTEM: Final = f"{CANONICAL}/sid/benchmark-schedule"
 
 SPECIALTIES: Final = ("SM54", "SM54", "SM54", "SM54", "SM54", "SM54", "SM04", "SM15", "SM42", "SM62")
 """Six in ten are general practitioners."""
@@ -69,54 +83,54 @@ def roster(number: int) -> list[Json]:
     """Return one professional and their place: Practitioner, Organization, Location, PractitionerRole and Schedule,
     with ids that refer by them."""
     me = practitioner_id(number)
-    specialty = [v.national(["TRE_R38-SpecialiteOrdinale", SPECIALTIES[number % len(SPECIALTIES)]])]
+    specialty = [national(["TRE_R38-SpecialiteOrdinale", SPECIALTIES[number % len(SPECIALTIES)]])]
     return [
-        v.resource(
+        tagged(
             "Practitioner",
             me,
             profiles.PRACTITIONER,
-            identifier=[v.idnps(national_id(number), profiles.TYPES_OLD)],
+            identifier=[idnps(national_id(number), IDENTIFIER_TYPES_OLD)],
             active=True,
             name=[{"family": family(number), "given": [_GIVEN[number % len(_GIVEN)]], "suffix": ["DR"]}],
-            qualification=[{"code": v.national(["TRE_R09-CategorieProfessionnelle", "C"])}],
+            qualification=[{"code": national(["TRE_R09-CategorieProfessionnelle", "C"])}],
         ),
-        v.resource(
+        tagged(
             "Organization",
             me,
-            identifier=[v.idnst(site_id(number), profiles.TYPES)],
+            identifier=[idnst(site_id(number), IDENTIFIER_TYPES)],
             active=True,
             name=f"Association {number}",
         ),
-        v.resource(
+        tagged(
             "Location",
             me,
             profiles.LOCATION,
-            identifier=[{"system": v.LOCATION_SYSTEM, "value": me}],
+            identifier=[{"system": LOCATION_SYSTEM, "value": me}],
             status="active",
             name=f"Cabinet {number}",
             address={"line": [f"{number % 200 + 1} rue des Essais"], "city": "Besançon", "postalCode": "25000"},
             position=_position(number),
-            managingOrganization=v.reference("Organization", me),
+            managingOrganization=reference("Organization", me),
         ),
-        v.resource(
+        tagged(
             "PractitionerRole",
             me,
             profiles.PRACTITIONER_ROLE,
             active=True,
-            practitioner=v.reference("Practitioner", me),
-            code=[v.national(["TRE_R23-ModeExercice", "L"]), v.national(["TRE_R21-Fonction", "FON-01"])],
+            practitioner=reference("Practitioner", me),
+            code=[national(["TRE_R23-ModeExercice", "L"]), national(["TRE_R21-Fonction", "FON-01"])],
             specialty=specialty,
-            location=[v.reference("Location", me)],
-            telecom=[v.phone(f"+3363998{number:04d}")],
+            location=[reference("Location", me)],
+            telecom=[phone(f"+3363998{number:04d}")],
         ),
-        v.resource(
+        tagged(
             "Schedule",
             me,
             profiles.SCHEDULE,
             identifier=[{"system": SCHEDULE_SYSTEM, "value": me}],
             active=True,
             specialty=specialty,
-            actor=[v.reference(type_, me) for type_ in ("Practitioner", "PractitionerRole", "Location")],
+            actor=[reference(type_, me) for type_ in ("Practitioner", "PractitionerRole", "Location")],
         ),
     ]
 
@@ -132,21 +146,19 @@ def slot(number: int, index: int) -> Json:
     day, turn = divmod(index, SLOTS_A_DAY)
     start = FIRST_DAY + timedelta(days=day, minutes=_MINUTES * turn) + _OPENING
     service = {
-        "extension": [
-            {"url": profiles.R5_SERVICE_TYPE, "valueReference": v.reference("HealthcareService", "cpts-snp")}
-        ],
-        **v.national(["TRE_R66-CategorieEtablissement", "604"]),
+        "extension": [{"url": profiles.R5_SERVICE_TYPE, "valueReference": reference("HealthcareService", "cpts-snp")}],
+        **national(["TRE_R66-CategorieEtablissement", "604"]),
     }
-    return v.resource(
+    return tagged(
         "Slot",
         None,
         profiles.CPTS_SLOT,
-        [v.coding(v.tre("TRE_R314-TypeCreneau"), code) for code in ("SNP", "CPTS")],
+        [coding(tre("TRE_R314-TypeCreneau"), code) for code in ("SNP", "CPTS")],
         identifier=[{"system": SLOT_SYSTEM, "value": slot_id(number, index)}],
-        serviceType=[v.concept(v.ACT_CODE, "AMB"), service, {"text": "Consultation de médecine générale"}],
-        specialty=[v.national(["TRE_R38-SpecialiteOrdinale", SPECIALTIES[number % len(SPECIALTIES)]])],
-        appointmentType=v.concept(v.APPOINTMENT_REASON, "ROUTINE"),
-        schedule=v.reference("Schedule", practitioner_id(number)),
+        serviceType=[concept(ACT_CODE, "AMB"), service, {"text": "Consultation de médecine générale"}],
+        specialty=[national(["TRE_R38-SpecialiteOrdinale", SPECIALTIES[number % len(SPECIALTIES)]])],
+        appointmentType=concept(APPOINTMENT_REASON, "ROUTINE"),
+        schedule=reference("Schedule", practitioner_id(number)),
         status="busy" if index % 2 else "free",
         start=start.isoformat(timespec="milliseconds"),
         end=(start + timedelta(minutes=_MINUTES)).isoformat(timespec="milliseconds"),

@@ -18,8 +18,8 @@ from benchmarks.fill import filled, practitioners
 from benchmarks.program import Scale, main
 from benchmarks.report import Row, number, percentile
 from benchmarks.server import BASE, fhir_server
-from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.identifiers import IDNPS_SYSTEM
+from fhir_server.france.vocabulary import tre
 
 QUESTION: Final = "How fast are the searches of every day?"
 PAGES: Final = 1_000
@@ -63,7 +63,7 @@ async def measure(scale: Scale) -> list[Row]:
 
 def _forms(slots: int) -> list[Form]:
     people = practitioners(slots)
-    specialty = data.token(v.tre("TRE_R38-SpecialiteOrdinale"), "SM42")
+    specialty = data.token(tre("TRE_R38-SpecialiteOrdinale"), "SM42")
 
     def person(turn: int) -> int:
         return turn * 7 % people

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fhir_server.france.families import Family
 from fhir_server.france.identifiers import IDNPS_SYSTEM
+from fhir_server.france.vocabulary import IDENTIFIER_TYPES
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Issue, IssueType, Severity
@@ -40,8 +41,6 @@ _TYPE_CODES: Final = MappingProxyType({IDNPS_SYSTEM: "IDNPS", ACCOUNT_SYSTEM: "I
 """The code of the type of identifier that goes with each system."""
 
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-_TYPE_SYSTEM: Final = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class AccountChecks:
 
     def _codes(self, identifier: Resource) -> Iterator[Any]:
         for coding in identifier.get("type", {}).get("coding", ()):
-            if self.spelled(coding.get("system", "")) == _TYPE_SYSTEM:
+            if self.spelled(coding.get("system", "")) == IDENTIFIER_TYPES:
                 yield coding.get("code")
 
 

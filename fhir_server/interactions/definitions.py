@@ -13,7 +13,6 @@ import asyncio
 from typing import Final
 
 from fhir_server.definitions.installed import Ledger
-from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.tools import Tools
@@ -51,7 +50,7 @@ class Definitions:
         """Held by writes that are done again: of many that change definitions, each outdates all others."""
         self.news = asyncio.Event()
         """Set when definitions have changed here; whoever waits for it clears it."""
-        self._ledger = Ledger(self._is_usable)
+        self._ledger = Ledger(lambda parameter: is_usable(parameter, self.registry))
         self._read_to: Address | None = None
         self._following = asyncio.Lock()
 
@@ -102,9 +101,6 @@ class Definitions:
             }
 
         return await snapshot.together(read)
-
-    def _is_usable(self, parameter: SearchParameter) -> bool:
-        return is_usable(parameter, self.registry) and not self.registry.is_of_guide(parameter)
 
 
 def _resource(stored: Stored) -> Resource | None:

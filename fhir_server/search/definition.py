@@ -98,12 +98,13 @@ def is_description(resource: Resource, registry: Registry) -> bool:
 
 def is_usable(parameter: SearchParameter, registry: Registry) -> bool:
     """Tell whether a stored parameter can be searched by: it was checked when it was written, by the program of that
-    time."""
+    time. What a guide has to the letter is in force without it."""
     return (
         CODE.fullmatch(parameter.code) is not None
         and parameter.base in registry.structures.types
         and not any(registry.builtin(type_, parameter.code) for type_ in _types(parameter.base, registry))
         and parameter.type in READ
+        and not registry.is_of_guide(parameter)
         and expression_fault(parameter.expression, parameter.type, parameter.base, registry) is None
     )
 

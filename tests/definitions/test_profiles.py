@@ -16,7 +16,7 @@ from fhir_server.definitions.parameters import SearchParameters
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import compile_path
-from fhir_server.france.demo import vocabulary
+from fhir_server.france import vocabulary
 from fhir_server.search.definition import faults as search_faults
 from fhir_server.validation.validator import Validator
 from tests.docs.reading import ROOT
@@ -124,8 +124,8 @@ def test_profiles_derive_from_r4_and_name_no_french_parent_but_in_mapping() -> N
             assert resource["baseDefinition"].startswith(f"{HL7}StructureDefinition/")
 
 
-def test_codes_that_the_demonstration_takes_are_defined() -> None:
-    source = "".join(file.read_text(encoding="utf-8") for file in Path(vocabulary.__file__).parent.glob("*.py"))
+def test_code_systems_that_the_french_room_takes_are_defined() -> None:
+    source = "".join(file.read_text(encoding="utf-8") for file in Path(vocabulary.__file__).parent.rglob("*.py"))
     for name in re.findall(r'own\("([a-z-]+)"\)', source):
         assert f"CodeSystem-{name}.json" in FILES
 

@@ -20,7 +20,7 @@ async def load(settings: Settings, now: int) -> list[tuple[int, int]]:
 
 
 async def test_second_load_writes_the_days_that_are_new_and_no_roster_again(tmp_path: Path) -> None:
-    settings = Settings(store=f"sqlite:{tmp_path}/x.db", definitions=False)
+    settings = Settings(store=f"sqlite:{tmp_path}/x.db")
     assert len(await load(settings, NOW)) > 8
     assert await load(settings, NOW) == [(0, 0)]
     async with opened(settings, Parts(clock=lambda: NOW)) as service:

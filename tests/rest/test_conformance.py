@@ -148,8 +148,10 @@ async def test_a_moment_that_is_wrong_refuses_nothing_for_good(
     ours = write(folder / "ours", value_set("a"))
     busy = Conflict(Issue(IssueType.CONFLICT, "others changed it", id="moved"))
 
-    async def refused(_context: Context, _intents: Sequence[Intent]) -> list[Written]:
-        raise busy
+    async def refused(context: Context, intents: Sequence[Intent]) -> list[Written]:
+        if any(intent.type == "ValueSet" for intent in intents):
+            raise busy
+        return await writing(context, intents)
 
     with monkeypatch.context() as patch:
         patch.setattr(conformance, "write", refused)

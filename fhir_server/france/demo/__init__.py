@@ -7,8 +7,8 @@ Every resource carries the tag ``DEMO_TAG``. The facts are the JSON files of `ma
 
 from fhir_server.france.demo.agenda import AGENDA_DAYS, agenda_bundles, agenda_marker
 from fhir_server.france.demo.requests import requests_worth_trying
+from fhir_server.france.demo.resources import TAG as DEMO_TAG
 from fhir_server.france.demo.roster import ROSTER_MARKER, roster_bundles
-from fhir_server.france.demo.vocabulary import TAG as DEMO_TAG
 
 __all__ = [
     "AGENDA_DAYS",

@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import quote
 from zlib import crc32
 
-from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import Cpts, common, every_cpts, service_id
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.demo.resources import SLOT_SYSTEM, national, tagged
 from fhir_server.france.sas import profiles
+from fhir_server.france.vocabulary import ACT_CODE, APPOINTMENT_REASON, Json, coding, concept, reference, tre
 
 AGENDA_DAYS = 7
 """How many days from today the demonstration keeps open: whatever the day, one week-end is among them."""
@@ -81,8 +81,8 @@ def agenda_marker(day: date) -> str:
 def session_schedules(cpts: Cpts) -> Iterator[Json]:
     """The schedules of the collective sessions of a CPTS: their actor is a service, not a person."""
     for row in cpts.facts["seances"]:
-        service = v.reference("HealthcareService", cpts.service_id(row["mission"]))
-        yield v.resource("Schedule", _session_id(cpts, row), active=True, actor=[service], comment=row["nom"])
+        service = reference("HealthcareService", cpts.service_id(row["mission"]))
+        yield tagged("Schedule", _session_id(cpts, row), active=True, actor=[service], comment=row["nom"])
 
 
 def _session_id(cpts: Cpts, row: dict[str, Any]) -> str:
@@ -128,16 +128,16 @@ def _slot(agenda: Agenda, start: datetime, end: datetime) -> Json:
     mode = agenda.modes[die // 10 % len(agenda.modes)]
     shared = agenda.visible_to if "CPTS" in audience else ()
     profile = profiles.CPTS_SLOT if shared else profiles.PLAIN_SLOT
-    return v.resource(
+    return tagged(
         "Slot",
         None,
         profile if audience else None,
-        [v.coding(v.tre("TRE_R314-TypeCreneau"), code) for code in audience],
-        identifier=[{"system": v.SLOT_SYSTEM, "value": key}],
-        serviceType=[v.concept(v.ACT_CODE, mode), *map(_visibility, shared), {"text": agenda.reason}],
-        specialty=[v.national(agenda.specialty)] if agenda.specialty else None,
-        appointmentType=v.concept(v.APPOINTMENT_REASON, "WALKIN" if die // 100 % 8 == 0 else "ROUTINE"),
-        schedule=v.reference("Schedule", agenda.id),
+        [coding(tre("TRE_R314-TypeCreneau"), code) for code in audience],
+        identifier=[{"system": SLOT_SYSTEM, "value": key}],
+        serviceType=[concept(ACT_CODE, mode), *map(_visibility, shared), {"text": agenda.reason}],
+        specialty=[national(agenda.specialty)] if agenda.specialty else None,
+        appointmentType=concept(APPOINTMENT_REASON, "WALKIN" if die // 100 % 8 == 0 else "ROUTINE"),
+        schedule=reference("Schedule", agenda.id),
         status="free" if audience else "busy",
         start=_instant(start),
         end=_instant(end),
@@ -147,19 +147,19 @@ def _slot(agenda: Agenda, start: datetime, end: datetime) -> Json:
 
 def _visibility(cpts_id: str) -> Json:
     """Say that a CPTS sees the slot: R5's reference to its service of unscheduled care."""
-    service = v.reference("HealthcareService", service_id(cpts_id, "snp"))
+    service = reference("HealthcareService", service_id(cpts_id, "snp"))
     extension = {"url": profiles.R5_SERVICE_TYPE, "valueReference": service}
-    return {"extension": [extension], **v.concept(v.tre("TRE_R66-CategorieEtablissement"), "604")}
+    return {"extension": [extension], **concept(tre("TRE_R66-CategorieEtablissement"), "604")}
 
 
 def _session(agenda: Agenda, start: datetime, end: datetime) -> Json:
     """One collective session: no professional's agenda, so no SAS profile."""
-    return v.resource(
+    return tagged(
         "Slot",
         None,
-        identifier=[{"system": v.SLOT_SYSTEM, "value": _key(agenda, start)}],
+        identifier=[{"system": SLOT_SYSTEM, "value": _key(agenda, start)}],
         serviceType=[{"text": agenda.reason}],
-        schedule=v.reference("Schedule", agenda.id),
+        schedule=reference("Schedule", agenda.id),
         status="free",
         start=_instant(start),
         end=_instant(end),
@@ -176,7 +176,7 @@ def _instant(moment: datetime) -> str:
 
 
 def _criterion(key: str) -> str:
-    return "identifier=" + quote(f"{v.SLOT_SYSTEM}|{key}", safe=":/")
+    return "identifier=" + quote(f"{SLOT_SYSTEM}|{key}", safe=":/")
 
 
 def _entry(slot: Json) -> Json:

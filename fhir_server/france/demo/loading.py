@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from fhir_server.france.demo.agenda import AGENDA_DAYS, agenda_bundles, agenda_marker
 from fhir_server.france.demo.roster import ROSTER_MARKER, roster_bundles
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
 from fhir_server.outcome import Gone, NotFound

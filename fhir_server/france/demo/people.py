@@ -11,12 +11,26 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 
-from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import Cpts, Member
+from fhir_server.france.demo.resources import LOCATION_SYSTEM, national, tagged
 from fhir_server.france.demo.structures import address
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import RPPS_SYSTEM, add_prefix
 from fhir_server.france.sas import profiles
+from fhir_server.france.vocabulary import (
+    IDENTIFIER_TYPES,
+    IDENTIFIER_TYPES_OLD,
+    PLACE_IDENTIFIER_TYPES_OLD,
+    Json,
+    coding,
+    concept,
+    email,
+    idnps,
+    idnst,
+    own,
+    phone,
+    reference,
+    tre,
+)
 
 
 def people(cpts: Cpts) -> Iterator[Json]:
@@ -37,16 +51,16 @@ def membership_id(member_id: str) -> str:
 
 
 def _practitioner(member: Member) -> Json:
-    rpps = {"type": v.concept(profiles.TYPES, "RPPS"), "system": RPPS_SYSTEM, "value": member.rpps}
+    rpps = {"type": concept(IDENTIFIER_TYPES, "RPPS"), "system": RPPS_SYSTEM, "value": member.rpps}
     sas = bool(member.places)
     title = member.trade.get("civilite")
-    return v.resource(
+    return tagged(
         "Practitioner",
         member.id,
         profiles.PRACTITIONER if sas else None,
-        identifier=[v.idnps(member.national_id, profiles.TYPES_OLD)]
+        identifier=[idnps(member.national_id, IDENTIFIER_TYPES_OLD)]
         if sas
-        else [v.idnps(member.national_id, profiles.TYPES), rpps],
+        else [idnps(member.national_id, IDENTIFIER_TYPES), rpps],
         active=True,
         name=[{"family": member.family, "given": [member.given], **({"suffix": [title]} if title else {})}],
         qualification=_qualifications(member),
@@ -56,31 +70,31 @@ def _practitioner(member: Member) -> Json:
 def _qualifications(member: Member) -> list[Json]:
     """The profession with its category (civilian), then the speciality with its type (ordinal speciality)."""
     system, code = member.trade["profession"]
-    civilian = v.coding(v.tre("TRE_R09-CategorieProfessionnelle"), "C")
-    found = [{"code": {"coding": [civilian, v.coding(v.tre(system), code)]}}]
+    civilian = coding(tre("TRE_R09-CategorieProfessionnelle"), "C")
+    found = [{"code": {"coding": [civilian, coding(tre(system), code)]}}]
     if member.specialty:
-        ordinal = v.coding(v.tre("TRE_R04-TypeSavoirFaire"), "S")
+        ordinal = coding(tre("TRE_R04-TypeSavoirFaire"), "S")
         system, code = member.specialty
-        found.append({"code": {"coding": [ordinal, v.coding(v.tre(system), code)]}})
+        found.append({"code": {"coding": [ordinal, coding(tre(system), code)]}})
     return found
 
 
 def _membership(member: Member, cpts: Cpts) -> Json:
     """The role in the CPTS: profession and speciality stand here too, so that one search finds who does what."""
-    return v.resource(
+    return tagged(
         "PractitionerRole",
         membership_id(member.id),
         active=True,
         period={"start": member.since},
-        practitioner=v.reference("Practitioner", member.id),
-        organization=v.reference("Organization", cpts.id),
+        practitioner=reference("Practitioner", member.id),
+        organization=reference("Organization", cpts.id),
         code=[
-            v.concept(v.own("cpts-role"), "adherent"),
-            v.national(member.trade["profession"]),
-            v.concept(v.tre("TRE_R21-Fonction"), member.function),
+            concept(own("cpts-role"), "adherent"),
+            national(member.trade["profession"]),
+            concept(tre("TRE_R21-Fonction"), member.function),
         ],
         specialty=_specialties(member),
-        telecom=[v.phone(f"+3363998{member.number:04d}"), v.email(_address_of(member))],
+        telecom=[phone(f"+3363998{member.number:04d}"), email(_address_of(member))],
     )
 
 
@@ -92,23 +106,21 @@ def _practice(member: Member, place: int) -> Json:
         "resourceType": "Location",
         "id": "lieu",
         **({"meta": {"profile": [profiles.LOCATION]}} if sas else {}),
-        "identifier": [
-            {"type": v.concept(profiles.PLACE_TYPES_OLD, "INTRN"), "system": v.LOCATION_SYSTEM, "value": id_}
-        ],
+        "identifier": [{"type": concept(PLACE_IDENTIFIER_TYPES_OLD, "INTRN"), "system": LOCATION_SYSTEM, "value": id_}],
         "address": address(member.commune, member.street if place == 1 else f"{place} bis, {member.street}"),
     }
     practice = add_prefix("RPPSRG", f"{member.rpps}{place:03d}")
-    return v.resource(
+    return tagged(
         "PractitionerRole",
         id_,
         profiles.PRACTITIONER_ROLE if sas else None,
         contained=[inner],
         active=True,
-        practitioner=v.reference("Practitioner", member.id),
-        organization={"identifier": v.idnst(practice, profiles.TYPES_OLD)},
+        practitioner=reference("Practitioner", member.id),
+        organization={"identifier": idnst(practice, IDENTIFIER_TYPES_OLD)},
         code=[
-            v.concept(v.tre("TRE_R23-ModeExercice"), "L"),
-            v.concept(v.tre("TRE_R21-Fonction"), member.function),
+            concept(tre("TRE_R23-ModeExercice"), "L"),
+            concept(tre("TRE_R21-Fonction"), member.function),
         ],
         specialty=_specialties(member),
         location=[{"reference": "#lieu"}],
@@ -118,41 +130,41 @@ def _practice(member: Member, place: int) -> Json:
 
 def _practice_phone(member: Member, place: int) -> list[Json]:
     """One practice in seven gives no phone: the platform must then find no ``telecom`` at all."""
-    return [] if member.number % 7 == 0 else [v.phone(f"+3335301{place - 1}{member.number:03d}")]
+    return [] if member.number % 7 == 0 else [phone(f"+3335301{place - 1}{member.number:03d}")]
 
 
 def _schedule(member: Member, place: int) -> Json:
     id_ = member.practice_id(place)
-    return v.resource(
+    return tagged(
         "Schedule",
         id_,
         profiles.SCHEDULE,
         active=True,
         specialty=_specialties(member),
-        actor=[v.reference("Practitioner", member.id), v.reference("PractitionerRole", id_)],
+        actor=[reference("Practitioner", member.id), reference("PractitionerRole", id_)],
     )
 
 
 def _coordinator(cpts: Cpts) -> Iterator[Json]:
     """Who runs the CPTS day by day: not a health professional, so without a national number."""
     id_, name = f"{cpts.key}-coordination", cpts.facts["coordination"]
-    yield v.resource("Practitioner", id_, active=True, name=[{"family": name["nom"], "given": [name["prenom"]]}])
-    yield v.resource(
+    yield tagged("Practitioner", id_, active=True, name=[{"family": name["nom"], "given": [name["prenom"]]}])
+    yield tagged(
         "PractitionerRole",
         id_,
         active=True,
-        practitioner=v.reference("Practitioner", id_),
-        organization=v.reference("Organization", cpts.id),
+        practitioner=reference("Practitioner", id_),
+        organization=reference("Organization", cpts.id),
         code=[
-            v.concept(v.own("cpts-role"), "coordinateur"),
-            v.concept(v.tre("TRE_R22-GenreActivite"), "GENR08"),
+            concept(own("cpts-role"), "coordinateur"),
+            concept(tre("TRE_R22-GenreActivite"), "GENR08"),
         ],
-        telecom=[v.email(f"coordination@{cpts.key}.example.org")],
+        telecom=[email(f"coordination@{cpts.key}.example.org")],
     )
 
 
 def _specialties(member: Member) -> list[Json]:
-    return [v.national(member.specialty)] if member.specialty else []
+    return [national(member.specialty)] if member.specialty else []
 
 
 def _address_of(member: Member) -> str:

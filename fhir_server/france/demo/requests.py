@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import every_cpts
 from fhir_server.france.identifiers import IDNPS_SYSTEM
+from fhir_server.france.vocabulary import own
 
 PARIS = ZoneInfo("Europe/Paris")
 PRACTITIONERS_ASKED = 5
@@ -52,7 +52,7 @@ def _members() -> str:
     return _query(
         "PractitionerRole",
         ("organization", f"Organization/{every_cpts()[0].id}"),
-        ("role", f"{v.own('cpts-role')}|adherent"),
+        ("role", f"{own('cpts-role')}|adherent"),
         ("_include", "PractitionerRole:practitioner"),
     )
 
@@ -61,7 +61,7 @@ def _covering(commune: str) -> str:
     return _query(
         "HealthcareService",
         ("coverage-area.name", commune),
-        ("service-category", f"{v.own('cpts-mission')}|snp"),
+        ("service-category", f"{own('cpts-mission')}|snp"),
         ("_include", "HealthcareService:organization"),
     )
 

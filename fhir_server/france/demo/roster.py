@@ -14,7 +14,7 @@ from fhir_server.france.demo.facts import every_cpts
 from fhir_server.france.demo.people import people
 from fhir_server.france.demo.structures import networks, population, shared_structures, structures
 from fhir_server.france.demo.teams import patients, teams
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.vocabulary import Json
 
 BUNDLE_SIZE = 200
 """Entries of one Bundle: a commit stays small, and a progress bar has something to show."""

@@ -9,11 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import Cpts, common
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.demo.resources import national, tagged
 from fhir_server.france.identifiers import FINESS_SYSTEM, add_prefix
 from fhir_server.france.sas import profiles
+from fhir_server.france.vocabulary import (
+    IDENTIFIER_TYPES,
+    INSEE_CODE,
+    ORGANIZATION_PERIOD,
+    ORGANIZATION_ROLE,
+    PHYSICAL_TYPE,
+    PLACE_IDENTIFIER_TYPES_OLD,
+    TERRITORIAL_DIVISION,
+    Json,
+    coding,
+    concept,
+    email,
+    idnst,
+    own,
+    phone,
+    profile,
+    reference,
+    tre,
+)
 
 
 def shared_structures() -> Iterator[Json]:
@@ -40,7 +58,7 @@ def structures(cpts: Cpts) -> Iterator[Json]:
 
 def population(cpts: Cpts) -> Json:
     """The inhabitants of the territory, as a descriptive group."""
-    return v.resource(
+    return tagged(
         "Group",
         f"{cpts.key}-population",
         type="person",
@@ -48,17 +66,17 @@ def population(cpts: Cpts) -> Json:
         active=True,
         name=f"Population de la {cpts.facts['nom']}",
         quantity=cpts.facts["territoire"]["habitants"],
-        managingEntity=v.reference("Organization", cpts.id),
+        managingEntity=reference("Organization", cpts.id),
     )
 
 
 def _structure(row: dict[str, Any]) -> Json:
-    return v.resource(
+    return tagged(
         "Organization",
         row["id"],
         identifier=_finess_identifiers(row.get("finess")),
         active=True,
-        type=[v.national(pair) for pair in row["types"]],
+        type=[national(pair) for pair in row["types"]],
         name=row["nom"],
         alias=row.get("alias"),
     )
@@ -67,37 +85,37 @@ def _structure(row: dict[str, Any]) -> Json:
 def _finess_identifiers(finess: str | None) -> list[Json]:
     if finess is None:
         return []
-    site = {"type": v.concept(profiles.TYPES, "FINEG"), "system": FINESS_SYSTEM, "value": finess}
-    return [{"use": "official", **v.idnst(add_prefix("FINEG", finess), profiles.TYPES)}, site]
+    site = {"type": concept(IDENTIFIER_TYPES, "FINEG"), "system": FINESS_SYSTEM, "value": finess}
+    return [{"use": "official", **idnst(add_prefix("FINEG", finess), IDENTIFIER_TYPES)}, site]
 
 
 def _cpts(cpts: Cpts) -> Json:
     """The organisation in the SAS form: one identifier, whose type both versions of that guide accept."""
-    return v.resource(
+    return tagged(
         "Organization",
         cpts.id,
         profiles.CPTS_ORGANIZATION,
         extension=[
-            {"url": v.ORGANIZATION_PERIOD, "valuePeriod": {"start": cpts.facts["signature"]}},
+            {"url": ORGANIZATION_PERIOD, "valuePeriod": {"start": cpts.facts["signature"]}},
             *(_division(commune["insee"]) for commune in cpts.communes),
         ],
-        identifier=[v.idnst(add_prefix("FINEG", cpts.facts["finess"]), profiles.TYPES, profiles.PLACE_TYPES_OLD)],
+        identifier=[idnst(add_prefix("FINEG", cpts.facts["finess"]), IDENTIFIER_TYPES, PLACE_IDENTIFIER_TYPES_OLD)],
         active=True,
         type=[
-            v.concept(v.tre("TRE_R66-CategorieEtablissement"), "604"),
-            v.concept(v.tre("TRE_R02-SecteurActivite"), "SA63"),
+            concept(tre("TRE_R66-CategorieEtablissement"), "604"),
+            concept(tre("TRE_R02-SecteurActivite"), "SA63"),
         ],
         name=cpts.facts["nom"],
         alias=cpts.facts["alias"],
-        telecom=[v.phone(cpts.facts["telephone"]), v.email(f"contact@{cpts.key}.example.org")],
+        telecom=[phone(cpts.facts["telephone"]), email(f"contact@{cpts.key}.example.org")],
     )
 
 
 def _division(insee: str) -> Json:
-    kind = v.concept(v.tre("TRE_R201-TypeDivisionTerritoriale"), "3")
-    commune = v.concept(v.tre("TRE_R13-CommuneOM"), insee)
+    kind = concept(tre("TRE_R201-TypeDivisionTerritoriale"), "3")
+    commune = concept(tre("TRE_R13-CommuneOM"), insee)
     return {
-        "url": v.TERRITORIAL_DIVISION,
+        "url": TERRITORIAL_DIVISION,
         "extension": [
             {"url": "typeTerritorialDivision", "valueCodeableConcept": kind},
             {"url": "codeTerritorialDivision", "valueCodeableConcept": commune},
@@ -108,8 +126,8 @@ def _division(insee: str) -> Json:
 def _territory(cpts: Cpts) -> Iterator[Json]:
     """The territory, then its communes: areas that the services of the CPTS cover."""
     territory, whole = cpts.facts["territoire"], f"{cpts.key}-territoire"
-    area = v.concept(v.PHYSICAL_TYPE, "area")
-    yield v.resource(
+    area = concept(PHYSICAL_TYPE, "area")
+    yield tagged(
         "Location",
         whole,
         status="active",
@@ -119,7 +137,7 @@ def _territory(cpts: Cpts) -> Iterator[Json]:
         physicalType=area,
     )
     for commune in cpts.communes:
-        yield v.resource(
+        yield tagged(
             "Location",
             f"commune-{commune['insee']}",
             status="active",
@@ -127,13 +145,13 @@ def _territory(cpts: Cpts) -> Iterator[Json]:
             mode="instance",
             address=address(commune),
             physicalType=area,
-            partOf=v.reference("Location", whole),
+            partOf=reference("Location", whole),
         )
 
 
 def address(commune: dict[str, str], *lines: str) -> Json:
     """Return an address in a commune, with its INSEE code."""
-    insee = {"url": v.INSEE_CODE, "valueCoding": v.coding(v.tre("TRE_R13-CommuneOM"), commune["insee"])}
+    insee = {"url": INSEE_CODE, "valueCoding": coding(tre("TRE_R13-CommuneOM"), commune["insee"])}
     where: Json = {"city": commune["nom"], "postalCode": commune["code-postal"]}
     return {"extension": [insee], **({"line": list(lines)} if lines else {}), **where}
 
@@ -142,31 +160,29 @@ def _services(cpts: Cpts) -> Iterator[Json]:
     """One service per mission; the slots of the SAS refer to that of unscheduled care, which has the SAS profile."""
     covered = [f"{cpts.key}-territoire", *(f"commune-{commune['insee']}" for commune in cpts.communes)]
     for mission in cpts.facts["missions"]:
-        yield v.resource(
+        yield tagged(
             "HealthcareService",
             cpts.service_id(mission["code"]),
             profiles.CPTS_SERVICE if mission["code"] == "snp" else None,
             active=True,
-            providedBy=v.reference("Organization", cpts.id),
-            category=[v.concept(v.own("cpts-mission"), mission["code"])],
+            providedBy=reference("Organization", cpts.id),
+            category=[concept(own("cpts-mission"), mission["code"])],
             name=mission["nom"],
             comment=mission.get("precision"),
-            coverageArea=[v.reference("Location", id_) for id_ in covered],
+            coverageArea=[reference("Location", id_) for id_ in covered],
         )
 
 
 def _affiliation(organization: str, member: str, links: list[str], since: str | None) -> Json:
     """What links a structure to a CPTS or a network: HL7's code where there is one, else ours."""
     standard = {"member", "payer"}
-    return v.resource(
+    return tagged(
         "OrganizationAffiliation",
         f"{organization.removeprefix('cpts-')}-{member}",
-        v.profile("cpts-affiliation"),
+        profile("cpts-affiliation"),
         active=True,
         period={"start": since} if since else None,
-        organization=v.reference("Organization", organization),
-        participatingOrganization=v.reference("Organization", member),
-        code=[
-            v.concept(v.ORGANIZATION_ROLE if link in standard else v.own("cpts-affiliation"), link) for link in links
-        ],
+        organization=reference("Organization", organization),
+        participatingOrganization=reference("Organization", member),
+        code=[concept(ORGANIZATION_ROLE if link in standard else own("cpts-affiliation"), link) for link in links],
     )

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fhir_server.france.demo import vocabulary as v
 from fhir_server.france.demo.facts import Cpts
 from fhir_server.france.demo.people import membership_id
+from fhir_server.france.demo.resources import REQUEST_SYSTEM, tagged
 from fhir_server.france.demo.structures import address
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.vocabulary import LOINC, Json, concept, own, profile, reference, tre
 
 TEAM_CATEGORIES = {"parcours": "LA27978-8", "cellule-crise": "LA27975-4"}
 """LOINC's answer for a kind of team, where it has one: condition-focused, event-focused."""
@@ -53,38 +53,38 @@ def patients(cpts: Cpts) -> Iterator[Json]:
 
 
 def _team(cpts: Cpts, row: dict[str, Any]) -> Json:
-    return v.resource(
+    return tagged(
         "CareTeam",
         f"{cpts.key}-{row['id']}",
-        v.profile(TEAM_PROFILES[row["categorie"]]) if row["categorie"] in TEAM_PROFILES else None,
+        profile(TEAM_PROFILES[row["categorie"]]) if row["categorie"] in TEAM_PROFILES else None,
         status="active",
         category=_categories(row),
         name=row["nom"],
         period={"start": cpts.facts["signature"]},
         participant=_participants(cpts, row),
-        managingOrganization=[v.reference("Organization", cpts.id)],
+        managingOrganization=[reference("Organization", cpts.id)],
     )
 
 
 def _categories(row: dict[str, Any]) -> list[Json]:
     kind = row["categorie"]
-    loinc = [v.concept(v.LOINC, TEAM_CATEGORIES[kind])] if kind in TEAM_CATEGORIES else []
-    pathway = [v.concept(v.own("cpts-parcours"), row["parcours"])] if "parcours" in row else []
-    return [*loinc, v.concept(v.own("cpts-team"), kind), *pathway]
+    loinc = [concept(LOINC, TEAM_CATEGORIES[kind])] if kind in TEAM_CATEGORIES else []
+    pathway = [concept(own("cpts-parcours"), row["parcours"])] if "parcours" in row else []
+    return [*loinc, concept(own("cpts-team"), kind), *pathway]
 
 
 def _participants(cpts: Cpts, row: dict[str, Any]) -> list[Json]:
     people = [
-        (role, v.reference("PractitionerRole", membership_id(cpts.member_id(short))))
+        (role, reference("PractitionerRole", membership_id(cpts.member_id(short))))
         for role, shorts in row.get("membres", {}).items()
         for short in shorts
     ]
     structures = [
-        (role, v.reference("Organization", id_)) for role, ids in row.get("structures", {}).items() for id_ in ids
+        (role, reference("Organization", id_)) for role, ids in row.get("structures", {}).items() for id_ in ids
     ]
     period = {"start": cpts.facts["signature"]}
     return [
-        {"role": [v.concept(v.own("cpts-role"), role)], "member": member, "period": period}
+        {"role": [concept(own("cpts-role"), role)], "member": member, "period": period}
         for role, member in (*people, *structures)
     ]
 
@@ -96,7 +96,7 @@ def _patient_id(cpts: Cpts, short: str) -> str:
 def _patient(cpts: Cpts, row: dict[str, Any]) -> Json:
     commune = next(commune for commune in cpts.communes if commune["insee"] == row["commune"])
     doctor = row.get("medecin-traitant")
-    return v.resource(
+    return tagged(
         "Patient",
         _patient_id(cpts, row["id"]),
         active=True,
@@ -104,23 +104,23 @@ def _patient(cpts: Cpts, row: dict[str, Any]) -> Json:
         gender=row["genre"],
         birthDate=row["naissance"],
         address=[address(commune)],
-        generalPractitioner=[v.reference("Practitioner", cpts.member_id(doctor))] if doctor else None,
+        generalPractitioner=[reference("Practitioner", cpts.member_id(doctor))] if doctor else None,
     )
 
 
 def _circle(cpts: Cpts, row: dict[str, Any]) -> Json:
     """The care circle: one per patient, without category, as the "cercle de soins" guide wants it."""
-    doctor = v.concept(v.tre("TRE_R259-HL7ParticipationFunction"), "PCP")
+    doctor = concept(tre("TRE_R259-HL7ParticipationFunction"), "PCP")
     others = [{"member": _member(cpts, short), "period": _since(cpts)} for short in row["cercle"]]
     id_ = f"{cpts.key}-cercle-{row['id']}"
-    return v.resource(
+    return tagged(
         "CareTeam",
         id_,
-        v.profile("cpts-patient-circle"),
-        identifier=[{"system": v.REQUEST_SYSTEM, "value": id_}],
+        profile("cpts-patient-circle"),
+        identifier=[{"system": REQUEST_SYSTEM, "value": id_}],
         status="active",
         name=f"Cercle de soins de {row['prenom']} {row['nom']}",
-        subject=v.reference("Patient", _patient_id(cpts, row["id"])),
+        subject=reference("Patient", _patient_id(cpts, row["id"])),
         period=_since(cpts),
         participant=[
             {"role": [doctor], "member": _member(cpts, row["medecin-traitant"]), "period": _since(cpts)},
@@ -133,22 +133,22 @@ def _patient_pathway(cpts: Cpts, row: dict[str, Any]) -> Json:
     """The pathway team of one patient: the people of the circle, in the pathway of the CPTS."""
     team = next(team for team in cpts.facts["equipes"] if team["id"] == row["parcours"])
     members = [_member(cpts, short) for short in (row["medecin-traitant"], *row["cercle"])]
-    return v.resource(
+    return tagged(
         "CareTeam",
         f"{cpts.key}-{row['parcours']}-{row['id']}",
-        v.profile("cpts-pathway-team"),
+        profile("cpts-pathway-team"),
         status="active",
         category=_categories(team),
         name=f"{team['nom']} : {row['prenom']} {row['nom']}",
-        subject=v.reference("Patient", _patient_id(cpts, row["id"])),
+        subject=reference("Patient", _patient_id(cpts, row["id"])),
         period=_since(cpts),
         participant=[{"member": member, "period": _since(cpts)} for member in members],
-        managingOrganization=[v.reference("Organization", cpts.id)],
+        managingOrganization=[reference("Organization", cpts.id)],
     )
 
 
 def _member(cpts: Cpts, short: str) -> Json:
-    return v.reference("PractitionerRole", membership_id(cpts.member_id(short)))
+    return reference("PractitionerRole", membership_id(cpts.member_id(short)))
 
 
 def _since(cpts: Cpts) -> Json:
@@ -158,30 +158,30 @@ def _since(cpts: Cpts) -> Json:
 def _search_for_doctor(cpts: Cpts, row: dict[str, Any]) -> Json:
     """The request of a patient who has no médecin traitant, addressed to the CPTS."""
     reason = row["recherche-mt"]
-    return v.resource(
+    return tagged(
         "Task",
         f"{cpts.key}-recherche-mt-{row['id']}",
-        v.profile("cpts-doctor-search"),
+        profile("cpts-doctor-search"),
         status="requested",
         intent="order",
         priority="urgent" if reason == "ald" else "routine",
-        code=v.concept(v.own("cpts-task"), "recherche-mt"),
-        for_=v.reference("Patient", _patient_id(cpts, row["id"])),
-        owner=v.reference("Organization", cpts.id),
-        reasonCode={**v.concept(v.own("cpts-task-reason"), reason), "text": REASONS[reason]},
+        code=concept(own("cpts-task"), "recherche-mt"),
+        for_=reference("Patient", _patient_id(cpts, row["id"])),
+        owner=reference("Organization", cpts.id),
+        reasonCode={**concept(own("cpts-task-reason"), reason), "text": REASONS[reason]},
     )
 
 
 def _discharge(cpts: Cpts, row: dict[str, Any]) -> Iterator[Json]:
     """A hospital's request to coordinate a discharge, and the task that carries the answer."""
-    id_, patient = f"{cpts.key}-sortie-{row['patient']}", v.reference("Patient", _patient_id(cpts, row["patient"]))
-    kind = v.concept(v.own("cpts-task"), "coordination-sortie")
-    sender, receiver = v.reference("Organization", row["de"]), v.reference("Organization", row["a"])
-    yield v.resource(
+    id_, patient = f"{cpts.key}-sortie-{row['patient']}", reference("Patient", _patient_id(cpts, row["patient"]))
+    kind = concept(own("cpts-task"), "coordination-sortie")
+    sender, receiver = reference("Organization", row["de"]), reference("Organization", row["a"])
+    yield tagged(
         "ServiceRequest",
         id_,
-        v.profile("cpts-dac-referral"),
-        identifier=[{"system": v.REQUEST_SYSTEM, "value": id_}],
+        profile("cpts-dac-referral"),
+        identifier=[{"system": REQUEST_SYSTEM, "value": id_}],
         status="active",
         intent="order",
         code=kind,
@@ -190,15 +190,15 @@ def _discharge(cpts: Cpts, row: dict[str, Any]) -> Iterator[Json]:
         performer=[receiver],
     )
     answer = [{"type": {"text": "Réponse"}, "valueString": row["reponse"]}] if "reponse" in row else None
-    yield v.resource(
+    yield tagged(
         "Task",
         id_,
-        v.profile("cpts-dac-referral-task"),
-        basedOn=[v.reference("ServiceRequest", id_)],
+        profile("cpts-dac-referral-task"),
+        basedOn=[reference("ServiceRequest", id_)],
         status=row["etat"],
         intent="order",
         code=kind,
-        focus=v.reference("ServiceRequest", id_),
+        focus=reference("ServiceRequest", id_),
         for_=patient,
         requester=sender,
         owner=receiver,

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
-from fhir_server.france.identifiers import parse
-from fhir_server.france.importing import elements as e
+from fhir_server.france.identifiers import IDNST_SYSTEM, parse
+from fhir_server.france.importing import elements
 from fhir_server.france.importing.addresses import address, id_of, routing
 from fhir_server.france.importing.extraction import extraction
-from fhir_server.france.sas import profiles
+from fhir_server.france.vocabulary import IDENTIFIER_TYPES, ORGANIZATION_TYPES, Json, concept, idnps, idnst, reference
 
 Fields = Mapping[str, str]
 
@@ -58,7 +56,7 @@ def activity(row: Fields) -> Activity:
         except ValueError as error:
             told = f"a un code inconnu pour {element}, « {error.args[0][:20]} »"
             raise Fault(told, "ajoutez son système dans mappings/imports/annuaire.yaml") from None
-    return Activity(id_of(e.practitioner_id(national, row.get("profession"))), _structure(row))
+    return Activity(id_of(elements.practitioner_id(national, row.get("profession"))), _structure(row))
 
 
 def _number(code: str, row: Fields, key: str) -> str:
@@ -90,7 +88,7 @@ def resources_of_structure(id_: str, row: Fields) -> Iterator[tuple[Json, int, b
         yield legal_entity(parent, row["finess-ej"]), 0, True
     where = _address(row)
     yield (
-        e.made(
+        elements.made(
             "Organization",
             id_,
             identifier=_identifiers(row),
@@ -99,7 +97,7 @@ def resources_of_structure(id_: str, row: Fields) -> Iterator[tuple[Json, int, b
             name=row.get("raison-sociale") or row.get("enseigne"),
             alias=[row["enseigne"]] if row.get("enseigne") not in {None, row.get("raison-sociale")} else None,
             address=[where] if where else None,
-            partOf=v.reference("Organization", parent) if parent else None,
+            partOf=reference("Organization", parent) if parent else None,
         ),
         int(parent is not None),
         False,
@@ -110,14 +108,14 @@ def resources_of_structure(id_: str, row: Fields) -> Iterator[tuple[Json, int, b
 
 def legal_entity(id_: str, finess: str) -> Json:
     """Return the legal entity of a site, of which a register's row tells only the number."""
-    kind = v.concept(f"{profiles.TYPES.removesuffix('v2-0203')}v2-3307", "LEGAL-ENTITY")
-    number = e.identifier("FINEJ", parse("FINEJ", finess))
-    return e.made("Organization", id_, identifier=[number], active=True, type=[kind])
+    kind = concept(ORGANIZATION_TYPES, "LEGAL-ENTITY")
+    number = elements.identifier("FINEJ", parse("FINEJ", finess))
+    return elements.made("Organization", id_, identifier=[number], active=True, type=[kind])
 
 
 def place(organization: str, name: str | None, where: Json, position: Json | None = None) -> Json:
     """Return the place of a structure."""
-    return e.made(
+    return elements.made(
         "Location",
         organization,
         status="active",
@@ -125,17 +123,17 @@ def place(organization: str, name: str | None, where: Json, position: Json | Non
         mode="instance",
         address=where,
         position=position,
-        managingOrganization=v.reference("Organization", organization),
+        managingOrganization=reference("Organization", organization),
     )
 
 
 def _identifiers(row: Fields) -> list[Json]:
     """The number that the register gives the structure, where it is a national one; and those inside it."""
     numbers = {key: parse(code, row[key]) for key, code in NUMBERS.items() if key in row and key != "finess-ej"}
-    found = e.structure_identifiers(**numbers)
-    if "idnst" in row and not any(one["system"] == v.idnst("")["system"] for one in found):
+    found = elements.structure_identifiers(**numbers)
+    if "idnst" in row and not any(one["system"] == IDNST_SYSTEM for one in found):
         with suppress(ValueError):  # what the register writes for a structure without number is kept out
-            found.insert(0, {"use": "official", **v.idnst(parse("IDNST", row["idnst"]), profiles.TYPES)})
+            found.insert(0, {"use": "official", **idnst(parse("IDNST", row["idnst"]), IDENTIFIER_TYPES)})
     return found
 
 
@@ -169,14 +167,21 @@ def resources_of_person(id_: str, rows: Sequence[Fields]) -> Iterator[Json]:
 
 def _practitioner(id_: str, rows: Sequence[Fields]) -> Json:
     row = rows[0]
-    own = [e.identifier(TYPES[row["type"]], parse(TYPES[row["type"]], row["numero"]))] if row["type"] in TYPES else []
-    return e.made(
+    own = (
+        [elements.identifier(TYPES[row["type"]], parse(TYPES[row["type"]], row["numero"]))]
+        if row["type"] in TYPES
+        else []
+    )
+    return elements.made(
         "Practitioner",
         id_,
-        identifier=[v.idnps(parse("IDNPS", row["idnps"]), profiles.TYPES), *own],
+        identifier=[idnps(parse("IDNPS", row["idnps"]), IDENTIFIER_TYPES), *own],
         active=True,
         name=_names(row),
-        telecom=[*e.called("phone", row.get("telephone-personne")), *e.mail(row.get("courriel-personne"))],
+        telecom=[
+            *elements.called("phone", row.get("telephone-personne")),
+            *elements.mail(row.get("courriel-personne")),
+        ],
         gender={"M": "male", "F": "female"}.get(row.get("sexe", "")),
         birthDate=_day(row.get("naissance")),
         qualification=_qualifications(rows),
@@ -221,21 +226,21 @@ def _role(person: str, structure: str, rows: Sequence[Fields]) -> Json:
     for row in rows:
         _merge(codes, [{"coding": [one]} for one in extraction().codings("PractitionerRole.code", row)])
         _merge(telecom, _telecom(row))
-    return e.made(
+    return elements.made(
         "PractitionerRole",
         id_of(f"{person}-{structure}"),
         active=True,
-        practitioner=v.reference("Practitioner", person),
-        organization=v.reference("Organization", structure),
+        practitioner=reference("Practitioner", person),
+        organization=reference("Organization", structure),
         code=codes,
-        location=[v.reference("Location", structure)] if _address(rows[0]) else None,
+        location=[reference("Location", structure)] if _address(rows[0]) else None,
         telecom=telecom,
     )
 
 
 def _telecom(row: Fields) -> list[Json]:
-    phones = [*e.called("phone", row.get("telephone")), *e.called("phone", row.get("telephone-2"))]
-    return [*phones, *e.called("fax", row.get("telecopie")), *e.mail(row.get("courriel"))]
+    phones = [*elements.called("phone", row.get("telephone")), *elements.called("phone", row.get("telephone-2"))]
+    return [*phones, *elements.called("fax", row.get("telecopie")), *elements.mail(row.get("courriel"))]
 
 
 def _merge(found: list[Json], more: list[Any]) -> None:

@@ -6,10 +6,9 @@ import hashlib
 import re
 from typing import Final
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france.vocabulary import INSEE_CODE, Json, coding, tre
 
-COMMUNES: Final = v.tre("TRE_R13-CommuneOM")
+COMMUNES: Final = tre("TRE_R13-CommuneOM")
 
 _CEDEX: Final = re.compile(r"(\d{5})\s+(.*?)(?:\s+CEDEX(?:\s+\d+)?)?", re.IGNORECASE)
 _FRANCE: Final = frozenset(("99000", "99100"))
@@ -23,7 +22,7 @@ def address(
     """Return an address, None if nothing is known of it. ``country``: INSEE's code."""
     found: Json = {}
     if insee:
-        found["extension"] = [{"url": v.INSEE_CODE, "valueCoding": v.coding(COMMUNES, insee)}]
+        found["extension"] = [{"url": INSEE_CODE, "valueCoding": coding(COMMUNES, insee)}]
     if kept := [line for line in lines if line]:
         found["line"] = kept
     for name, value in (("city", city), ("postalCode", post)):

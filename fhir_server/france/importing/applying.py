@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing.ledger import Change, Ledger
+from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.maintenance.load import PATIENCE
 from fhir_server.maintenance.progress import CommandFailed, Progress

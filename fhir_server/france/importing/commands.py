@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing import report
 from fhir_server.france.importing.annuaire_file import AnnuaireFile
 from fhir_server.france.importing.cpts_file import CptsFile
@@ -22,6 +20,7 @@ from fhir_server.france.importing.run import Abnormal, Bars, Import, Options, ru
 from fhir_server.france.importing.source import Owner, Source, Told
 from fhir_server.france.importing.tagged import is_active, managed
 from fhir_server.france.importing.vocabulary import words
+from fhir_server.france.vocabulary import TERRITORIAL_DIVISION, Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.maintenance.progress import CommandFailed, unheard
 from fhir_server.model.formats import parse
@@ -119,7 +118,7 @@ async def _covered(service: Service, key: str | None, communes: Sequence[str]) -
 def _territory(organization: Json) -> Iterator[str]:
     """Yield the INSEE codes of the communes of a CPTS."""
     for extension in organization.get("extension", ()):
-        if extension["url"] == v.TERRITORIAL_DIVISION:
+        if extension["url"] == TERRITORIAL_DIVISION:
             parts = {part["url"]: part["valueCodeableConcept"] for part in extension["extension"]}
             yield parts["codeTerritorialDivision"]["coding"][0]["code"]
 

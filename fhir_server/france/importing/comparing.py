@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, Final
 
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing.findings import Refused
 from fhir_server.france.importing.ledger import Action, Ledger
 from fhir_server.france.importing.matching import Ambiguous, Known, claims
 from fhir_server.france.importing.source import RANKS, RUNS, SOURCES, TYPES, Owner, Told, Wanted
 from fhir_server.france.importing.tagged import ended, is_active, managed
+from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.draft import check
 from fhir_server.maintenance.progress import Progress
 from fhir_server.model.reference import Key

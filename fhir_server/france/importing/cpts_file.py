@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from fhir_server.definitions.guide import MAPPINGS
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import check
 from fhir_server.france.importing import description, yaml_tree
 from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
 from fhir_server.france.importing.schema import Schema
 from fhir_server.france.importing.source import Owner, Wanted
 from fhir_server.france.importing.yaml_tree import Node
+from fhir_server.france.vocabulary import Json
 
 SCHEMA: Final = MAPPINGS / "cpts" / "cpts.schema.json"
 NUMBERS: Final = {"rpps": "RPPS", "finess": "FINEG", "siret": "SIRET"}

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import yaml
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import KINDS
-from fhir_server.france.importing import elements as e
+from fhir_server.france.importing import elements
 from fhir_server.france.importing.description import ACTION, MISSION, PATHWAY, SERVICE
 from fhir_server.france.importing.source import Owner
 from fhir_server.france.importing.tagged import is_active, managed
 from fhir_server.france.importing.vocabulary import words
+from fhir_server.france.vocabulary import TERRITORIAL_DIVISION, Json, reference
 from fhir_server.interactions.exchange import Request
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.formats import parse
@@ -76,7 +75,7 @@ def written(data: Json) -> str:
 
 def described(cpts: Described) -> Json:
     """Return the description as JSON."""
-    organization = cpts.at(v.reference("Organization", f"cpts-{cpts.key}"))
+    organization = cpts.at(reference("Organization", f"cpts-{cpts.key}"))
     numbers = _numbers(organization)
     extensions = organization.get("extension", ())
     return _told(
@@ -87,8 +86,10 @@ def described(cpts: Described) -> Json:
             "finess": numbers.get("FINEG"),
             "siret": numbers.get("SIRET"),
             **_telecom(organization),
-            "signature": next((one["valuePeriod"]["start"] for one in _of(extensions, e.ACI)), None),
-            "contexte": [line for one in _of(extensions, e.DESCRIPTION) for line in one["valueMarkdown"].split("\n")],
+            "signature": next((one["valuePeriod"]["start"] for one in _of(extensions, elements.ACI)), None),
+            "contexte": [
+                line for one in _of(extensions, elements.DESCRIPTION) for line in one["valueMarkdown"].split("\n")
+            ],
             "territoire": _territory(cpts, extensions),
             "population": _group(cpts, "population", "habitants"),
             "adherents": _group(cpts, "adherents", "nombre"),
@@ -108,7 +109,7 @@ def described(cpts: Described) -> Json:
 
 
 def _territory(cpts: Described, extensions: Any) -> Json | None:
-    for one in _of(extensions, e.TERRITORY):
+    for one in _of(extensions, elements.TERRITORY):
         parts = {part["url"]: part for part in one["extension"]}
         return _told(
             {
@@ -121,10 +122,10 @@ def _territory(cpts: Described, extensions: Any) -> Json | None:
 
 
 def _communes(cpts: Described, extensions: Any) -> Iterator[Json]:
-    for one in _of(extensions, v.TERRITORIAL_DIVISION):
+    for one in _of(extensions, TERRITORIAL_DIVISION):
         codes = {part["url"]: part["valueCodeableConcept"]["coding"][0]["code"] for part in one["extension"]}
         insee = codes["codeTerritorialDivision"]
-        place = cpts.at(v.reference("Location", f"commune-{insee}"))
+        place = cpts.at(reference("Location", f"commune-{insee}"))
         yield _told(
             {"insee": insee, "nom": place.get("name"), "code-postal": place.get("address", {}).get("postalCode")}
         )
@@ -138,15 +139,15 @@ def _networks(cpts: Described) -> Iterator[Json]:
             by_network.setdefault(row["organization"]["reference"], []).append(row)
         else:
             by_network.setdefault(row["organization"]["reference"], [])
-    for reference in sorted(by_network):
-        network = cpts.at({"reference": reference})
-        others = [cpts.at(row["participatingOrganization"]) for row in by_network[reference]]
+    for of in sorted(by_network):
+        network = cpts.at({"reference": of})
+        others = [cpts.at(row["participatingOrganization"]) for row in by_network[of]]
         yield _told(
             {
                 "id": network["id"],
                 "nom": network["name"],
                 "autres-noms": network.get("alias"),
-                "secteur": _type(network, e.SECTORS),
+                "secteur": _type(network, elements.SECTORS),
                 "cpts": [
                     {"id": one["id"], "nom": one["name"]} for one in sorted(others, key=lambda one: str(one["id"]))
                 ],
@@ -165,8 +166,8 @@ def _structures(cpts: Described) -> Iterator[Json]:
                 "id": cpts.short(row),
                 "nom": structure["name"],
                 "autres-noms": structure.get("alias"),
-                "categorie": _type(structure, e.CATEGORIES),
-                "secteur": _type(structure, e.SECTORS),
+                "categorie": _type(structure, elements.CATEGORIES),
+                "secteur": _type(structure, elements.SECTORS),
                 "finess": numbers.get("FINEG"),
                 "siret": numbers.get("SIRET"),
                 "liens": _links(row),
@@ -200,7 +201,7 @@ def _pathways(cpts: Described) -> Iterator[Json]:
     found = {words("parcours").of(one["program"])[0]: one for one in _kind(cpts, PATHWAY)}
     for code in words("parcours").all:
         if code in found:
-            team = cpts.at(v.reference("CareTeam", f"{cpts.key}-parcours-{code}"))
+            team = cpts.at(reference("CareTeam", f"{cpts.key}-parcours-{code}"))
             yield _told({"code": code, **_service(cpts, found[code], PATHWAY), "membres": _participants(cpts, team)})
 
 
@@ -288,7 +289,7 @@ def _member(cpts: Described, role: Json) -> Json:
 
 
 def _group(cpts: Described, short: str, quantity: str) -> Json | None:
-    group = cpts.at(v.reference("Group", f"{cpts.key}-{short}"))
+    group = cpts.at(reference("Group", f"{cpts.key}-{short}"))
     if "quantity" not in group:
         return None
     concepts = [row["valueCodeableConcept"] for row in group.get("characteristic", ())]

@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import add_prefix
-from fhir_server.france.importing import elements as e
+from fhir_server.france.importing import elements
 from fhir_server.france.importing.vocabulary import words
+from fhir_server.france.vocabulary import (
+    INSEE_CODE,
+    ORGANIZATION_PERIOD,
+    TERRITORIAL_DIVISION,
+    Json,
+    coding,
+    concept,
+    reference,
+    tre,
+)
 
 Data = Mapping[str, Any]
 
@@ -41,8 +49,8 @@ def others(data: Data) -> Iterator[Json]:
     """Yield the other CPTS of a network, of which the description knows no more than the name."""
     for network in data.get("reseaux", ()):
         for other in network.get("cpts", ()):
-            types = e.structure_types(*ANOTHER_CPTS)
-            yield e.made("Organization", other["id"], active=True, type=types, name=other["nom"])
+            types = elements.structure_types(*ANOTHER_CPTS)
+            yield elements.made("Organization", other["id"], active=True, type=types, name=other["nom"])
 
 
 def organization_id(data: Data) -> str:
@@ -54,22 +62,22 @@ def organization_id(data: Data) -> str:
 
 
 def _organization(data: Data) -> Json:
-    return e.made(
+    return elements.made(
         "Organization",
         organization_id(data),
         extension=[*_agreement(data), *_territory_extension(data), *_population(data), *_context(data)],
         identifier=[
-            *e.structure_identifiers(finess=data.get("finess"), siret=data.get("siret")),
-            {"system": e.DESCRIBED, "value": data["cle"]},
+            *elements.structure_identifiers(finess=data.get("finess"), siret=data.get("siret")),
+            {"system": elements.DESCRIBED, "value": data["cle"]},
         ],
         active=True,
-        type=e.structure_types(*ANOTHER_CPTS),
+        type=elements.structure_types(*ANOTHER_CPTS),
         name=data["nom"],
         alias=data.get("autres-noms"),
         telecom=[
-            *e.phone(data.get("telephone")),
-            *e.email(data.get("courriel")),
-            *e.secure_email(data.get("messagerie-securisee")),
+            *elements.phone(data.get("telephone")),
+            *elements.email(data.get("courriel")),
+            *elements.secure_email(data.get("messagerie-securisee")),
         ],
     )
 
@@ -77,17 +85,19 @@ def _organization(data: Data) -> Json:
 def _agreement(data: Data) -> Iterator[Json]:
     """When the agreement was signed: the CPTS exists since then."""
     if "signature" in data:
-        yield from ({"url": url, "valuePeriod": {"start": data["signature"]}} for url in (v.ORGANIZATION_PERIOD, e.ACI))
+        yield from (
+            {"url": url, "valuePeriod": {"start": data["signature"]}} for url in (ORGANIZATION_PERIOD, elements.ACI)
+        )
 
 
 def _population(data: Data) -> Iterator[Json]:
     if "population" in data:
-        yield {"url": e.POPULATION, "valuePositiveInt": data["population"]["habitants"]}
+        yield {"url": elements.POPULATION, "valuePositiveInt": data["population"]["habitants"]}
 
 
 def _context(data: Data) -> Iterator[Json]:
     if "contexte" in data:
-        yield {"url": e.DESCRIPTION, "valueMarkdown": "\n".join(data["contexte"])}
+        yield {"url": elements.DESCRIPTION, "valueMarkdown": "\n".join(data["contexte"])}
 
 
 def _territory_extension(data: Data) -> Iterator[Json]:
@@ -98,12 +108,12 @@ def _territory_extension(data: Data) -> Iterator[Json]:
     parts: list[Json] = [{"url": "label", "valueString": territory["libelle"]}]
     if "nombre-communes" in territory:
         parts.append({"url": "communes", "valueUnsignedInt": territory["nombre-communes"]})
-    yield {"url": e.TERRITORY, "extension": parts}
+    yield {"url": elements.TERRITORY, "extension": parts}
     for commune in territory.get("communes", ()):
-        kind = v.concept(v.tre("TRE_R201-TypeDivisionTerritoriale"), "3")
-        code = v.concept(v.tre("TRE_R13-CommuneOM"), commune["insee"])
+        kind = concept(tre("TRE_R201-TypeDivisionTerritoriale"), "3")
+        code = concept(tre("TRE_R13-CommuneOM"), commune["insee"])
         yield {
-            "url": v.TERRITORIAL_DIVISION,
+            "url": TERRITORIAL_DIVISION,
             "extension": [
                 {"url": "typeTerritorialDivision", "valueCodeableConcept": kind},
                 {"url": "codeTerritorialDivision", "valueCodeableConcept": code},
@@ -112,23 +122,23 @@ def _territory_extension(data: Data) -> Iterator[Json]:
 
 
 def _structure(row: Data) -> Json:
-    return e.made(
+    return elements.made(
         "Organization",
         row["id"],
-        identifier=e.structure_identifiers(finess=row.get("finess"), siret=row.get("siret")),
+        identifier=elements.structure_identifiers(finess=row.get("finess"), siret=row.get("siret")),
         active=True,
-        type=e.structure_types(row.get("categorie"), row.get("secteur")),
+        type=elements.structure_types(row.get("categorie"), row.get("secteur")),
         name=row["nom"],
         alias=row.get("autres-noms"),
     )
 
 
 def _network(row: Data) -> Json:
-    return e.made(
+    return elements.made(
         "Organization",
         row["id"],
         active=True,
-        type=e.structure_types(None, row.get("secteur")),
+        type=elements.structure_types(None, row.get("secteur")),
         name=row["nom"],
         alias=row.get("autres-noms"),
     )
@@ -136,7 +146,7 @@ def _network(row: Data) -> Json:
 
 def _affiliations(data: Data) -> Iterator[Json]:
     for row in data.get("structures", ()):
-        when = e.period(row.get("depuis"), row.get("jusqu-a"))
+        when = elements.period(row.get("depuis"), row.get("jusqu-a"))
         yield _affiliation(f"{data['cle']}-{row['id']}", organization_id(data), row["id"], row["liens"], when)
     for network in data.get("reseaux", ()):
         for member in (organization_id(data), *(other["id"] for other in network.get("cpts", ()))):
@@ -144,13 +154,13 @@ def _affiliations(data: Data) -> Iterator[Json]:
 
 
 def _affiliation(id_: str, organization: str, member: str, links: Sequence[str], when: Json | None) -> Json:
-    return e.made(
+    return elements.made(
         "OrganizationAffiliation",
         id_,
         active=True,
         period=when,
-        organization=v.reference("Organization", organization),
-        participatingOrganization=v.reference("Organization", member),
+        organization=reference("Organization", organization),
+        participatingOrganization=reference("Organization", member),
         code=[words("liens")[link].concept for link in links],
     )
 
@@ -163,14 +173,14 @@ def _territory(data: Data) -> Iterator[Json]:
     territory = data.get("territoire")
     if territory is None:
         return
-    common: Json = {"status": "active", "mode": "instance", "physicalType": e.AREA}
-    yield e.made("Location", f"{data['cle']}-territoire", name=territory["libelle"], **common)
+    common: Json = {"status": "active", "mode": "instance", "physicalType": elements.AREA}
+    yield elements.made("Location", f"{data['cle']}-territoire", name=territory["libelle"], **common)
     for commune in territory.get("communes", ()):
-        insee = {"url": v.INSEE_CODE, "valueCoding": v.coding(v.tre("TRE_R13-CommuneOM"), commune["insee"])}
+        insee = {"url": INSEE_CODE, "valueCoding": coding(tre("TRE_R13-CommuneOM"), commune["insee"])}
         address = {"extension": [insee], "city": commune["nom"]}
         if "code-postal" in commune:
             address["postalCode"] = commune["code-postal"]
-        yield e.made("Location", f"commune-{commune['insee']}", name=commune["nom"], address=address, **common)
+        yield elements.made("Location", f"commune-{commune['insee']}", name=commune["nom"], address=address, **common)
 
 
 def _services(data: Data) -> Iterator[Json]:
@@ -197,21 +207,21 @@ def _covered(data: Data) -> list[Json]:
     if "territoire" not in data:
         return []
     ids = [f"commune-{commune['insee']}" for commune in data["territoire"].get("communes", ())]
-    return [v.reference("Location", id_) for id_ in (f"{data['cle']}-territoire", *ids)]
+    return [reference("Location", id_) for id_ in (f"{data['cle']}-territoire", *ids)]
 
 
 def _service(data: Data, id_: str, kind: str, mission: str, row: Data, **more: Any) -> Json:
-    return e.made(
+    return elements.made(
         "HealthcareService",
         id_,
         active=True,
-        providedBy=v.reference("Organization", organization_id(data)),
+        providedBy=reference("Organization", organization_id(data)),
         category=[words("missions")[mission].concept],
         type=[words("services")[kind].concept],
         name=row["nom"],
         comment=row.get("precision"),
         extraDetails=row.get("constat"),
-        telecom=e.phone(row.get("telephone")),
+        telecom=elements.phone(row.get("telephone")),
         eligibility=[{"code": words("publics")[name].concept} for name in row.get("publics", ())],
         **more,
     )
@@ -230,8 +240,8 @@ def _agendas(data: Data) -> Iterator[Json]:
     for service in data.get("services", ()):
         if "ouvertures" in service:
             id_ = service_id(data, service)
-            actor = [v.reference("HealthcareService", id_)]
-            yield e.made("Schedule", id_, active=True, actor=actor, comment=service["nom"])
+            actor = [reference("HealthcareService", id_)]
+            yield elements.made("Schedule", id_, active=True, actor=actor, comment=service["nom"])
 
 
 # --- people and teams ------------------------------------------------------------------------------------------------
@@ -242,15 +252,15 @@ def _member(data: Data, row: Data) -> Iterator[Json]:
     national = add_prefix("RPPS", row["rpps"]) if "rpps" in row else None
     person = f"{data['cle']}-{row['id']}"
     if national:
-        person = e.practitioner_id(national, word.code if word else None)
-    yield e.member_practitioner(person, national, row.get("rpps"), (row["nom"], row["prenom"]), word)
+        person = elements.practitioner_id(national, word.code if word else None)
+    yield elements.member_practitioner(person, national, row.get("rpps"), (row["nom"], row["prenom"]), word)
     more = {
-        "period": e.period(row.get("depuis"), row.get("jusqu-a")),
-        "telecom": [*e.phone(row.get("telephone")), *e.email(row.get("courriel"))],
+        "period": elements.period(row.get("depuis"), row.get("jusqu-a")),
+        "telecom": [*elements.phone(row.get("telephone")), *elements.email(row.get("courriel"))],
     }
     roles = row.get("roles", ["adherent"])
     id_, cpts = f"{data['cle']}-{row['id']}", organization_id(data)
-    yield e.membership(id_, person, cpts, roles, word, more, row.get("fonction"))
+    yield elements.membership(id_, person, cpts, roles, word, more, row.get("fonction"))
 
 
 def _teams(data: Data) -> Iterator[Json]:
@@ -265,26 +275,26 @@ def _teams(data: Data) -> Iterator[Json]:
 
 def _team(data: Data, short: str, kind: str, row: Data, pathway: str | None = None) -> Json:
     is_told_elsewhere = pathway is not None  # what a pathway is stands in its service
-    return e.made(
+    return elements.made(
         "CareTeam",
         f"{data['cle']}-{short}",
-        identifier=[{"system": e.TEAMS, "value": f"{data['cle']}/{short}"}],
+        identifier=[{"system": elements.TEAMS, "value": f"{data['cle']}/{short}"}],
         status="active",
-        category=e.team_categories(kind, pathway),
+        category=elements.team_categories(kind, pathway),
         name=row["nom"],
-        period=e.period(data.get("signature"), None),
+        period=elements.period(data.get("signature"), None),
         participant=[_participant(data, member) for member in row.get("membres", ())],
-        managingOrganization=[v.reference("Organization", organization_id(data))],
+        managingOrganization=[reference("Organization", organization_id(data))],
         note=[{"text": row["precision"]}] if "precision" in row and not is_told_elsewhere else None,
     )
 
 
 def _participant(data: Data, row: Data) -> Json:
     if "personne" in row:
-        member = v.reference("PractitionerRole", f"{data['cle']}-{row['personne']}")
+        member = reference("PractitionerRole", f"{data['cle']}-{row['personne']}")
     else:
-        member = v.reference("Organization", row["structure"])
-    when = e.period(row.get("depuis"), row.get("jusqu-a"))
+        member = reference("Organization", row["structure"])
+    when = elements.period(row.get("depuis"), row.get("jusqu-a"))
     return {"role": [words("roles")[row["role"]].concept], "member": member, **({"period": when} if when else {})}
 
 
@@ -293,10 +303,10 @@ def _groups(data: Data) -> Iterator[Json]:
     common: Json = {
         "active": True,
         "actual": False,
-        "managingEntity": v.reference("Organization", organization_id(data)),
+        "managingEntity": reference("Organization", organization_id(data)),
     }
     if population := data.get("population"):
-        yield e.made(
+        yield elements.made(
             "Group",
             f"{data['cle']}-population",
             type="person",
@@ -305,7 +315,7 @@ def _groups(data: Data) -> Iterator[Json]:
             **common,
         )
     if members := data.get("adherents"):
-        yield e.made(
+        yield elements.made(
             "Group",
             f"{data['cle']}-adherents",
             type="practitioner",
@@ -319,4 +329,4 @@ def _groups(data: Data) -> Iterator[Json]:
 def _characteristic(name: str) -> Json:
     word = words("professions")[name]
     codings = [*word.concept["coding"], *(coding for concept in word.specialties for coding in concept["coding"])]
-    return {"code": e.PROFESSION, "valueCodeableConcept": {"coding": codings}, "exclude": False}
+    return {"code": elements.PROFESSION, "valueCodeableConcept": {"coding": codings}, "exclude": False}

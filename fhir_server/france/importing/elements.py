@@ -8,25 +8,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fhir_server.france import telecom
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
+from fhir_server.france import telecom, vocabulary
 from fhir_server.france.identifiers import KINDS, add_prefix
 from fhir_server.france.importing.vocabulary import Word, words
-from fhir_server.france.sas import profiles
+from fhir_server.france.vocabulary import (
+    CANONICAL,
+    IDENTIFIER_TYPES,
+    LOINC,
+    PHYSICAL_TYPE,
+    Json,
+    coding,
+    concept,
+    idnps,
+    idnst,
+    own,
+    reference,
+    tre,
+)
 
-TERRITORY: Final = f"{v.CANONICAL}/StructureDefinition/cpts-territory"
+TERRITORY: Final = f"{CANONICAL}/StructureDefinition/cpts-territory"
 DESCRIPTION: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Organization.description"
-POPULATION: Final = f"{v.CANONICAL}/StructureDefinition/population"
-ACI: Final = f"{v.CANONICAL}/StructureDefinition/cpts-aci"
-DESCRIBED: Final = f"{v.CANONICAL}/sid/cpts"
-TEAMS: Final = f"{v.CANONICAL}/sid/cpts-team"
-PROFESSION: Final = v.concept(v.own("cpts-characteristic"), "profession")
-CIVILIAN: Final = v.coding(v.tre("TRE_R09-CategorieProfessionnelle"), "C")
-ORDINAL: Final = v.coding(v.tre("TRE_R04-TypeSavoirFaire"), "S")
-CATEGORIES: Final = v.tre("TRE_R66-CategorieEtablissement")
-SECTORS: Final = v.tre("TRE_R02-SecteurActivite")
-AREA: Final = v.concept(v.PHYSICAL_TYPE, "area")
+POPULATION: Final = f"{CANONICAL}/StructureDefinition/population"
+ACI: Final = f"{CANONICAL}/StructureDefinition/cpts-aci"
+DESCRIBED: Final = f"{CANONICAL}/sid/cpts"
+TEAMS: Final = f"{CANONICAL}/sid/cpts-team"
+PROFESSION: Final = concept(own("cpts-characteristic"), "profession")
+CIVILIAN: Final = coding(tre("TRE_R09-CategorieProfessionnelle"), "C")
+ORDINAL: Final = coding(tre("TRE_R04-TypeSavoirFaire"), "S")
+CATEGORIES: Final = tre("TRE_R66-CategorieEtablissement")
+SECTORS: Final = tre("TRE_R02-SecteurActivite")
+AREA: Final = concept(PHYSICAL_TYPE, "area")
 
 
 def made(type_: str, id_: str, **elements: Any) -> Json:
@@ -37,12 +48,12 @@ def made(type_: str, id_: str, **elements: Any) -> Json:
 
 def identifier(code: str, value: str) -> Json:
     """Return a national identifier of a kind of the table, without prefix."""
-    return {"type": v.concept(profiles.TYPES, code), "system": KINDS[code].system, "value": value}
+    return {"type": concept(IDENTIFIER_TYPES, code), "system": KINDS[code].system, "value": value}
 
 
 def person_identifiers(national: str, rpps: str | None) -> list[Json]:
     """Return the IDNPS of a professional, and the RPPS inside it."""
-    return [v.idnps(national, profiles.TYPES), *([identifier("RPPS", rpps)] if rpps else [])]
+    return [idnps(national, IDENTIFIER_TYPES), *([identifier("RPPS", rpps)] if rpps else [])]
 
 
 def structure_identifiers(
@@ -58,7 +69,7 @@ def structure_identifiers(
         found.append(identifier("SIREN", siren))
     source = ("FINEG", finess) if finess else ("SIRET", siret)
     if source[1]:
-        found.insert(0, {"use": "official", **v.idnst(add_prefix(source[0], source[1]), profiles.TYPES)})
+        found.insert(0, {"use": "official", **idnst(add_prefix(source[0], source[1]), IDENTIFIER_TYPES)})
     return found
 
 
@@ -70,12 +81,12 @@ def period(start: str | None, end: str | None) -> Json | None:
 
 def phone(value: str | None) -> list[Json]:
     """Return the ContactPoint of a telephone, if there is one."""
-    return [v.phone(value)] if value else []
+    return [vocabulary.phone(value)] if value else []
 
 
 def email(value: str | None) -> list[Json]:
     """Return the ContactPoint of an e-mail address, if there is one."""
-    return [v.email(value)] if value else []
+    return [vocabulary.email(value)] if value else []
 
 
 def secure_email(value: str | None) -> list[Json]:
@@ -96,8 +107,8 @@ def mail(text: str | None) -> list[Json]:
 
 def structure_types(category: str | None, sector: str | None) -> list[Json]:
     """Return the types of a structure: its FINESS category, its sector of activity."""
-    found = [v.concept(CATEGORIES, category)] if category else []
-    return [*found, *([v.concept(SECTORS, sector)] if sector else [])]
+    found = [concept(CATEGORIES, category)] if category else []
+    return [*found, *([concept(SECTORS, sector)] if sector else [])]
 
 
 def practitioner_id(national: str, profession: str | None) -> str:
@@ -107,7 +118,7 @@ def practitioner_id(national: str, profession: str | None) -> str:
 
 def qualifications(word: Word) -> list[Json]:
     """Return the profession, as a civilian, and the ordinal speciality if there is one."""
-    found = [{"code": {"coding": [CIVILIAN, v.coding(word.system, word.code)]}}]
+    found = [{"code": {"coding": [CIVILIAN, coding(word.system, word.code)]}}]
     return [*found, *({"code": {"coding": [ORDINAL, *concept["coding"]]}} for concept in word.specialties)]
 
 
@@ -143,8 +154,8 @@ def membership(
         id_,
         active=True,
         period=more.get("period"),
-        practitioner=v.reference("Practitioner", practitioner),
-        organization=v.reference("Organization", cpts),
+        practitioner=reference("Practitioner", practitioner),
+        organization=reference("Organization", cpts),
         code=codes,
         specialty=word.specialties if word else None,
         telecom=more.get("telecom"),
@@ -154,5 +165,5 @@ def membership(
 def team_categories(kind: str, pathway: str | None = None) -> list[Json]:
     """Return the categories of a team: LOINC's where it has one, ours, the pathway."""
     word = words("equipes")[kind]
-    loinc = [v.concept(v.LOINC, word.loinc)] if word.loinc else []
+    loinc = [concept(LOINC, word.loinc)] if word.loinc else []
     return [*loinc, word.concept, *([words("parcours")[pathway].concept] if pathway else [])]

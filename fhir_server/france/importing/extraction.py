@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from fhir_server.france.demo.vocabulary import Json, coding
 from fhir_server.france.importing.columns import Column, columns
 from fhir_server.france.importing.vocabulary import load, system
+from fhir_server.france.vocabulary import Json, coding
 
 ELEMENTS: Final = frozenset(("Practitioner.qualification.code", "PractitionerRole.code", "Organization.type"))
 """The elements that take codes of columns."""

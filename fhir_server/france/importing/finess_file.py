@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import parse
-from fhir_server.france.importing import elements as e
+from fhir_server.france.importing import elements
 from fhir_server.france.importing.activities import Fault, legal_entity, place
 from fhir_server.france.importing.addresses import address, commune, routing
 from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
@@ -24,6 +22,7 @@ from fhir_server.france.importing.projections import PROJECTIONS
 from fhir_server.france.importing.rows import Row, Rows
 from fhir_server.france.importing.source import Owner, Wanted
 from fhir_server.france.importing.vocabulary import load
+from fhir_server.france.vocabulary import ORGANIZATION_PERIOD, Json, reference
 
 STRUCTURE, COORDINATES = "structureet", "geolocalisation"
 FARTHEST: Final = 10_000_000
@@ -122,18 +121,18 @@ def _positions() -> Mapping[str, Sequence[str]]:
 def _organization(finess: str, row: Mapping[str, str], parent: str | None, postal: Json | None) -> Json:
     names = [row[name] for name in ("rslongue", "rs", "complrs") if name in row]
     since = _day(row.get("dateouv"))
-    return e.made(
+    return elements.made(
         "Organization",
         f"finess-{finess}",
-        extension=[{"url": v.ORGANIZATION_PERIOD, "valuePeriod": {"start": since}}] if since else None,
-        identifier=e.structure_identifiers(finess=finess, siret=row.get("siret")),
+        extension=[{"url": ORGANIZATION_PERIOD, "valuePeriod": {"start": since}}] if since else None,
+        identifier=elements.structure_identifiers(finess=finess, siret=row.get("siret")),
         active=True,
-        type=e.structure_types(row.get("categetab"), None),
+        type=elements.structure_types(row.get("categetab"), None),
         name=names[0] if names else None,
         alias=names[1:],
-        telecom=[*e.called("phone", row.get("telephone")), *e.called("fax", row.get("telecopie"))],
+        telecom=[*elements.called("phone", row.get("telephone")), *elements.called("fax", row.get("telecopie"))],
         address=[postal] if postal else None,
-        partOf=v.reference("Organization", parent) if parent else None,
+        partOf=reference("Organization", parent) if parent else None,
     )
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing.findings import Place
 from fhir_server.france.importing.source import TYPES, Wanted
+from fhir_server.france.vocabulary import Json
 from fhir_server.model.formats import parse, serialize
 from fhir_server.model.reference import Key
 

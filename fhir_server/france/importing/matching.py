@@ -12,9 +12,9 @@ from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from fhir_server.france.aliases import spelling
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.families import Families, read_families
 from fhir_server.france.importing.source import Wanted
+from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key

@@ -14,15 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from fhir_server.france.demo import vocabulary as v
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.identifiers import add_prefix, check, parse
-from fhir_server.france.importing import elements as e
+from fhir_server.france.importing import elements
 from fhir_server.france.importing.columns import Column, Header, columns, header
 from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
 from fhir_server.france.importing.lines import Lines
 from fhir_server.france.importing.source import Owner, Wanted
 from fhir_server.france.importing.vocabulary import Word, folded, load, words
+from fhir_server.france.vocabulary import Json, reference
 
 MAX_LINES: Final = 20_000
 """Lines of a list; a register has its own format."""
@@ -144,32 +143,32 @@ class MembersFile:
 
     def _resources(self, member: _Member) -> Iterator[Json]:
         national = add_prefix("RPPS", member.rpps)
-        person = e.practitioner_id(national, member.word.code)
-        yield e.member_practitioner(person, national, member.rpps, member.name, member.word)
+        person = elements.practitioner_id(national, member.word.code)
+        yield elements.member_practitioner(person, national, member.rpps, member.name, member.word)
         role = f"{self._cpts.key}-{person}"
-        when = e.period(member.joined, member.left)
+        when = elements.period(member.joined, member.left)
         gone = member.left is not None and member.left <= self._today.isoformat()
-        found = e.membership(role, person, self._cpts.id, ["adherent"], member.word, {"period": when})
+        found = elements.membership(role, person, self._cpts.id, ["adherent"], member.word, {"period": when})
         found["active"] = not gone
         yield found
         for name in member.colleges:
             short = _college(name, self._cpts) or folded(name).replace(" ", "-")
             _, participants = self._teams.setdefault(short, (self._cpts.colleges.get(short, name), []))
-            seat = {"role": [words("roles")["membre"].concept], "member": v.reference("PractitionerRole", role)}
+            seat = {"role": [words("roles")["membre"].concept], "member": reference("PractitionerRole", role)}
             participants.append({**seat, **({"period": {"end": member.left}} if member.left else {})})
 
     def _colleges(self) -> Iterator[Wanted]:
         """The members of each college: a team beside the one that the description has, under the same identifier."""
         for short, (name, participants) in sorted(self._teams.items()):
-            team = e.made(
+            team = elements.made(
                 "CareTeam",
                 f"{self._cpts.key}-membres-{short}"[:64],
-                identifier=[{"system": e.TEAMS, "value": f"{self._cpts.key}/{short}"}],
+                identifier=[{"system": elements.TEAMS, "value": f"{self._cpts.key}/{short}"}],
                 status="active",
-                category=e.team_categories("college"),
+                category=elements.team_categories("college"),
                 name=name,
                 participant=participants,
-                managingOrganization=[v.reference("Organization", self._cpts.id)],
+                managingOrganization=[reference("Organization", self._cpts.id)],
             )
             yield Wanted(team, Place(self._lines.name))
 

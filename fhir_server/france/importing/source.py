@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from fhir_server.france.demo.vocabulary import Json, own
 from fhir_server.france.importing.findings import Place, Refused, Remark
+from fhir_server.france.vocabulary import Json, own
 from fhir_server.model.reference import Key
 
 SOURCES: Final = own("import-source")

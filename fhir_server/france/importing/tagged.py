@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing.source import SOURCES, Owner
+from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
 from fhir_server.service import Service

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhir_server.definitions.guide import MAPPINGS
-from fhir_server.france.demo import vocabulary as elements
-from fhir_server.france.demo.vocabulary import Json
 from fhir_server.france.importing import yaml_tree
 from fhir_server.france.importing.schema import Schema
+from fhir_server.france.vocabulary import Json, concept, own, tre
 
 FOLDER: Final = MAPPINGS / "imports"
 
@@ -26,8 +25,8 @@ SPECIALTIES: Final = "TRE_R38-SpecialiteOrdinale"
 def system(name: str) -> str:
     """Return the URL of a code system named as the files do: national, of this project, or by its URL."""
     if name.startswith("TRE_"):
-        return elements.tre(name)
-    return elements.own(name) if name.startswith("cpts-") else name
+        return tre(name)
+    return own(name) if name.startswith("cpts-") else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,12 @@ class Word:
     @property
     def concept(self) -> Json:
         """The CodeableConcept of the code alone."""
-        return elements.concept(self.system, self.code)
+        return concept(self.system, self.code)
 
     @property
     def specialties(self) -> list[Json]:
         """The CodeableConcept of the speciality, if there is one."""
-        return [elements.concept(system(SPECIALTIES), self.specialty)] if self.specialty else []
+        return [concept(system(SPECIALTIES), self.specialty)] if self.specialty else []
 
 
 class Words:
@@ -81,10 +80,10 @@ class Words:
 
     def of(self, concepts: list[Json], specialties: list[Json] | None = None) -> list[str]:
         """Return the names whose code stands in CodeableConcepts, in their order; what is not known is left out."""
-        special = [coding["code"] for concept in specialties or () for coding in concept.get("coding", ())]
+        special = [coding["code"] for one in specialties or () for coding in one.get("coding", ())]
         found = []
-        for concept in concepts:
-            for coding in concept.get("coding", ()):
+        for one in concepts:
+            for coding in one.get("coding", ()):
                 key = (coding.get("system", ""), coding.get("code", ""))
                 words = [self._by_code.get((*key, code)) for code in (*special, None)]
                 found += [word.name for word in words if word is not None][:1]

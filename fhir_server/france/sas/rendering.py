@@ -14,6 +14,7 @@ from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, KINDS, ad
 from fhir_server.france.regulators import ACCOUNTS
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
+from fhir_server.france.vocabulary import IDENTIFIER_TYPES, IDENTIFIER_TYPES_OLD, PLACE_IDENTIFIER_TYPES_OLD
 from fhir_server.model.formats import Resource
 
 Json: TypeAlias = dict[str, Any]
@@ -69,7 +70,7 @@ def _practitioner(one: Resource, _version: Version, _related: Related) -> Resour
     number = national_number(one, IDNPS_SYSTEM)
     told = _started(one, profiles.PRACTITIONER)
     if number is not None:
-        told["identifier"] = [_typed(profiles.TYPES_OLD, "IDNPS", IDNPS_SYSTEM, number)]
+        told["identifier"] = [_typed(IDENTIFIER_TYPES_OLD, "IDNPS", IDNPS_SYSTEM, number)]
     told |= _kept(one, "active", "name", "telecom")
     if diplomas := [row for row in one.get("qualification", ()) if _is_diploma(row)]:
         told["qualification"] = diplomas
@@ -97,7 +98,7 @@ def _role(one: Resource, _version: Version, related: Related) -> Resource:
         told["contained"] = [_place(place) for place in places]
     told |= _kept(one, "active", "period", "practitioner")
     if (number := _structure(one.get("organization", {}), related)) is not None:
-        told["organization"] = {"identifier": _typed(profiles.TYPES_OLD, "IDNST", IDNST_SYSTEM, number)}
+        told["organization"] = {"identifier": _typed(IDENTIFIER_TYPES_OLD, "IDNST", IDNST_SYSTEM, number)}
     told |= _kept(one, "code", "specialty")
     if references:
         told["location"] = references[:1]
@@ -135,7 +136,7 @@ def _organization(one: Resource, version: Version, _related: Related) -> Resourc
     is_cpts = number is None or not number.startswith("3")
     told = _started(one, profiles.CPTS_ORGANIZATION if is_cpts else profiles.SOS_ORGANIZATION)
     if number is not None:
-        types = profiles.TYPES if is_cpts and version is Version.V1_2 else profiles.PLACE_TYPES_OLD
+        types = IDENTIFIER_TYPES if is_cpts and version is Version.V1_2 else PLACE_IDENTIFIER_TYPES_OLD
         told["identifier"] = [_typed(types, "IDNST", IDNST_SYSTEM, number)]
     return told | _kept(one, "active", "name", "telecom", "address")
 
@@ -144,7 +145,7 @@ def _location(one: Resource, _version: Version, _related: Related) -> Resource:
     told = _started(one, profiles.SOS_LOCATION)
     kept = _kept(one, "status", "name", "telecom", "address", "position", "managingOrganization", "hoursOfOperation")
     if identifiers := one.get("identifier"):
-        types = {"coding": [{"system": profiles.PLACE_TYPES_OLD, "code": "INTRN"}]}
+        types = {"coding": [{"system": PLACE_IDENTIFIER_TYPES_OLD, "code": "INTRN"}]}
         told["identifier"] = [{**identifier, "type": types} for identifier in identifiers[:1]]
     return told | kept
 

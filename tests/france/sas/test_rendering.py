@@ -8,6 +8,7 @@ import pytest
 
 from fhir_server.definitions.registry import DEFAULT_TYPES
 from fhir_server.definitions.structures import Structures
+from fhir_server.france import vocabulary
 from fhir_server.france.regulators import ACCOUNTS
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
@@ -48,7 +49,7 @@ def typed(types: str, code: str, system: str, value: str) -> Json:
 )
 def test_professional_has_the_prefixed_national_number_alone(identifier: list[Json]) -> None:
     seen = shown(one("Practitioner", identifier=identifier, active=True, name=[{"family": "Fictif"}]))
-    assert seen["identifier"] == [typed(profiles.TYPES_OLD, "IDNPS", IDNPS, "899700990015")]
+    assert seen["identifier"] == [typed(vocabulary.IDENTIFIER_TYPES_OLD, "IDNPS", IDNPS, "899700990015")]
     assert seen["meta"] == {"versionId": "3", "profile": [profiles.PRACTITIONER]}
     assert (seen["active"], seen["name"]) == (True, [{"family": "Fictif"}])
 
@@ -85,7 +86,7 @@ def test_role_with_places_and_structure_elsewhere_takes_them_in() -> None:
     assert list(needs(role)) == ["Organization/o", "Location/l"]
     site = one("Organization", identifier=[{"system": "https://finess.esante.gouv.fr", "value": "259999068"}])
     seen = shown(role, Organization_o=site, Location_l=place("l", meta={"versionId": "2"}, text={"status": "empty"}))
-    assert seen["organization"] == {"identifier": typed(profiles.TYPES_OLD, "IDNST", IDNST, "1259999068")}
+    assert seen["organization"] == {"identifier": typed(vocabulary.IDENTIFIER_TYPES_OLD, "IDNST", IDNST, "1259999068")}
     assert seen["location"] == [{"reference": "#place-1"}]
     assert seen["contained"] == [place("place-1", meta={"profile": [profiles.LOCATION]})]
 
@@ -108,7 +109,8 @@ def test_agenda_has_the_profile_of_its_flow(actor: str, profile: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "types"), [(Version.V1_1, profiles.PLACE_TYPES_OLD), (Version.V1_2, profiles.TYPES)]
+    ("version", "types"),
+    [(Version.V1_1, vocabulary.PLACE_IDENTIFIER_TYPES_OLD), (Version.V1_2, vocabulary.IDENTIFIER_TYPES)],
 )
 def test_pitfall_3_type_of_a_cpts_number_is_of_the_guides_version(version: Version, types: str) -> None:
     finess = {"system": "https://finess.esante.gouv.fr", "value": "259999407"}
@@ -121,7 +123,7 @@ def test_pitfall_3_type_of_a_cpts_number_is_of_the_guides_version(version: Versi
 def test_association_of_sos_has_its_siret_prefixed(version: Version) -> None:
     siret = {"system": "https://sirene.fr", "value": "99999901400015"}
     seen = shown(one("Organization", identifier=[siret]), version)
-    assert seen["identifier"] == [typed(profiles.PLACE_TYPES_OLD, "IDNST", IDNST, "399999901400015")]
+    assert seen["identifier"] == [typed(vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "IDNST", IDNST, "399999901400015")]
     assert seen["meta"]["profile"] == [profiles.SOS_ORGANIZATION]
 
 
@@ -135,7 +137,9 @@ def test_service_of_a_cpts_says_who_provides_it() -> None:
 
 def test_place_of_sos_is_typed_as_the_guide_has_it() -> None:
     seen = shown(one("Location", identifier=[{"system": "https://example.org/lieu", "value": "1"}], name="Centre"))
-    assert seen["identifier"] == [typed(profiles.PLACE_TYPES_OLD, "INTRN", "https://example.org/lieu", "1")]
+    assert seen["identifier"] == [
+        typed(vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN", "https://example.org/lieu", "1")
+    ]
     assert seen["meta"]["profile"] == [profiles.SOS_LOCATION]
 
 

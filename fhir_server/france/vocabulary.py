@@ -1,35 +1,36 @@
-"""The code systems, profiles and extensions that the demonstration data name, and the small elements they fill.
+"""The code systems, profiles and extensions that French resources name, and the small elements they fill.
 
 National code systems: https://mos.esante.gouv.fr/NOS/
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from fhir_server.definitions.canonical import OURS
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM
 
-Json = dict[str, Any]
+Json: TypeAlias = dict[str, Any]
 
-CANONICAL = OURS.rstrip("/")
+CANONICAL: Final = OURS.rstrip("/")
 """The base of the code systems and identifier systems that are ours."""
 
-TAG = {"system": f"{CANONICAL}/CodeSystem/demo", "code": "demo", "display": "Donnée de démonstration"}
-SLOT_SYSTEM = f"{CANONICAL}/sid/demo-slot"
-LOCATION_SYSTEM = f"{CANONICAL}/sid/demo-location"
-REQUEST_SYSTEM = f"{CANONICAL}/sid/demo-request"
+ORGANIZATION_PERIOD: Final = "http://hl7.org/fhir/StructureDefinition/organization-period"
+TERRITORIAL_DIVISION: Final = "https://interop.esante.gouv.fr/ig/fhir/ror/StructureDefinition/ror-territorial-division"
+INSEE_CODE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code"
 
-ORGANIZATION_PERIOD = "http://hl7.org/fhir/StructureDefinition/organization-period"
-TERRITORIAL_DIVISION = "https://interop.esante.gouv.fr/ig/fhir/ror/StructureDefinition/ror-territorial-division"
-INSEE_CODE = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-address-insee-code"
+IDENTIFIER_TYPES: Final = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-0203"
+IDENTIFIER_TYPES_OLD: Final = "http://interopsante.org/fhir/CodeSystem/fr-v2-0203"
+PLACE_IDENTIFIER_TYPES_OLD: Final = "http://interopsante.org/fhir/CodeSystem/fr-location-identifier-type"
+"""Code systems of identifier types: FR Core 2, FR Core 1, and FR Core 1's of places."""
 
-ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-APPOINTMENT_REASON = "http://terminology.hl7.org/CodeSystem/v2-0276"
-PHYSICAL_TYPE = "http://terminology.hl7.org/CodeSystem/location-physical-type"
-ORGANIZATION_ROLE = "http://hl7.org/fhir/organization-role"
-LOINC = "http://loinc.org"
+ORGANIZATION_TYPES: Final = "https://hl7.fr/ig/fhir/core/CodeSystem/fr-core-cs-v2-3307"
+
+ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+APPOINTMENT_REASON: Final = "http://terminology.hl7.org/CodeSystem/v2-0276"
+PHYSICAL_TYPE: Final = "http://terminology.hl7.org/CodeSystem/location-physical-type"
+ORGANIZATION_ROLE: Final = "http://hl7.org/fhir/organization-role"
+LOINC: Final = "http://loinc.org"
 
 
 def tre(name: str) -> str:
@@ -57,32 +58,9 @@ def concept(system: str, code: str) -> Json:
     return {"coding": [coding(system, code)]}
 
 
-def national(pair: list[str]) -> Json:
-    """Return the concept of a pair of the facts: the name of a national code system, and a code."""
-    return concept(tre(pair[0]), pair[1])
-
-
 def reference(type_: str, id_: str) -> Json:
     """Return a Reference to a resource of this server."""
     return {"reference": f"{type_}/{id_}"}
-
-
-def resource(
-    type_: str, id_: str | None, profile: str | None = None, security: Sequence[Json] = (), **elements: Any
-) -> Json:
-    """Return a resource tagged as demonstration, with at most one profile.
-
-    Elements that are None or empty are left out; ``for_`` writes ``for``, which Python keeps for itself.
-    """
-    meta: Json = {"profile": [profile]} if profile else {}
-    if security:
-        meta["security"] = list(security)
-    found: Json = {"resourceType": type_}
-    if id_ is not None:
-        found["id"] = id_
-    found["meta"] = {**meta, "tag": [TAG]}
-    found |= {name.rstrip("_"): value for name, value in elements.items() if value not in (None, [], "")}
-    return found
 
 
 def idnps(value: str, types: str) -> Json:
