@@ -166,8 +166,10 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         raise
     except EOFError:
         raise PackageError("it is cut: the compressed file ends too early") from None
-    except (OSError, zlib.error) as error:  # BadGzipFile is an OSError
-        raise PackageError(f"it is not a file compressed with gzip, or is damaged: {error}") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise PackageError("it is not a file compressed with gzip, or is damaged") from None
+    except OSError as error:
+        raise PackageError(f"it cannot be read: {error.strerror}") from None
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise PackageError(f"it is not a tar archive, or is damaged: {error}") from None
 
