@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fhir_server.cli import push_appointments
+from fhir_server.cli import push_appointments, tls
 from fhir_server.settings import SETTINGS
 from tests.docs.reading import DOCS, code, rows
 
@@ -20,5 +20,5 @@ def test_each_flag_of_push_appointments_has_its_line() -> None:
     ]
     assert sorted(listed) == sorted(flags - general)
     told = (DOCS / "commands.md").read_text(encoding="utf-8")
-    variables = [push_appointments.PASSWORD, *(variable for variable, _ in push_appointments.FILES.values())]
+    variables = [tls.PASSWORD, *(variable for variable, _ in tls.FILES.values())]
     assert all(f"`{variable}`" in told for variable in variables)
