@@ -23,6 +23,7 @@ from fhir_server.cli import (
     migrate,
     reindex,
     restore,
+    sas,
     serve,
     snapshot,
 )
@@ -30,7 +31,20 @@ from fhir_server.cli.maintaining import SIGINT
 from fhir_server.cli.speech import EXPECTED, open_streams, refuse, say
 from fhir_server.settings import SettingsError
 
-COMMANDS: Final = (serve, load, load_package, importing, export, backup, restore, migrate, check, reindex, snapshot)
+COMMANDS: Final = (
+    serve,
+    load,
+    load_package,
+    importing,
+    export,
+    backup,
+    restore,
+    migrate,
+    check,
+    reindex,
+    snapshot,
+    sas,
+)
 
 VERSION: Final = f"fhir-server {__version__} (FHIR R4 4.0.1, Python {platform.python_version()})"
 

@@ -7,12 +7,12 @@ import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
@@ -26,7 +26,8 @@ from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
-from fhir_server.france.sas.base import Actor, SasBase, read_base
+from fhir_server.france.sas.base import Actor, SasBase, Version, read_base
+from fhir_server.france.sas.push import PushOptions, Tls, push
 from fhir_server.france.sas.service import SasLimits, SasService
 from fhir_server.interactions.context import Context, Integrity, Limits
 from fhir_server.interactions.definitions import Definitions
@@ -38,16 +39,19 @@ from fhir_server.interactions.tools import Indexes, Tools
 from fhir_server.interactions.writing.integrity import WithReferences
 from fhir_server.logs import collect_less
 from fhir_server.maintenance.installing import install
-from fhir_server.maintenance.progress import Progress
+from fhir_server.maintenance.progress import CommandFailed, Progress
 from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
 from fhir_server.rest.cors import with_cors
+from fhir_server.rest.door import Door, Doors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
 from fhir_server.rest.openapi import described
+from fhir_server.rest.peers import Trusted
+from fhir_server.rest.subjects import listed
 from fhir_server.scheduling import guide as scheduling
 from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
@@ -56,6 +60,9 @@ from fhir_server.settings import BASE_PATH, Settings, SettingsError
 from fhir_server.storage.protocol import Clock, Store, StoreLimits
 from fhir_server.storage.sqlite import SqliteStore
 from fhir_server.validation.validator import Validator
+
+if TYPE_CHECKING:
+    import httpx
 
 OPENAPI: Final = "/openapi.json"
 
@@ -85,10 +92,17 @@ class Application(FastAPI):
     """
 
     def __init__(
-        self, fhir: Mapping[str, ASGIApp], service: Service, base_urls: Sequence[str], **settings: Any
+        self,
+        fhir: Mapping[str, ASGIApp],
+        service: Service,
+        base_urls: Sequence[str],
+        *,
+        door: Door | None = None,
+        **settings: Any,
     ) -> None:
-        """``fhir`` is what answers under each base path."""
+        """``fhir`` is what answers under each base path; without a ``door`` everybody comes in."""
         super().__init__(**settings)
+        self._door = door
         self._fhir = {f"{path}/": fhir[path] for path in sorted(fhir, key=len, reverse=True)}
         self._service = service
         self._base_urls = base_urls
@@ -98,6 +112,8 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if self._door is not None and await self._door.refuses(scope, send):
+                return
             path = scope["path"] + "/"
             for base, app in self._fhir.items():
                 if path.startswith(base):
@@ -158,6 +174,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         fhir_paths(settings, service),
         service,
         settings.base_url or (BASE_PATH,),
+        door=make_door(settings),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
         openapi_url=OPENAPI,
@@ -182,6 +199,26 @@ def fhir_paths(settings: Settings, service: Service) -> dict[str, ASGIApp]:
         sas = SasService(service, base, url, limits)
         served[base.path] = _around(settings, sas, (url,), base.path, None if base.url else own_path and base.path)
     return served
+
+
+def make_door(settings: Settings) -> Door | None:
+    """Return what lets clients in, None where everybody comes in everywhere. Raises ``SettingsError``."""
+    try:
+        clients = listed(settings.clients)
+    except ValueError as error:
+        raise SettingsError(f"FHIR_CLIENTS: {error}.") from None
+    if not clients and settings.sas_port is None:
+        return None
+    doors = Doors(
+        clients,
+        settings.clients_everywhere,
+        sas_paths=tuple(base.path for base in sas_bases(settings)),
+        sas_port=settings.sas_port,
+        open_paths=health.PATHS,
+        header=settings.client_header,
+        verify_header=settings.client_verify_header,
+    )
+    return Door(doors, Trusted(settings.trusted_proxies))
 
 
 def _around(settings: Settings, service: Service, bases: Sequence[str], path: str, own_path: str | None) -> ASGIApp:
@@ -212,7 +249,7 @@ def sas_bases(settings: Settings) -> tuple[SasBase, ...]:
 def sas_url(settings: Settings, path: str) -> str:
     """Return the URL of a SAS base path: beside the service base URL that clients use."""
     if not settings.base_url:
-        return settings.origin + path
+        return settings.sas_origin + path
     base = settings.base_url[0]
     return base.removesuffix(BASE_PATH) + path
 
@@ -361,3 +398,52 @@ async def describe_cpts(settings: Settings, key: str) -> str:
     """Return the description of a CPTS as YAML, as it was imported. Raises ``CommandFailed``."""
     async with opened(settings) as service:
         return await importing.describe(service, key)
+
+
+async def push_appointments(settings: Settings, options: PushOptions, tell: Callable[[str], None]) -> Mapping[str, int]:
+    """Tell the SAS platform of our appointments made for it; return how many messages were ``sent``, and how many are
+    left: ``refused``, ``unsendable``, ``waiting``. Raises ``CommandFailed``."""
+    async with opened(settings) as service:
+        return asdict(await push(service, options, tell))
+
+
+def push_options(*, to: str, journal: Path, guide: str, tls: Mapping[str, Any], **how: Any) -> PushOptions:
+    """Return what ``push_appointments`` takes; ``tls``: see ``Tls``, ``how``: see ``PushOptions``."""
+    return PushOptions(to, journal, Version(guide), tls=Tls(**tls), **how)
+
+
+async def check_sas(
+    base: str,
+    *,
+    rpps: Sequence[str],
+    sirets: Sequence[str],
+    guide: str,
+    write: bool,
+    tls: Mapping[str, Any],
+    language: Literal["fr", "en"],
+    width: int | None,
+    tell: Callable[[str], None],
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> tuple[bool, str]:
+    """Play the SAS platform's requests against any server; return whether something failed, and the report: a table of
+    ``width`` columns, JSON without. ``tls``: see ``Tls``; ``tell`` takes what is left on the
+    server where the check is interrupted; ``transport``: the way to a server in process.
+
+    Raises ``SettingsError`` for wrong use, ``CommandFailed`` where nothing can be checked.
+    """
+    from fhir_server.france.sas import checking  # noqa: PLC0415 late: servers need no client of HTTP
+
+    try:
+        wish = checking.Wish.read(base, rpps, sirets, guide, Tls(**tls), write=write)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
+    report = checking.Report(wish.base, datetime.now(UTC), wish.version)
+    try:
+        await checking.play(wish, report, transport=transport)
+    except checking.NotFhir as error:
+        raise CommandFailed(error.fr if language == "fr" else error.en) from None
+    except asyncio.CancelledError:
+        for line in checking.leftovers(report, language):
+            tell(line)
+        raise
+    return report.has_failed, checking.told(report, language, width)

@@ -21,7 +21,7 @@ from json.encoder import encode_basestring_ascii
 from time import gmtime, strftime, time
 from typing import Any, Final, TextIO
 
-FIELDS: Final = ("request_id", "method", "type", "interaction", "status", "ms")
+FIELDS: Final = ("request_id", "method", "type", "interaction", "status", "ms", "reason", "certificate")
 """What a line may hold beside time, level, logger, message and exception: the ``extra`` of the logging call."""
 
 QUOTED: Final = (OSError, sqlite3.Error, ImportError, AttributeError, NameError, TypeError, MemoryError, RecursionError)

@@ -7,35 +7,50 @@ flag ``--page-maximum``. ``docs/settings.md`` lists them all, and a test compare
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from functools import partial
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from fhir_server.definitions.registry import DEFAULT_TYPES
-from fhir_server.definitions.structures import Structures
+from fhir_server.setting_values import (
+    BASE_PATH,
+    MONGODB,
+    PREFIX,
+    nearest,
+    read_choice,
+    read_file,
+    read_files,
+    read_folder,
+    read_header,
+    read_host,
+    read_networks,
+    read_origins,
+    read_place,
+    read_profiles,
+    read_sas_paths,
+    read_seconds,
+    read_store,
+    read_subjects,
+    read_switch,
+    read_types,
+    read_urls,
+    read_whole,
+    read_zone,
+    written,
+)
+
+__all__ = ["BASE_PATH", "SETTINGS", "Setting", "Settings", "SettingsError", "StartError"]
 
 T = TypeVar("T")
 
-PREFIX: Final = "FHIR_"
 PARIS: Final = ZoneInfo("Europe/Paris")
-BASE_PATH: Final = "/fhir"
-"""The path of the service base URL on the server's own listener, whatever a proxy shows to clients."""
-
-_OWN_PATHS: Final = (BASE_PATH, "/health", "/ready", "/docs", "/redoc", "/openapi.json")
 
 NOT_SETTINGS: Final = ("FHIR_TEST_", "FHIR_TORTURE")
 """What the variables of the test suite begin with: they stop no start and change nothing."""
-
-_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.\-]*)://((?:[a-z0-9.\-_]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?)")
-_MONGODB: Final = ("mongodb", "mongodb+srv")
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class StartError(Exception):
@@ -44,196 +59,6 @@ class StartError(Exception):
 
 class SettingsError(StartError):
     """A setting is unknown or impossible; the text names it and says why."""
-
-
-# --- from text to value, and back ------------------------------------------------------------------------------------
-
-
-def _read_choice(text: str, choices: tuple[str, ...]) -> str:
-    if text.lower() not in choices:
-        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-    return text.lower()
-
-
-def _read_switch(text: str) -> bool:
-    if text.lower() in ("on", "true", "yes", "1"):
-        return True
-    if text.lower() in ("off", "false", "no", "0"):
-        return False
-    raise ValueError(f"{text!r} is neither on nor off")
-
-
-def _read_whole(text: str, low: int, high: int, unit: str = "") -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise ValueError(f"{text!r} is not a whole number {unit and unit + ' '}from {low} to {high}")
-    return value
-
-
-def _read_seconds(text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise ValueError(f"{text!r} is not a number of seconds from {low:g} to {high:g}")
-    return value
-
-
-def _read_folder(text: str) -> str:
-    if not Path(text).is_dir():
-        raise ValueError(f"{text!r} is not a folder")
-    return text
-
-
-def _read_store(text: str) -> str:
-    """Check the kind of store; the value may hold a password, so no text quotes it."""
-    scheme, colon, rest = text.partition(":")
-    if scheme in _MONGODB:
-        _check_mongodb(rest)
-        return text
-    if scheme != "sqlite" or not colon:
-        raise ValueError("it begins neither with sqlite: nor with mongodb://; give sqlite:PATH")
-    if not rest:
-        raise ValueError("sqlite: is not followed by the path of a file")
-    if rest.endswith("/") or Path(rest).is_dir():
-        raise ValueError(f"{rest} is a folder; give the path of a file in it: sqlite:{Path(rest, 'cpts.sqlite')}")
-    if rest == ":memory:":
-        raise ValueError("an SQLite database in memory cannot be shared by the server's connections; give a file")
-    return text
-
-
-def _check_mongodb(rest: str) -> None:
-    """Check what follows the scheme: the rest of it is the driver's to read."""
-    address, slash, after = rest.removeprefix("//").partition("/")
-    if not rest.startswith("//") or not address.rpartition("@")[2]:
-        raise ValueError("mongodb: is not followed by //HOST/NAME")
-    if not slash or not after.partition("?")[0]:
-        raise ValueError("mongodb:// names no database; give mongodb://HOST/NAME")
-
-
-def _read_host(text: str) -> str:
-    if not text or any(character in "/@?# \t" for character in text):
-        raise ValueError(f"{text!r} is neither an address nor the name of a host")
-    return text.strip("[]")
-
-
-def _read_zone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(text)
-    except (ValueError, OSError, KeyError):
-        raise ValueError(f"{text!r} is not a time zone like Europe/Paris") from None
-
-
-def _read_list(text: str) -> tuple[str, ...]:
-    return tuple(item.strip() for item in text.split(",") if item.strip())
-
-
-def _read_urls(text: str) -> tuple[str, ...]:
-    return tuple(_checked_url(item) for item in _read_list(text))
-
-
-def _checked_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        parts, usable = urlsplit(""), None
-    if not usable:
-        raise ValueError(f"{text!r} is not an http or https URL")
-    if parts.query or parts.fragment or parts.username is not None or any(character.isspace() for character in text):
-        raise ValueError("a base URL has no user, query, fragment or space")
-    return text.rstrip("/")
-
-
-def _read_origins(text: str) -> tuple[str, ...]:
-    """Return origins as browsers send them: in lower case, without a default port."""
-    origins = tuple(dict.fromkeys(_checked_origin(item) for item in _read_list(text)))
-    if "*" in origins and len(origins) > 1:
-        raise ValueError("* is every origin, so it stands alone")
-    return origins
-
-
-def _checked_origin(text: str) -> str:
-    if text == "*":
-        return text
-    match = _ORIGIN.fullmatch(text.lower().removesuffix("/"))
-    if match is None:
-        raise ValueError(f"{text!r} is not an origin like https://app.example.org, which has no path and no *")
-    return f"{match[1]}://{match[2].removesuffix(_DEFAULT_PORTS.get(match[1], ' '))}"
-
-
-def _read_networks(text: str) -> tuple[str, ...]:
-    return tuple(_checked_network(item) for item in _read_list(text))
-
-
-def _checked_network(text: str) -> str:
-    try:
-        return str(ip_network(text)) if "/" in text else str(ip_address(text))
-    except ValueError:
-        raise ValueError(f"{text!r} is neither an address nor a network like 10.0.0.0/8") from None
-
-
-def _read_types(text: str) -> tuple[str, ...]:
-    names = _read_list(text)
-    if not names:
-        raise ValueError("at least one resource type must be served")
-    known = Structures.load().resource_types
-    for name in names:
-        if name not in known:
-            raise ValueError(f"{name!r} is not a resource type of FHIR R4{_nearest(name, known)}")
-    return tuple(sorted(set(names)))
-
-
-def _read_profiles(text: str) -> tuple[str, ...]:
-    return tuple(_checked_profile(item) for item in _read_list(text))
-
-
-def _checked_profile(text: str) -> str:
-    type_, equals, url = text.partition("=") if "=" in text.partition(":")[0] else ("", "", text)
-    known = Structures.load().resource_types
-    if equals and type_ not in known:
-        raise ValueError(f"{type_!r} is not a resource type of FHIR R4{_nearest(type_, known)}")
-    if ":" not in url:
-        raise ValueError(f"{text!r} is neither a canonical URL like https://example.org/Profile nor Type=URL")
-    return text
-
-
-def _read_sas_paths(text: str) -> tuple[str, ...]:
-    """Check what settings can know of base paths; ``france`` reads what is said of each."""
-    if text == "off":
-        return ()
-    items = _read_list(text)
-    paths = [item.partition(";")[0].strip() for item in items]
-    for path in paths:
-        if not path.startswith("/") or path.endswith("/"):
-            raise ValueError(f"{path!r} is not a path like /sas")
-        if any((path + "/").startswith(other + "/") or (other + "/").startswith(path + "/") for other in _OWN_PATHS):
-            raise ValueError(f"{path} is taken by the server itself")
-        if paths.count(path) > 1:
-            raise ValueError(f"{path} stands twice")
-    return items
-
-
-def _write(value: object) -> str:
-    match value:
-        case bool():
-            return "on" if value else "off"
-        case tuple():
-            return ",".join(value)
-        case float():
-            return f"{value:.12g}"
-        case _:
-            return str(value)
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    rests = {other.removeprefix(PREFIX): other for other in sorted(names)}
-    near = get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.5)
-    return f"; did you mean {rests[near[0]]}?" if near else ""
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -247,6 +72,8 @@ class Setting(NamedTuple):
     read: Callable[[str], Any]
     metavar: str
     help: str
+    is_secret: bool = False
+    """Whether it comes by variable only: the flags of a process can be read by other users of the machine."""
 
     @property
     def variable(self) -> str:
@@ -255,8 +82,8 @@ class Setting(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """The flag: ``--page-maximum``."""
-        return "--" + self.name.replace("_", "-")
+        """The flag: ``--page-maximum``; empty where there is none."""
+        return "" if self.is_secret else "--" + self.name.replace("_", "-")
 
     @property
     def is_switch(self) -> bool:
@@ -266,7 +93,7 @@ class Setting(NamedTuple):
     @property
     def default_text(self) -> str:
         """The default as it would be written; empty where there is none."""
-        return _write(self.default)
+        return written(self.default)
 
     def given_as(self, flags: Container[str]) -> str:
         """Return what to call this setting to somebody who gave these flags, by name: its flag, else its variable."""
@@ -278,19 +105,23 @@ def _row(default: T, read: Callable[[str], T], metavar: str, help: str) -> T:
 
 
 def _count(default: int, low: int, high: int, help: str, unit: str = "") -> int:
-    return _row(default, partial(_read_whole, low=low, high=high, unit=unit), "N", help)
+    return _row(default, partial(read_whole, low=low, high=high, unit=unit), "N", help)
 
 
 def _seconds(default: float, low: float, high: float, help: str) -> float:
-    return _row(default, partial(_read_seconds, low=low, high=high), "SECONDS", help)
+    return _row(default, partial(read_seconds, low=low, high=high), "SECONDS", help)
 
 
 def _switch(default: bool, help: str) -> bool:
-    return _row(default, _read_switch, "on|off", help)
+    return _row(default, read_switch, "on|off", help)
+
+
+def _file(help: str) -> str:
+    return _row("", read_file, "FILE", help)
 
 
 def _choice(default: str, choices: tuple[str, ...], help: str) -> str:
-    return _row(default, partial(_read_choice, choices=choices), "|".join(choices), help)
+    return _row(default, partial(read_choice, choices=choices), "|".join(choices), help)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,11 +130,11 @@ class Settings:
 
     store: str = _row(
         "sqlite:./data/cpts.sqlite",
-        _read_store,
+        read_store,
         "sqlite:PATH|mongodb://HOST/NAME",
         "where resources are kept: an SQLite file, made with its folder if it does not exist, or a database of MongoDB",
     )
-    host: str = _row("127.0.0.1", _read_host, "ADDRESS", "the address to listen on")
+    host: str = _row("127.0.0.1", read_host, "ADDRESS", "the address to listen on")
     port: int = _count(8080, 0, 65535, "the TCP port to listen on; 0 takes a free one")
     workers: int = _count(1, 1, 64, "how many processes serve requests")
     preparers: int = _count(
@@ -312,29 +143,55 @@ class Settings:
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
     definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
     packages: str = _row(
-        "", _read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
+        "", read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
     )
     unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     base_url: tuple[str, ...] = _row(
         (),
-        _read_urls,
+        read_urls,
         "URL[,URL]",
         "the service base URL that clients use; the first is written, the others are understood too",
     )
     trusted_proxies: tuple[str, ...] = _row(
         (),
-        _read_networks,
+        read_networks,
         "ADDRESS[,ADDRESS]",
         "the proxies, addresses or networks, whose forwarded headers say which base URL a client uses",
     )
+    tls_certificate: str = _file("the server's certificate and those between it and its authority (PEM): TLS alone")
+    tls_key: str = _file("the key of the certificate (PEM), if it is not in the same file")
+    tls_key_password: str = field(
+        default="",
+        repr=False,
+        metadata={"read": str, "metavar": "", "help": "what opens an encrypted key", "is_secret": True},
+    )
+    client_authorities: str = _file("the authorities (PEM or DER) whose client certificates are accepted")
+    client_crls: tuple[str, ...] = _row(
+        (), read_files, "FILE[,FILE]", "their revocation lists (PEM or DER), read again when they change"
+    )
+    clients: str = _row(
+        "",
+        read_subjects,
+        "SUBJECT[;SUBJECT]|@FILE",
+        "the clients that are let in, each by CN and OU, as CN=sas.example.org,OU=1259999068; or a file of them",
+    )
+    clients_everywhere: bool = _switch(
+        False, "let only these clients in on every path, not on the SAS base paths alone"
+    )
+    client_header: str = _row(
+        "", read_header, "NAME", "the header in which a trusted proxy tells the subject of a client's certificate"
+    )
+    client_verify_header: str = _row(
+        "", read_header, "NAME", "the header in which it tells SUCCESS if it has verified the certificate"
+    )
     cors_origins: tuple[str, ...] = _row(
-        (), _read_origins, "ORIGIN[,ORIGIN]", "the web pages that browsers let call this server, by origin; * is all"
+        (), read_origins, "ORIGIN[,ORIGIN]", "the web pages that browsers let call this server, by origin; * is all"
     )
     zone: ZoneInfo = _row(  # noqa: RUF009 a ZoneInfo never changes
-        PARIS, _read_zone, "ZONE", "the time zone of dates written without one"
+        PARIS, read_zone, "ZONE", "the time zone of dates written without one"
     )
     types: tuple[str, ...] = _row(
-        tuple(sorted(DEFAULT_TYPES)), _read_types, "TYPE[,TYPE]", "the resource types that are served"
+        tuple(sorted(DEFAULT_TYPES)), read_types, "TYPE[,TYPE]", "the resource types that are served"
     )
     update_create: bool = _switch(True, "let a PUT to an id that does not exist create the resource")
     integrity: str = _choice(
@@ -345,7 +202,7 @@ class Settings:
     )
     profiles: tuple[str, ...] = _row(
         (),
-        _read_profiles,
+        read_profiles,
         "PROFILE[,PROFILE]",
         "the profiles that resources must conform to when they are written, by canonical URL; Type=URL for one type",
     )
@@ -356,10 +213,15 @@ class Settings:
     )
     sas_paths: tuple[str, ...] = _row(
         ("/sas",),
-        _read_sas_paths,
+        read_sas_paths,
         "PATH[;OPTION=VALUE][,PATH]",
         "the base paths that the SAS platform calls, each with its guide, actors, time and url; off: none",
     )
+    sas_listen: str = _row(
+        "", read_place, "ADDRESS:PORT", "a listener for the SAS base paths alone, which the other one then refuses"
+    )
+    sas_tls_certificate: str = _file("the certificate of this listener (PEM), if it has another one")
+    sas_tls_key: str = _file("the key of that certificate (PEM), if it is not in the same file")
     sas_rdv: bool = _switch(False, "receive appointments on the SAS base paths, as the national platform does")
     sas_results: int = _count(10_000, 1, 100_000, "most matches of one answer to the SAS platform")
     sas_identifiers: int = _count(100, 1, 1_000, "most identifiers in one request of the SAS platform")
@@ -421,34 +283,58 @@ class Settings:
     def to_environment(self) -> dict[str, str]:
         """Return the variables that make another process read these very settings; defaults are left out."""
         values = ((setting, getattr(self, setting.name)) for setting in SETTINGS)
-        return {setting.variable: _write(value) or "off" for setting, value in values if value != setting.default}
+        return {setting.variable: written(value) or "off" for setting, value in values if value != setting.default}
 
     @property
     def is_loopback(self) -> bool:
         """Whether the listener can be reached from this machine only."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        return _is_loopback(self.host)
 
     @property
     def origin(self) -> str:
         """The listener's own scheme, host and port, as this machine can reach it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 nothing is bound here
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return _origin(self.host, self.port, is_tls=bool(self.tls_certificate))
+
+    @property
+    def sas_host(self) -> str:
+        """The address of the listener of the SAS base paths; empty where there is none."""
+        return self.sas_listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def sas_port(self) -> int | None:
+        """The port of the listener of the SAS base paths; None where there is none."""
+        return int(self.sas_listen.rpartition(":")[2]) if self.sas_listen else None
+
+    @property
+    def sas_origin(self) -> str:
+        """Scheme, host and port at which this machine reaches the SAS base paths."""
+        if self.sas_port is None:
+            return self.origin
+        return _origin(self.sas_host, self.sas_port, is_tls=bool(self.sas_certificate))
+
+    @property
+    def sas_certificate(self) -> str:
+        """The certificate of the listener of the SAS base paths; empty: it has no TLS."""
+        return self.sas_tls_certificate or self.tls_certificate
+
+    @property
+    def is_sas_controlled(self) -> bool:
+        """Whether nobody comes in on the listener of the SAS base paths but with a certificate that is listed."""
+        return bool(self.sas_listen and self.sas_certificate and self.client_authorities and self.clients)
 
     @property
     def bases(self) -> tuple[str, ...]:
         """The service base URLs without a final slash: all are ours in references, the first is written."""
         if self.base_url:
             return self.base_url
-        others = (f"http://{name}:{self.port}{BASE_PATH}" for name in ("localhost", "127.0.0.1"))
+        scheme = self.origin.partition(":")[0]
+        others = (f"{scheme}://{name}:{self.port}{BASE_PATH}" for name in ("localhost", "127.0.0.1"))
         return tuple(dict.fromkeys((self.origin + BASE_PATH, *others)))
 
     @property
     def is_mongodb(self) -> bool:
         """Whether resources are kept in MongoDB."""
-        return self.store.partition(":")[0] in _MONGODB
+        return self.store.partition(":")[0] in MONGODB
 
     @property
     def store_shown(self) -> str:
@@ -473,7 +359,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {setting.variable for setting in SETTINGS}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known and not name.startswith(NOT_SETTINGS):
-            hint = _nearest(name, known) or "; fhir-server serve --help lists them"
+            hint = nearest(name, known) or "; fhir-server serve --help lists them"
             raise SettingsError(_sentence(f"{name} is not a setting of this server{hint}"))
 
 
@@ -487,6 +373,67 @@ def _refuse_contradictions(settings: Settings, called: Mapping[str, str]) -> Non
             f"{called['host']}: {settings.host} can be reached from other machines and this server has no access "
             "control yet; keep 127.0.0.1, or add --unprotected if everyone there may read and change everything."
         )
+
+    _refuse_tls(settings, called)
+
+
+def _refuse_tls(settings: Settings, called: Mapping[str, str]) -> None:
+    """Raise ``SettingsError`` where what was told of TLS and of its clients would not do what it says."""
+    has_tls = bool(settings.tls_certificate or settings.sas_tls_certificate)
+    for name, needed in (
+        ("tls_key", settings.tls_certificate),
+        ("tls_key_password", has_tls),
+        ("sas_tls_certificate", settings.sas_listen),
+        ("sas_tls_key", settings.sas_tls_certificate),
+        ("sas_listen", settings.sas_paths),
+        ("client_authorities", has_tls),
+        ("client_authorities", settings.clients),
+        ("client_crls", settings.client_authorities),
+        ("client_header", settings.trusted_proxies),
+        ("client_header", settings.clients),
+        ("client_verify_header", settings.client_header),
+        ("clients", settings.client_authorities or settings.client_header),
+        ("clients_everywhere", settings.clients and (settings.tls_certificate or settings.client_header)),
+    ):
+        if getattr(settings, name) and not needed:
+            raise SettingsError(f"{called[name]} {_NEEDS[name]}.")
+    if settings.sas_port and settings.sas_port == settings.port:
+        raise SettingsError(f"{called['sas_listen']}: port {settings.port} is that of {called['port']}.")
+    if not (settings.unprotected or settings.is_sas_controlled or _is_loopback(settings.sas_host or "localhost")):
+        raise SettingsError(
+            f"{called['sas_listen']}: {settings.sas_host} can be reached from other machines; demand certificates with "
+            f"{called['sas_tls_certificate']}, {called['client_authorities']} and {called['clients']}, "
+            "or keep 127.0.0.1."
+        )
+
+
+_NEEDS: Final = {
+    "tls_key": "is the key of a certificate: give FHIR_TLS_CERTIFICATE too",
+    "tls_key_password": "opens the key of a certificate: give FHIR_TLS_CERTIFICATE too",
+    "sas_tls_certificate": "is for a listener of the SAS base paths: give FHIR_SAS_LISTEN too",
+    "sas_tls_key": "is the key of a certificate: give FHIR_SAS_TLS_CERTIFICATE too",
+    "sas_listen": "is for the SAS base paths, and FHIR_SAS_PATHS says that there are none",
+    "client_authorities": "needs TLS, and a list of those whom it lets in: FHIR_TLS_CERTIFICATE and FHIR_CLIENTS",
+    "client_crls": "needs the authorities whose lists these are: FHIR_CLIENT_AUTHORITIES",
+    "client_header": "is read from trusted proxies, and held against a list: FHIR_TRUSTED_PROXIES and FHIR_CLIENTS",
+    "client_verify_header": "comes beside the subject: give FHIR_CLIENT_HEADER too",
+    "clients": "lets nobody in: give FHIR_CLIENT_AUTHORITIES and a certificate, or FHIR_CLIENT_HEADER",
+    "clients_everywhere": "needs those whom it lets in, FHIR_CLIENTS, and FHIR_TLS_CERTIFICATE or FHIR_CLIENT_HEADER",
+}
+"""What a setting is good for: the end of a sentence that begins with its name."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _origin(host: str, port: int, *, is_tls: bool) -> str:
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 nothing is bound here
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{reached}]:{port}" if ":" in reached else f"{scheme}://{reached}:{port}"
 
 
 def _sentence(text: str) -> str:

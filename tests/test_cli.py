@@ -152,7 +152,7 @@ def test_help_of_serve_lists_each_setting_with_its_variable_and_default() -> Non
     text = " ".join(run("serve", "--help").stdout.split())
     for setting in SETTINGS:
         assert setting.flag in text
-        assert f"{setting.variable}; default: " in text
+        assert setting.is_secret != (f"{setting.variable}; default: " in text)
 
 
 @pytest.mark.parametrize("words", ["version", "--version"])
@@ -209,6 +209,21 @@ def test_port_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
         result = run("serve", "--port", str(port), cwd=tmp_path)
     expected = f"fhir-server: Port {port} of 127.0.0.1 is in use by another program; give another with --port.\n"
     assert (result.returncode, result.stderr) == (1, expected)
+
+
+def test_port_of_the_sas_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = run("serve", "--port", "0", "--sas-listen", f"127.0.0.1:{port}", cwd=tmp_path)
+    expected = f"fhir-server: Port {port} of 127.0.0.1 is in use by another program; give another with --sas-listen.\n"
+    assert (result.returncode, result.stderr) == (1, expected)
+
+
+def test_certificate_that_is_none_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "server.pem").touch()
+    result = run("serve", "--port", "0", "--tls-certificate", "server.pem", cwd=tmp_path)
+    told = "server.pem cannot be read as a certificate and its key: there is no certificate in PEM"
+    assert (result.returncode, result.stderr) == (2, f"fhir-server: TLS cannot be served: {told}.\n")
 
 
 @pytest.mark.parametrize("flags", [("--types", "Slot"), ("--bundle-entries", "10"), ("--no-update-create",)])

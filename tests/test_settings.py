@@ -48,6 +48,26 @@ IMPOSSIBLE = [
     ("FHIR_BASE_URL", "https://a.example.org/fhir, nonsense", "'nonsense' is not an http or https URL"),
     ("FHIR_TRUSTED_PROXIES", "proxy.example.org", "neither an address nor a network"),
     ("FHIR_TRUSTED_PROXIES", "192.0.2.1/24", "neither an address nor a network"),
+    ("FHIR_TLS_CERTIFICATE", "/no/such/file.pem", "'/no/such/file.pem' is not a file"),
+    ("FHIR_TLS_KEY", "/no/such/file.pem", "'/no/such/file.pem' is not a file"),
+    ("FHIR_TLS_KEY", __file__, "give FHIR_TLS_CERTIFICATE too"),
+    ("FHIR_TLS_KEY_PASSWORD", "secret", "give FHIR_TLS_CERTIFICATE too"),
+    ("FHIR_CLIENT_AUTHORITIES", "/no/such/file.pem", "'/no/such/file.pem' is not a file"),
+    ("FHIR_CLIENT_AUTHORITIES", __file__, "needs TLS, and a list of those whom it lets in"),
+    ("FHIR_CLIENT_CRLS", f"{__file__},none.crl", "'none.crl' is not a file"),
+    ("FHIR_CLIENT_CRLS", __file__, "needs the authorities"),
+    ("FHIR_CLIENTS", "sas.example.org", "'sas.example.org' is not the subject of a client"),
+    ("FHIR_CLIENTS", "CN=sas.example.org", "'CN=sas.example.org' has not one CN and one OU"),
+    ("FHIR_CLIENTS", "CN=a,CN=b,OU=c", "has not one CN and one OU"),
+    ("FHIR_CLIENTS", ";", "names no client"),
+    ("FHIR_CLIENTS", "@/no/such/list", "'/no/such/list' cannot be read as a list of clients"),
+    ("FHIR_CLIENTS", "CN=sas.example.org,OU=1259999068", "lets nobody in"),
+    ("FHIR_CLIENTS_EVERYWHERE", "sometimes", "neither on nor off"),
+    ("FHIR_CLIENTS_EVERYWHERE", "on", "needs those whom it lets in"),
+    ("FHIR_CLIENT_HEADER", "X Client", "'X Client' is not the name of a header"),
+    ("FHIR_CLIENT_HEADER", "X-Client", "is read from trusted proxies"),
+    ("FHIR_CLIENT_VERIFY_HEADER", "X-Verify:", "'X-Verify:' is not the name of a header"),
+    ("FHIR_CLIENT_VERIFY_HEADER", "X-Verify", "give FHIR_CLIENT_HEADER too"),
     ("FHIR_CORS_ORIGINS", "app.example.org", "'app.example.org' is not an origin"),
     ("FHIR_CORS_ORIGINS", "https://app.example.org/path", "is not an origin"),
     ("FHIR_CORS_ORIGINS", "https://*.example.org", "is not an origin"),
@@ -62,6 +82,13 @@ IMPOSSIBLE = [
     ("FHIR_SAS_PATHS", "sas", "'sas' is not a path like /sas"),
     ("FHIR_SAS_PATHS", "/fhir/sas", "/fhir/sas is taken by the server itself"),
     ("FHIR_SAS_PATHS", "/sas,/sas;guide=1.1.0", "/sas stands twice"),
+    ("FHIR_SAS_LISTEN", "8443", "'8443' is not an address and a port"),
+    ("FHIR_SAS_LISTEN", "::1:8443", "'::1:8443' is not an address and a port like 127.0.0.1:8443 or [::1]:8443"),
+    ("FHIR_SAS_LISTEN", "127.0.0.1:https", "from 0 to 65535"),
+    ("FHIR_SAS_LISTEN", "127.0.0.1:8080", "port 8080 is that of FHIR_PORT"),
+    ("FHIR_SAS_LISTEN", "0.0.0.0:8443", "can be reached from other machines; demand certificates"),
+    ("FHIR_SAS_TLS_CERTIFICATE", __file__, "give FHIR_SAS_LISTEN too"),
+    ("FHIR_SAS_TLS_KEY", __file__, "give FHIR_SAS_TLS_CERTIFICATE too"),
     ("FHIR_SAS_RDV", "platform", "neither on nor off"),
     ("FHIR_SAS_RESULTS", "0", "from 1 to 100000"),
     ("FHIR_SAS_IDENTIFIERS", "0", "from 1 to 1000"),
@@ -187,6 +214,41 @@ def test_switch_is_read_in_its_usual_spellings(text: str, value: bool) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST"])
 def test_loopback_host_needs_no_protection(host: str) -> None:
     assert Settings.from_environment({"FHIR_HOST": host}).is_loopback
+
+
+GUARDED = {
+    "sas_listen": "192.0.2.7:8443",
+    "sas_tls_certificate": __file__,
+    "client_authorities": __file__,
+    "clients": "CN=sas.example.org,OU=1259999068",
+}
+
+
+def test_listener_of_the_sas_may_be_reached_where_it_demands_certificates() -> None:
+    settings = Settings.read(GUARDED, {})
+    assert settings.is_sas_controlled
+    assert (settings.origin, settings.sas_origin) == ("http://127.0.0.1:8080", "https://192.0.2.7:8443")
+    for name in ("sas_tls_certificate", "client_authorities", "clients"):
+        with pytest.raises(SettingsError):
+            Settings.read({key: text for key, text in GUARDED.items() if key != name}, {})
+    with pytest.raises(SettingsError, match=r"^--host: 192\.0\.2\.7 can be reached"):
+        Settings.read({**GUARDED, "host": "192.0.2.7"}, {})
+
+
+def test_password_of_a_key_is_a_variable_only_and_is_not_shown() -> None:
+    [setting] = [setting for setting in SETTINGS if setting.name == "tls_key_password"]
+    assert setting.flag == ""
+    variables = {"FHIR_TLS_KEY_PASSWORD": "secret", "FHIR_TLS_CERTIFICATE": __file__}
+    settings = Settings.from_environment(variables)
+    assert settings.tls_key_password == "secret"  # noqa: S105 as above
+    assert "secret" not in repr(settings)
+    assert Settings.from_environment(settings.to_environment()) == settings
+
+
+def test_tls_is_said_in_the_base_url() -> None:
+    settings = Settings(tls_certificate=__file__, port=9000)
+    assert settings.bases == ("https://127.0.0.1:9000/fhir", "https://localhost:9000/fhir")
+    assert Settings(port=9000, sas_listen="[::1]:8443").sas_origin == "http://[::1]:8443"
 
 
 def test_outside_host_is_allowed_when_asked_for() -> None:

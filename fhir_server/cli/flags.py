@@ -18,7 +18,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """Give a command the flags of some settings; the others still come by variable."""
     wanted = set(names)
     for setting in SETTINGS:
-        if setting.name in wanted:
+        if setting.name in wanted and setting.flag:
             _add_flag(parser, setting)
 
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import logging
 import logging.config
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from http.client import HTTPConnection, HTTPException
-from ipaddress import ip_address
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import sleep
-from typing import Final, cast
+from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server import __version__
 from fhir_server.cli.flags import EVERY, add_flags, given_flags, log_configuration, prepare_store, settings_of
+from fhir_server.cli.listening import contexts, listening, taken
 from fhir_server.cli.speech import EXPECTED, complain, refuse, say
 from fhir_server.outcome import FhirError
-from fhir_server.settings import SETTINGS, Settings, SettingsError, StartError
+from fhir_server.settings import SETTINGS, Settings, StartError
 
 HEALTH: Final = "/health"
 """Answers 200 once requests are served."""
@@ -69,8 +69,10 @@ def run(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     signal.signal(signal.SIGTERM, _leave)
-    with _listen(settings, host="--host" if "host" in given_flags(options) else "FHIR_HOST") as listener:
-        settings = replace(settings, port=listener.getsockname()[1])
+    called = {setting.name: setting.given_as(given_flags(options)) for setting in SETTINGS}
+    with listening(settings, called) as listeners:
+        settings = taken(settings, listeners)
+        contexts(settings)  # so that a wrong file is told here, once
         _export(settings)
         prepare_store(settings)
         logging.config.dictConfig(log_configuration(settings))
@@ -79,10 +81,10 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.demo:
             _load_demo(settings)
         threading.Thread(target=_announce, args=(settings,), daemon=True).start()
-        return _run(settings, listener)
+        return _run(settings, listeners)
 
 
-def _run(settings: Settings, listener: socket.socket) -> int:
+def _run(settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve until a signal comes, then drain. The parts of uvicorn are imported here, as late as the app."""
     from uvicorn import Config, Server  # noqa: PLC0415
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
@@ -94,6 +96,7 @@ def _run(settings: Settings, listener: socket.socket) -> int:
         factory=True,
         http=BoundedProtocol,
         workers=settings.workers,
+        loop="fhir_server.cli.loop:Loop",
         lifespan="on",
         ws="none",
         log_config=log_configuration(settings),
@@ -106,13 +109,13 @@ def _run(settings: Settings, listener: socket.socket) -> int:
     if settings.workers > 1:
         with suppress(SystemExit):
             if asyncio.run(_rehearse(application())):
-                supervisor = Multiprocess(config, [listener])
+                supervisor = Multiprocess(config, listeners)
                 supervisor.run()
                 return int(any(process.exitcode not in (0, -signal.SIGTERM) for process in supervisor.processes))
         return 1
     server = Server(config)
     with suppress(SystemExit):  # once drained, uvicorn raises the signal again
-        server.run([listener])
+        server.run(listeners)
     return int(not server.started)
 
 
@@ -191,32 +194,6 @@ def _load_demo(settings: Settings) -> None:
 # --- starting --------------------------------------------------------------------------------------------------------
 
 
-def _listen(settings: Settings, host: str) -> socket.socket:
-    """Return a listening socket, so that the port is ours before anything is loaded. ``host``: what it was given as."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        if not settings.unprotected and not ip_address(address[0]).is_loopback:
-            raise SettingsError(f"{host}: {settings.host} is {address[0]}, which other machines can reach.")
-        return socket.create_server(cast("tuple[str, int]", address), family=family, backlog=2048)
-    except OSError as error:
-        raise StartError(_why_not_listening(settings, error)) from None
-
-
-def _why_not_listening(settings: Settings, error: OSError) -> str:
-    place = f"{settings.host}:{settings.port}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"Port {settings.port} of {settings.host} is in use by another program; give another with --port."
-        case errno.EACCES:
-            return f"This user may not listen on {place}; give a port above 1023 with --port."
-        case errno.EADDRNOTAVAIL:
-            return f"{settings.host} is not an address of this machine; give one of its own with --host."
-        case _ if isinstance(error, socket.gaierror):
-            return f"The host {settings.host} is not known here; give an address with --host."
-        case _:
-            return f"It is not possible to listen on {place}: {error.strerror or error}."
-
-
 def _export(settings: Settings) -> None:
     """Give the worker processes these very settings, whatever came by flag or by variable."""
     for setting in SETTINGS:
@@ -237,6 +214,8 @@ def _announce(settings: Settings) -> None:
         sleep(0.1)
     base = settings.bases[0]
     lines = [f"fhir-server {__version__} answers at {base}", f"Resources are kept in {settings.store_shown}", ""]
+    if settings.sas_listen:
+        lines[1:1] = [f"The SAS base paths are at {settings.sas_origin}, and there alone"]
     lines.append("Three requests worth trying:")
     for title, url in _requests(settings, base):
         lines += ["", f"  {title}", f"  curl '{url}'"]
@@ -256,7 +235,11 @@ def _requests(settings: Settings, base: str) -> Sequence[tuple[str, str]]:
 
 
 def _answers(settings: Settings) -> bool:
-    connection = HTTPConnection(settings.origin.removeprefix("http://"), timeout=5)
+    place = urlsplit(settings.origin)
+    connection = HTTPConnection(place.netloc, timeout=5)
+    if place.scheme == "https":
+        unverified = ssl._create_unverified_context()  # noqa: S323 it is our own, by another name
+        connection = HTTPSConnection(place.netloc, timeout=5, context=unverified)
     try:
         connection.request("GET", HEALTH)
         return connection.getresponse().status == 200

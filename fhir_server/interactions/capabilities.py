@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from fhir_server.interactions.definitions import demand_current
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.parameters import SHAPING, known, shaped, shaping
 from fhir_server.interactions.routes import Route
+from fhir_server.interactions.supported import Profiles
 from fhir_server.interactions.terminology_capabilities import terminology_statement
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
@@ -53,14 +54,23 @@ async def capabilities(context: Context, request: Request, route: Route) -> Resp
             Issue(IssueType.VALUE, f"mode must be one of {', '.join(MODES)}", ("http.mode",), id="parameter-value")
         )
     make, type_ = STATEMENTS[mode]
+    profiles: Profiles = {}
     wish = shaping(context, type_, given)
     with suppress(StoreError):  # what can be done is told even where the store cannot be read now
         demand_current(context.registry, await context.store.head())
-    return Response(200, {}, (await shaped(context, wish, serialize(make(context))),))
+        profiles = await _profiles(context)
+    return Response(200, {}, (await shaped(context, wish, serialize(make(context, profiles))),))
 
 
-def statement(context: Context) -> Resource:
-    """Return the CapabilityStatement as a resource."""
+async def _profiles(context: Context) -> Profiles:
+    if "StructureDefinition" not in context.registry.types:
+        return {}
+    async with context.store.snapshot() as snapshot:
+        return await context.supported.profiles(snapshot)
+
+
+def statement(context: Context, profiles: Profiles) -> Resource:
+    """Return the CapabilityStatement as a resource. ``profiles`` are those stored, by their type."""
     return {
         "resourceType": "CapabilityStatement",
         "id": "server",
@@ -76,26 +86,26 @@ def statement(context: Context) -> Resource:
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
         "patchFormat": [JSON_PATCH, FHIR_JSON],
-        "rest": [_rest(context)],
+        "rest": [_rest(context, profiles)],
     }
 
 
-STATEMENTS: Final[Mapping[str, tuple[Callable[[Context], Resource], str]]] = {
+STATEMENTS: Final[Mapping[str, tuple[Callable[[Context, Profiles], Resource], str]]] = {
     "full": (statement, "CapabilityStatement"),
     "normative": (statement, "CapabilityStatement"),
-    "terminology": (terminology_statement, "TerminologyCapabilities"),
+    "terminology": (lambda context, _: terminology_statement(context), "TerminologyCapabilities"),
 }
 """mode → what makes its statement, and the type of that."""
 
 MODES: Final = tuple(STATEMENTS)
 
 
-def _rest(context: Context) -> Resource:
+def _rest(context: Context, profiles: Profiles) -> Resource:
     registry = context.registry
     described = {
         "mode": "server",
         "documentation": "JSON only; search is strict: what is unknown is refused by name.",
-        "resource": [_resource(context, type_) for type_ in sorted(registry.types)],
+        "resource": [_resource(context, type_, profiles.get(type_, ())) for type_ in sorted(registry.types)],
         "interaction": [{"code": interaction.value} for interaction in _SYSTEM_LEVEL],
         "searchParam": [_parameter(parameter) for parameter in _common(registry)],
         "operation": _operations(registry.operations_at(Level.SYSTEM)),
@@ -104,12 +114,13 @@ def _rest(context: Context) -> Resource:
     return {name: value for name, value in described.items() if value != []}
 
 
-def _resource(context: Context, type_: str) -> Resource:
+def _resource(context: Context, type_: str, profiles: Sequence[str]) -> Resource:
     registry = context.registry
     parameters = registry.parameters(type_)
     references = sorted(p.code for p in parameters.values() if p.type is SearchParameterType.REFERENCE)
     described: dict[str, Any] = {
         "type": type_,
+        "supportedProfile": list(profiles),
         "interaction": [{"code": interaction.value} for interaction in _TYPE_LEVEL],
         "versioning": "versioned",
         "readHistory": True,

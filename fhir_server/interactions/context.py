@@ -15,6 +15,7 @@ from fhir_server.interactions.preparing import Prepares
 from fhir_server.interactions.profiles import Demands
 from fhir_server.interactions.rules import Meant, Rule
 from fhir_server.interactions.shelf import Shelf
+from fhir_server.interactions.supported import Supported
 from fhir_server.interactions.tools import Indexes, Tools, Validates
 from fhir_server.model.reference import Key
 from fhir_server.storage.protocol import Clock, Store
@@ -70,6 +71,8 @@ class Context:
     """The profiles that what is written must conform to."""
     shelf: Shelf = field(default_factory=Shelf)
     """The conformance resources that this process has parsed; see ``library``."""
+    supported: Supported = field(default_factory=Supported)
+    """The profiles that are stored, for the CapabilityStatement."""
     meant: Meant | None = None
     """Which match a conditional update means, where a guide's caller has it otherwise than R4: then the criteria alone
     name the resource, and an id in the body says nothing."""

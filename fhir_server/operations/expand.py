@@ -142,14 +142,20 @@ def _told(found: _Expansion, values: Values) -> Iterator[dict[str, Any]]:
     """Yield what the expansion depends on: parameters given, code systems used, and those that are not whole."""
     for one in values.given:
         if not isinstance(one.value, dict) and one.name not in {"url", "valueSetVersion"}:
-            yield {"name": one.name, _VALUES.get(type(one.value), "valueString"): one.value}
+            yield {"name": one.name, _VALUES[one.name]: one.value}
     for canonical in found.used:
         yield {"name": "used-codesystem", "valueUri": canonical}
     for canonical in found.fragments:
         yield {"name": "warning-fragment", "valueUri": canonical}
 
 
-_VALUES: Final[Mapping[type, str]] = {bool: "valueBoolean", int: "valueInteger"}
+_TOLD_AS: Final = {"canonical": "uri"}
+"""Types of parameters that an expansion tells as another, since it has no values of their own."""
+
+_VALUES: Final[Mapping[str, str]] = {
+    one.name: f"value{_TOLD_AS.get(one.type, one.type).capitalize()}" for one in EXPAND.parameters
+}
+"""Parameter → the element of ``expansion.parameter`` that tells its value."""
 
 
 def _contains(member: Member, values: Values, wanted: Sequence[str]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fhir_server.rest.peers import Trusted
 
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"([A-Za-z0-9.\-_]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
@@ -58,8 +58,7 @@ class ByForwarded:
         """
         self._app = app
         self._under = under
-        self._networks = tuple(ip_network(one) for one in trusted)
-        self._is_trusted = lru_cache(maxsize=1024)(self._among_trusted)
+        self._trusted = Trusted(trusted)
         self._bases = bases
         self._own_path = own_path
 
@@ -70,8 +69,7 @@ class ByForwarded:
 
     def _base(self, scope: Scope) -> str | None:
         """Return the base URL to be written, or None where nothing that counts was said."""
-        peer = scope.get("client")
-        if scope["type"] != "http" or not peer or not self._is_trusted(peer[0]):
+        if scope["type"] != "http" or not self._trusted.has_sent(scope):
             return None
         said = told(_headers(scope))
         if said is None:
@@ -79,15 +77,6 @@ class ByForwarded:
         if self._own_path is None:
             return chosen(self._bases, said)
         return made(replace(said, scheme=said.scheme or scope["scheme"]), self._own_path)
-
-    def _among_trusted(self, peer: str) -> bool:
-        try:
-            address = ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
 
 
 def told(headers: Mapping[str, str]) -> Told | None:

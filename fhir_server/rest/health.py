@@ -12,6 +12,9 @@ from fhir_server.storage.protocol import Store, StoreError
 
 _LOG: Final = logging.getLogger(__name__)
 
+PATHS: Final = ("/health", "/ready")
+"""What holds no data, and is answered to whoever asks."""
+
 router = APIRouter(tags=["health"])
 
 

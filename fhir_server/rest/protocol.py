@@ -1,21 +1,29 @@
-"""HTTP as uvicorn reads it, with bounds on what comes before the application sees anything.
+"""HTTP as uvicorn reads it, with bounds on what comes before the application sees anything, and with the TLS extension.
 
 uvicorn hands over a request once its headers are whole, and lets them grow without end; it waits for them, and for the
-rest of a body, as long as the client likes.
+rest of a body, as long as the client likes. Nor does it tell the certificate of a client.
+
+Spec: https://asgi.readthedocs.io/en/latest/specs/tls.html
 """
 
 from __future__ import annotations
 
+import ssl
 from asyncio import TimerHandle, Transport
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fhir_server.rest.patience import BODY_SECONDS, PATIENCE
+from fhir_server.rest.subjects import name_of
 
 UNREAD_BYTES: Final = 131_072
 """Bytes in which nothing is finished: no headers, no piece of a body. Above what ``FHIR_HEADER_BYTES`` can be, for
 the application refuses headers with an OperationOutcome as long as they are read."""
+
+
+_VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -34,10 +42,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """When the body that is being read began; None: none is."""
         self._came = 0.0
         """When something came last."""
+        self._tls: dict[Any, Any] | None = None
+        """The TLS extension of each request; None: there is no TLS."""
         self._clock: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        self._tls = None if secured is None else extension(secured)
         self._began = self._came = self.loop.time()
         self._clock = self.loop.call_later(self.patience, self._look)
 
@@ -58,6 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_read = True
         self._began = self.loop.time()
         super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = {"tls": self._tls}
 
     def on_headers_complete(self) -> None:
         self._has_read = True
@@ -103,3 +117,17 @@ class BoundedProtocol(HttpToolsProtocol):
             )
             self.transport.write(STATUS_LINE[status] + head + text.encode())
         self.transport.close()
+
+
+def extension(secured: ssl.SSLObject | ssl.SSLSocket) -> dict[Any, Any]:
+    """Return what the TLS extension of ASGI tells of a connection; what is None there is not told."""
+    shown = cast("dict[str, tuple[tuple[tuple[str, str], ...], ...]]", secured.getpeercert() or {})
+    binary = secured.getpeercert(binary_form=True)
+    return {
+        "server_cert": None,
+        "client_cert_chain": [] if binary is None else [ssl.DER_cert_to_PEM_cert(binary)],
+        "client_cert_name": None if binary is None else name_of(chain.from_iterable(shown.get("subject", ()))),
+        "client_cert_error": None,
+        "tls_version": _VERSIONS.get(secured.version() or ""),
+        "cipher_suite": None,
+    }

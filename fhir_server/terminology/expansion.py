@@ -20,7 +20,7 @@ from fhir_server.terminology.displays import texts
 from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, demanded
 from fhir_server.terminology.membership import contained
-from fhir_server.terminology.problems import bad_definition, cycle, not_complete, unknown
+from fhir_server.terminology.problems import bad_definition, check_path, not_complete, unknown
 
 _folded: Final = lru_cache(maxsize=100_000)(fold)
 """Who looks for a code while typing asks for the same texts again and again."""
@@ -64,8 +64,7 @@ class Expander:
     def of(self, canonical: str, *, asked: bool = False) -> Members:
         """Return the codes of the value set of a canonical URL, in order. Raises ``NotFound`` where it is ``asked``
         for and not loaded, ``Unprocessable`` for what cannot be expanded, ``BadRequest`` for what is too much."""
-        if canonical in self._path:
-            raise cycle([*self._path, canonical])
+        check_path(self._path, canonical)
         if canonical not in self._known:
             found = demanded(self.library, canonical, asked=asked)
             self._path.append(canonical)

@@ -15,7 +15,7 @@ from fhir_server.terminology.budget import Budget
 from fhir_server.terminology.code_system import CodeSystem, Concept
 from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, value_set
-from fhir_server.terminology.problems import cycle
+from fhir_server.terminology.problems import check_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,31 @@ class Membership:
     versions: Versions = ANY_VERSION
     _path: list[str] = field(default_factory=list)
     _budget: Budget = field(default_factory=Budget)
+    _known: dict[str, Told] = field(default_factory=dict)
+    """What one question has found out of each value set: many may lead to the same."""
 
     def of(self, canonical: str, code: Code) -> Told:
         """Return whether a code is in the value set of a canonical URL. Raises ``Unprocessable`` for a definition that
         cannot be followed, ``BadRequest`` for one that takes too much."""
-        self._budget = Budget()
+        self._begin()
         return self._of(canonical, code)
 
     def within(self, resource: Resource, code: Code) -> Told:
         """Return whether a code is in a value set that is at hand. Raises as ``of`` does."""
-        self._budget = Budget()
+        self._begin()
         return self._within(resource, code)
 
+    def _begin(self) -> None:
+        self._budget = Budget()
+        self._known.clear()
+
     def _of(self, canonical: str, code: Code) -> Told:
-        if canonical in self._path:
-            raise cycle([*self._path, canonical])
+        check_path(self._path, canonical)
+        if canonical not in self._known:
+            self._known[canonical] = self._told(canonical, code)
+        return self._known[canonical]
+
+    def _told(self, canonical: str, code: Code) -> Told:
         found = value_set(self.library, canonical)
         if found is None:
             return Told(None, (f"the ValueSet {canonical} is not loaded",))

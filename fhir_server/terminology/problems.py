@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from fhir_server.outcome import BadRequest, Issue, IssueType, NotFound, Unprocessable
+
+DEEPEST: Final = 32
+"""How far value sets, or concept maps, may lead from one to the next."""
 
 
 def unknown(type_: str, canonical: str, at: str = "", asked: bool = True) -> NotFound | Unprocessable:
@@ -21,10 +25,14 @@ def not_complete(url: str, content: str) -> Unprocessable:
     return Unprocessable(Issue(IssueType.NOT_SUPPORTED, told, id="code-system-content"))
 
 
-def cycle(urls: Sequence[str]) -> Unprocessable:
-    """Return the refusal of value sets, or concept maps, that lead back to themselves."""
-    told = f"definitions that lead back to themselves: {' → '.join(urls)}"
-    return Unprocessable(Issue(IssueType.PROCESSING, told, id="terminology-cycle"))
+def check_path(path: Sequence[str], url: str) -> None:
+    """Raise ``Unprocessable`` where the way that led to a value set, or concept map, is a circle or too long."""
+    if url in path:
+        told = f"definitions that lead back to themselves: {' → '.join([*path, url])}"
+        raise Unprocessable(Issue(IssueType.PROCESSING, told, id="terminology-cycle"))
+    if len(path) >= DEEPEST:
+        told = f"definitions that lead from one to the next more than {DEEPEST} times: from {path[0]} to {url}"
+        raise Unprocessable(Issue(IssueType.TOO_COSTLY, told, id="terminology-too-deep"))
 
 
 def too_costly(told: str) -> BadRequest:
@@ -35,3 +43,9 @@ def too_costly(told: str) -> BadRequest:
 def bad_definition(told: str) -> Unprocessable:
     """Return the refusal of a definition that cannot be followed."""
     return Unprocessable(Issue(IssueType.PROCESSING, told, id="terminology-definition"))
+
+
+def not_told(code: str, canonical: str, reasons: Sequence[str]) -> Unprocessable:
+    """Return the refusal to say whether a code is in a value set that is not wholly known."""
+    told = f"whether {code} is in the ValueSet {canonical} cannot be told: {'; '.join(reasons)}"
+    return Unprocessable(Issue(IssueType.NOT_FOUND, told, id="code-not-told"))

@@ -6,13 +6,13 @@ Spec: https://hl7.org/fhir/R4/conceptmap-operation-translate.html
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fhir_server.definitions.library import Library
 from fhir_server.model.formats import Resource
-from fhir_server.terminology.membership import Code
-from fhir_server.terminology.problems import cycle, unknown
+from fhir_server.terminology.membership import Code, Membership
+from fhir_server.terminology.problems import check_path, not_told, unknown
 
 REVERSED: Final[Mapping[str, str]] = {
     "wider": "narrower",
@@ -60,7 +60,7 @@ def translate(library: Library, maps: Sequence[Resource], asked: Asked) -> list[
     found: dict[tuple[str, Code | None, str], Match] = {}
     for one in maps:
         for code in asked.codes:
-            for match in _of_map(library, one, code, asked, ()):
+            for match in _Walk(library, asked, code).of_map(one, ()):
                 found.setdefault((match.equivalence, match.code, match.source), match)
     return list(found.values())
 
@@ -73,19 +73,66 @@ def demanded(library: Library, canonical: str, *, asked: bool = True) -> Resourc
     return found
 
 
-def _of_map(library: Library, resource: Resource, code: Code, asked: Asked, path: tuple[str, ...]) -> Iterator[Match]:
-    url = resource.get("url", "")
-    if url and url in path:
-        raise cycle([*path, url])
-    near, far = ("target", "source") if asked.is_reverse else ("source", "target")
-    if not (_is_about(resource, far, asked.target_set) and _is_about(resource, near, asked.source_set)):
-        return
-    for group in resource.get("group", ()):
-        if asked.is_reverse:
-            yield from _backwards(group, code, asked, url)
-        elif _is_of(group, "source", code) and _is_wanted(group.get("target"), asked):
-            there = list(_forwards(group, code, asked, url))
-            yield from there or _unmapped(library, group, code, asked, (*path, url))
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """The way of one code through concept maps, each of which is passed once."""
+
+    library: Library
+    asked: Asked
+    code: Code
+    passed: set[str] = field(default_factory=set)
+
+    def of_map(self, resource: Resource, path: tuple[str, ...]) -> Iterator[Match]:
+        """Yield what one map says of the code; ``path`` are the maps that led to it."""
+        asked, url = self.asked, resource.get("url", "")
+        check_path(path, url)
+        if url and url in self.passed:
+            return
+        self.passed.add(url)
+        near, far = ("target", "source") if asked.is_reverse else ("source", "target")
+        if not (_is_about(resource, far, asked.target_set) and _is_about(resource, near, asked.source_set)):
+            return
+        is_silent = _said(resource, far) is None
+        for match in self._of_groups(resource, (*path, url)):
+            if asked.target_set is None or not is_silent or _is_in(self.library, asked.target_set, match):
+                yield match
+
+    def _of_groups(self, resource: Resource, path: tuple[str, ...]) -> Iterator[Match]:
+        asked, code = self.asked, self.code
+        for group in resource.get("group", ()):
+            if asked.is_reverse:
+                yield from _backwards(group, code, asked, path[-1])
+            elif _is_of(group, "source", code) and _is_wanted(group.get("target"), asked):
+                there = list(_forwards(group, code, asked, path[-1]))
+                yield from there or self._unmapped(group, path)
+
+    def _unmapped(self, group: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Match]:
+        """Yield what becomes of the code where a group does not list it."""
+        code = self.code
+        if any(element.get("code") == code.code for element in group.get("element", ())):
+            return
+        unmapped = group.get("unmapped", {})
+        match unmapped.get("mode"):
+            case "provided":
+                to = replace(code, system=group.get("target", code.system), version=None)
+                yield Match("equal", to, None, path[-1])
+            case "fixed":
+                to = Code(group.get("target", ""), unmapped.get("code", ""), group.get("targetVersion"))
+                yield Match("inexact", to, unmapped.get("display"), path[-1])
+            case "other-map":
+                other = demanded(self.library, unmapped.get("url", ""), asked=False)
+                yield from self.of_map(other, path)
+
+
+def _is_in(library: Library, value_set: str, match: Match) -> bool:
+    """Tell whether a translation is in a value set of which its map says nothing. Raises ``Unprocessable`` where that
+    cannot be told."""
+    if match.code is None:
+        return False
+    told = Membership(library).of(value_set, match.code)
+    if told.is_member is None:
+        raise not_told(f"{match.code.system}|{match.code.code}", value_set, told.reasons)
+    return told.is_member
 
 
 def _forwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> Iterator[Match]:
@@ -116,28 +163,14 @@ def _backwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> 
                 yield Match(equivalence, source, element.get("display"), url)
 
 
-def _unmapped(
-    library: Library, group: Mapping[str, Any], code: Code, asked: Asked, path: tuple[str, ...]
-) -> Iterator[Match]:
-    """Yield what becomes of a code that a group does not list."""
-    if any(element.get("code") == code.code for element in group.get("element", ())):
-        return
-    unmapped = group.get("unmapped", {})
-    match unmapped.get("mode"):
-        case "provided":
-            yield Match("equal", replace(code, system=group.get("target", code.system), version=None), None, path[-1])
-        case "fixed":
-            to = Code(group.get("target", ""), unmapped.get("code", ""), group.get("targetVersion"))
-            yield Match("inexact", to, unmapped.get("display"), path[-1])
-        case "other-map":
-            other = demanded(library, unmapped.get("url", ""), asked=False)
-            yield from _of_map(library, other, code, asked, path)
-
-
 def _is_about(resource: Resource, end: str, value_set: str | None) -> bool:
-    """Tell whether a map says that it comes from, or leads to, a value set."""
-    said = resource.get(f"{end}Canonical") or resource.get(f"{end}Uri")
+    """Tell whether a map comes from, or leads to, a value set, or does not say."""
+    said = _said(resource, end)
     return value_set is None or said is None or said.partition("|")[0] == value_set.partition("|")[0]
+
+
+def _said(resource: Resource, end: str) -> str | None:
+    return resource.get(f"{end}Canonical") or resource.get(f"{end}Uri")
 
 
 def _is_of(group: Mapping[str, Any], end: str, code: Code) -> bool:

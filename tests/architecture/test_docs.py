@@ -39,7 +39,7 @@ def rows_of_the_table() -> list[Row]:
     rows = []
     for setting in SETTINGS:
         default = _SPECIAL.get(setting.name) or setting.default_text or "none"
-        rows.append(Row(setting.variable, setting.flag, default))
+        rows.append(Row(setting.variable, setting.flag or "none", default))
     return rows
 
 

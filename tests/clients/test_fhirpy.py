@@ -12,7 +12,7 @@ from tests.clients.serving import client_library
 fhirpy: Final[Any] = client_library("fhirpy")
 errors: Final[Any] = client_library("fhirpy.base.exceptions")
 
-IDNPS: Final = "urn:oid:1.2.250.1.71.4.2.1"
+SYSTEM: Final = "https://example.org/fictif"
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ async def test_delete(client: Any) -> None:
 
 async def test_conditional_update_and_delete(client: Any) -> None:
     number = fresh("")
-    criteria = client.resources("Practitioner").search(identifier=f"{IDNPS}|{number}")
-    person = client.resource("Practitioner", identifier=[{"system": IDNPS, "value": number}], active=True)
+    criteria = client.resources("Practitioner").search(identifier=f"{SYSTEM}|{number}")
+    person = client.resource("Practitioner", identifier=[{"system": SYSTEM, "value": number}], active=True)
     assert (await criteria.update(person))[1] is True
     person["active"] = False
     changed, created = await criteria.update(person)

@@ -34,8 +34,8 @@ def test_hapi_asks_for_the_capability_statement_first_and_accepts_xml_as_well(ht
 
 def test_hapi_sends_the_whole_url_as_if_none_exist(http: httpx.Client, base: str) -> None:
     number = uuid4().hex
-    criteria = f"{base}/Practitioner?identifier=urn%3Aoid%3A1.2.250.1.71.4.2.1%7C{number}"
-    body = {**PERSON, "identifier": [{"system": "urn:oid:1.2.250.1.71.4.2.1", "value": number}]}
+    criteria = f"{base}/Practitioner?identifier=https%3A%2F%2Fexample.org%2Ffictif%7C{number}"
+    body = {**PERSON, "identifier": [{"system": "https://example.org/fictif", "value": number}]}
     headers = {**HAPI, "Content-Type": "application/fhir+json; charset=UTF-8", "If-None-Exist": criteria}
     statuses = [http.post("/Practitioner", json=body, headers=headers).status_code for _ in range(2)]
     assert statuses == [201, 200]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from http.client import HTTPConnection, HTTPResponse
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import IO, Any
 
 HEADERS = {"Content-Type": "application/fhir+json"}
@@ -18,16 +20,26 @@ STARTS_WITHIN = 60.0
 class Process:
     """A server of its own; ``port`` is where it listens."""
 
-    def __init__(self, store: str, *flags: str, stderr: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        store: str,
+        *flags: str,
+        stderr: IO[bytes] | None = None,
+        tls: ssl.SSLContext | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """``tls``: what a client connects with, where the listener has TLS."""
+        self.tls = tls
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "fhir_server", "serve", "--store", store, "--port", "0", *flags],
             stdout=subprocess.PIPE,
             stderr=stderr or subprocess.DEVNULL,
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("FHIR_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
+            | dict(variables or {}),
         )
         assert self.popen.stdout is not None
-        match = re.search(rb"http://127\.0\.0\.1:(\d+)/fhir", self.popen.stdout.readline())
+        match = re.search(rb"https?://127\.0\.0\.1:(\d+)/fhir", self.popen.stdout.readline())
         assert match is not None
         self.port = int(match[1])
         self._wait()
@@ -43,6 +55,8 @@ class Process:
         raise AssertionError("the server does not answer")
 
     def connect(self) -> HTTPConnection:
+        if self.tls is not None:
+            return HTTPSConnection("127.0.0.1", self.port, timeout=20, context=self.tls)
         return HTTPConnection("127.0.0.1", self.port, timeout=20)
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> HTTPResponse:

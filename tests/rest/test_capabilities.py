@@ -42,6 +42,32 @@ async def test_each_declared_interaction_of_a_type_works(http: httpx.AsyncClient
     assert all(status < 400 or (name, status) == ("patch", 400) for name, status in tried.items()), tried
 
 
+async def test_stored_profiles_are_declared_for_as_long_as_they_are_there(http: httpx.AsyncClient) -> None:
+    async def declared() -> list[str]:
+        statement = (await http.get("metadata")).json()["rest"][0]
+        (slot,) = (item for item in statement["resource"] if item["type"] == "Slot")
+        return list(slot.get("supportedProfile", ()))
+
+    profile = {
+        "resourceType": "StructureDefinition",
+        "id": "un",
+        "url": "https://example.org/StructureDefinition/un",
+        "name": "Un",
+        "status": "active",
+        "kind": "resource",
+        "abstract": False,
+        "type": "Slot",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Slot",
+        "derivation": "constraint",
+        "differential": {"element": [{"id": "Slot", "path": "Slot"}]},
+    }
+    assert await declared() == []
+    await http.put("StructureDefinition/un", json=profile)
+    assert await declared() == [profile["url"]]
+    await http.put("StructureDefinition/un", json={**profile, "status": "retired"})
+    assert await declared() == []
+
+
 async def test_each_declared_interaction_of_the_system_works(http: httpx.AsyncClient) -> None:
     statement = (await http.get("metadata")).json()["rest"][0]
     tried = {

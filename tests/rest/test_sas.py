@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
-from tests.rest.asking import Json, bundle, entry, refused
+from tests.rest.asking import BASE, Json, bundle, entry, refused
 from tests.rest.conftest import Serve, Server
 
 SAS = "http://127.0.0.1:8080/sas"
@@ -276,6 +276,10 @@ MISTAKES = [
     (f"Practitioner?identifier={IDNPS}|12", "sas-identifier-form"),
     ("Slot?nonsense=1", "search-parameter-unknown"),
     ("Slot?status=free&_summary=count", "sas-parameter"),
+    ("Slot?_revinclude=Appointment:slot", "sas-type"),
+    ("Slot?_has:Appointment:slot:status=booked", "sas-type"),
+    ("Schedule?actor:Patient.name=a", "sas-type"),
+    ("Schedule?_has:Slot:schedule:_has:Appointment:slot:status=booked", "sas-type"),
     (f"Practitioner?identifier={','.join([IDNPS + '|899700990015'] * 101)}", "sas-identifiers"),
 ]
 
@@ -283,6 +287,39 @@ MISTAKES = [
 async def test_mistake_is_400_with_the_reason(server: Server) -> None:
     for query, id_ in MISTAKES:
         refused(await server.http.get(f"{SAS}/{query}"), 400, id_)
+
+
+async def test_update_by_criteria_of_another_type_is_400(sas: httpx.AsyncClient) -> None:
+    put = await sas.put(f"{SAS}/Practitioner?_has:Appointment:actor:status=booked", json={})
+    refused(put, 400, "sas-type")
+    post = await sas.post(
+        f"{SAS}/Practitioner", json={}, headers={"If-None-Exist": "_has:Appointment:actor:status=booked"}
+    )
+    refused(post, 400, "sas-type")
+
+
+async def test_nobody_who_takes_a_slot_rides_along(sas: httpx.AsyncClient) -> None:
+    written: list[Json] = [
+        {"resourceType": "Patient", "id": "p"},
+        {
+            "resourceType": "Appointment",
+            "id": "a",
+            "status": "booked",
+            "slot": [ref("Slot/plain")],
+            "start": "2026-01-05T09:00:00+01:00",
+            "end": "2026-01-05T09:20:00+01:00",
+            "participant": [{"actor": ref("Patient/p"), "status": "accepted"}],
+        },
+        {"resourceType": "Schedule", "id": "care", "actor": [ref("Patient/p")]},
+    ]
+    for resource in written:
+        url = f"{BASE}/{resource['resourceType']}/{resource['id']}"
+        answer = await sas.put(url, json=resource)
+        assert answer.status_code == 201
+    for query in ("Slot?_id=plain&_revinclude=*", "Schedule?_id=care&_include=Schedule:actor"):
+        page = await asked(sas, query)
+        assert page["total"] == 1
+        assert not {"Appointment", "Patient"} & {one["resource"]["resourceType"] for one in page["entry"]}
 
 
 async def test_a_hundred_identifiers_are_answered(sas: httpx.AsyncClient) -> None:

@@ -77,6 +77,9 @@ async def test_expansion_is_paged_filtered_and_told_in_a_language(loaded: httpx.
     answer = await loaded.get("ValueSet/aid/$expand", params=query)
     (burn,) = answer.json()["expansion"]["contains"]
     assert (burn["display"], len(burn["designation"])) == ("Brûlure", 2)
+    told = answer.json()["expansion"]["parameter"]
+    assert {"name": "displayLanguage", "valueCode": "fr"} in told
+    assert {"name": "includeDesignations", "valueBoolean": True} in told
     assert "compose" not in answer.json()
     assert "compose" in (await loaded.get("ValueSet/aid/$expand?includeDefinition=true")).json()
 

@@ -19,9 +19,10 @@ async def send(
     query: bytes = b"",
     headers: Iterable[tuple[bytes, bytes]] = (),
     body: bytes = b"",
+    base: bytes = b"/fhir/",
 ) -> httpx.Response:
     """Return the answer to a request below the base; it is held against what all answers keep."""
-    path = b"/fhir/" + raw_path
+    path = base + raw_path
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},

@@ -9,7 +9,7 @@ import pytest
 from fhir_server.outcome import Unprocessable
 from fhir_server.terminology.membership import Code
 from fhir_server.terminology.translation import Asked, Match, translate
-from tests.terminology.loading import BASE, CARE, FLAT, Json, Shelved
+from tests.terminology.loading import BASE, CARE, FLAT, Json, Shelved, url, value_set
 
 FAR = "urn:far"
 OTHER = f"{BASE}/ConceptMap/other"
@@ -40,6 +40,8 @@ PLAIN = concept_map(
 LIBRARY = Shelved(
     concept_map("other", burn=[target("c")]),
     {**concept_map("loop", {"mode": "other-map", "url": LOOP}, wound=[]), "url": LOOP},
+    value_set("only-b", {"system": FLAT, "concept": [{"code": "b"}]}),
+    value_set("wounds", {"system": CARE, "concept": [{"code": "wound"}]}),
 )
 
 
@@ -96,6 +98,14 @@ def test_only_what_is_asked_for_is_told() -> None:
     assert told([about], "b", system=FLAT, is_reverse=True, target_set="urn:start") != []
 
 
+def test_map_that_names_no_target_set_gives_what_is_in_the_one_asked_for() -> None:
+    assert told([PLAIN], "wound", target_set=url("only-b")) == [("relatedto", "b")]
+    assert told([PLAIN], "advice", target_set=url("only-b")) == []
+    assert told([PLAIN], "b", system=FLAT, is_reverse=True, target_set=url("wounds")) == [("relatedto", "wound")]
+    with pytest.raises(Unprocessable, match="urn:set is not loaded"):
+        told([PLAIN], "wound", target_set="urn:set")
+
+
 @pytest.mark.parametrize(
     ("unmapped", "wanted"),
     [
@@ -112,6 +122,29 @@ def test_code_that_is_not_listed_becomes_what_the_map_says(unmapped: Json, wante
 def test_maps_that_lead_to_themselves_are_refused() -> None:
     with pytest.raises(Unprocessable, match=r"loop → .*loop"):
         told([concept_map("x", {"mode": "other-map", "url": LOOP}, wound=[])], "burn")
+
+
+def leading(count: int) -> tuple[Json, Shelved]:
+    """Return the first of so many maps, each of which leaves the code to the next one twice, and all of them."""
+    maps = [
+        concept_map(f"m{number}", {"mode": "other-map", "url": f"{BASE}/ConceptMap/m{number + 1}"})
+        for number in range(count - 1)
+    ]
+    for one in maps:
+        one["group"] *= 2
+    return maps[0], Shelved(*maps, concept_map(f"m{count - 1}", burn=[target("a")]))
+
+
+def test_maps_that_lead_too_far_are_refused() -> None:
+    first, library = leading(400)
+    with pytest.raises(Unprocessable, match=r"more than 32 times: from .*m0 to .*m32"):
+        translate(library, [first], Asked((Code(CARE, "burn"),)))
+
+
+def test_map_that_many_lead_to_is_passed_once() -> None:
+    first, library = leading(30)  # 2 to the power of 29 ways
+    (match,) = translate(library, [first], Asked((Code(CARE, "burn"),)))
+    assert match.code == Code(FLAT, "a")
 
 
 def test_map_that_another_one_needs_must_be_loaded() -> None:

@@ -5,6 +5,7 @@ Spec: https://hl7.org/fhir/R4/valueset.html#compositions
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -284,6 +285,30 @@ def test_what_can_be_told_is_told_although_something_is_missing(resource: Json, 
 def test_value_sets_that_contain_each_other_have_no_members() -> None:
     with pytest.raises(Unprocessable, match="loop"):
         Membership(LIBRARY).of(url("loop"), Code(CARE, "burn"))
+
+
+def chained(count: int, *, times: int = 1) -> Shelved:
+    """Return value sets of which each includes the next one, several times; the last one has the code ``care``."""
+    names = [f"n{number}" for number in range(count)]
+    leading = [value_set(name, *[{"valueSet": [url(following)]}] * times) for name, following in pairwise(names)]
+    return Shelved(SYSTEM, *leading, value_set(names[-1], {"system": CARE, "concept": [{"code": "care"}]}))
+
+
+def test_value_sets_that_lead_too_far_are_refused() -> None:
+    library = chained(400)
+    told = r"more than 32 times: from .*n0 to .*n32"
+    with pytest.raises(Unprocessable, match=told):
+        Expander(library).of(url("n0"))
+    with pytest.raises(Unprocessable, match=told):
+        Membership(library).of(url("n0"), Code(CARE, "care"))
+
+
+def test_value_set_that_many_lead_to_is_looked_at_once() -> None:
+    library = chained(30, times=3)  # 3 to the power of 29 ways
+    assert list(Expander(library).of(url("n0"))) == [(CARE, "care")]
+    membership = Membership(library)
+    assert membership.of(url("n0"), Code(CARE, "care")).is_member
+    assert membership.of(url("n0"), Code(CARE, "burn")).is_member is False
 
 
 def test_fragments_and_systems_used_are_told() -> None:

@@ -143,15 +143,22 @@ def _territory(cpts: Cpts) -> Iterator[Json]:
             name=commune["nom"],
             mode="instance",
             address=address(commune),
+            position=position(commune),
             physicalType=area,
             partOf=reference("Location", whole),
         )
 
 
-def address(commune: dict[str, str], *lines: str) -> Json:
+def address(commune: Json, *lines: str) -> Json:
     """Return an address in a commune, with its INSEE code."""
     where: Json = {"city": commune["nom"], "postalCode": commune["code-postal"]}
     return {"extension": [insee_code(commune["insee"])], **({"line": list(lines)} if lines else {}), **where}
+
+
+def position(commune: Json) -> Json:
+    """Return where a commune is: about its centre, in WGS84."""
+    latitude, longitude = commune["position"]
+    return {"longitude": longitude, "latitude": latitude}
 
 
 def _services(cpts: Cpts) -> Iterator[Json]:

@@ -21,6 +21,11 @@ Pairs: TypeAlias = Sequence[tuple[str, str]]
 HAS: Final = "_has:Slot:schedule:"
 """How SOS asks what must hold of the slots of an agenda."""
 
+TYPES: Final = frozenset(
+    ("HealthcareService", "Location", "Organization", "Practitioner", "PractitionerRole", "Schedule", "Slot")
+)
+"""What the platform may learn of: who offers what, where and when; nobody who takes it."""
+
 _UTC: Final = re.compile(r"((?:[a-z]{2})?\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?)[+ ]00:00")
 _KEPT: Final = re.compile(r"%(?:2B|25|26|23|3D|20|0[0-9A-F]|1[0-9A-F]|7F|[89A-F][0-9A-F]|22|3C|3E)", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -50,6 +55,16 @@ def check(pairs: Pairs, most: int, spelled: Callable[[str], str]) -> None:
     issues = [issue for name, value in pairs for issue in _wrong(name, value, most, spelled)]
     if issues:
         raise BadRequest(*issues)
+
+
+def check_types(pairs: Pairs) -> None:
+    """Raise ``BadRequest`` for criteria and includes that name another type than ``TYPES``: they would tell of it."""
+    for name, value in pairs:
+        text = f"{name}:{value}" if name.partition(":")[0] in {"_include", "_revinclude"} else name
+        for part in re.split("[.:]", text):
+            if part[:1].isupper() and part not in TYPES:
+                told = f"{part} is not part of the SAS; searches here are about {', '.join(sorted(TYPES))}"
+                raise BadRequest(Issue(IssueType.NOT_SUPPORTED, told, (f"http.{name}",), id="sas-type"))
 
 
 def _wrong(name: str, value: str, most: int, spelled: Callable[[str], str]) -> Iterable[Issue]:

@@ -25,6 +25,21 @@ CPTS_SERVICE: Final = f"{_NEW}/sas-cpts-healthcareservice-aggregator"
 CPTS_ORGANIZATION: Final = f"{_NEW}/sas-cpts-organization-aggregator"
 SOS_ORGANIZATION: Final = f"{_NEW}/sas-sos-organization-aggregator"
 
+APPOINTMENT: Final = f"{_OLD}/FrAppointmentSAS"
+SOS_APPOINTMENT: Final = f"{_NEW}/sas-sos-appointment"
+APPOINTMENTS: Final = frozenset({APPOINTMENT, SOS_APPOINTMENT})
+
+OPERATOR: Final = "http://interopsante.org/fhir/StructureDefinition/FrAppointmentOperator"
+OPERATORS: Final = frozenset({OPERATOR, "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-appointment-operator"})
+"""Who booked an Appointment: the extension of FR Core 1, which the SAS asks for, and that of FR Core 2.0 to 2.2."""
+
+OPERATOR_ROLE: Final = ("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "ENT")
+"""The type of the participant that is the operator since FR Core 2.3, in which there is no extension."""
+
+ORIENTATION: Final = f"{_NEW}/sas-categorie-orientation"
+ORIENTATIONS: Final = frozenset({"001", "002", "003", "124", "603", "604"})
+"""Where a patient is sent to, since guide 1.2.0: PS, PDM, SOS, and of TRE_R66 CDS, MSP, CPTS."""
+
 R5_SERVICE_TYPE: Final = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Slot.serviceType"
 """The extension of ``Slot.serviceType`` that refers to the HealthcareService of a CPTS that sees the slot."""
 

@@ -12,10 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fhir_server.france.regulators import meant
+from fhir_server.france import regulators
+from fhir_server.france.sas import received
 from fhir_server.france.sas.actors import is_served, statement
-from fhir_server.france.sas.asked import Pairs, check, in_paris_time, slots_of_agendas, spoken, written
-from fhir_server.france.sas.base import SasBase
+from fhir_server.france.sas.asked import (
+    TYPES,
+    Pairs,
+    check,
+    check_types,
+    in_paris_time,
+    slots_of_agendas,
+    spoken,
+    written,
+)
+from fhir_server.france.sas.base import Actor, SasBase
+from fhir_server.france.sas.received import ReceivedAppointments
 from fhir_server.france.sas.view import GuideView
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
@@ -24,10 +35,11 @@ from fhir_server.interactions.parameters import SHAPING, known
 from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.read import present, respond
 from fhir_server.interactions.routes import Route, route
+from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.search import find
 from fhir_server.interactions.single import create, update
 from fhir_server.model.bundle import Entry, bundle
-from fhir_server.model.formats import serialize
+from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, MethodNotAllowed, Unprocessable
@@ -65,7 +77,8 @@ class SasService(Service):
                 bases=(url, *(other for other in context.bases if other != url)),
                 zone=PARIS,
                 refuse_unknown_codes=True,
-                meant=meant,
+                meant=_meant,
+                rules=(*_rules(base), *context.rules),
                 limits=replace(context.limits, page_default=limits.results, page_maximum=limits.results),
             )
         )
@@ -106,9 +119,12 @@ class SasService(Service):
             case Interaction.SEARCH_TYPE:
                 return await self._search(context, request, found)
             case Interaction.CREATE:
+                check_types(pairs(request.headers.get("if-none-exist", "")))
                 return await create(context, request, found)
             case _:
-                return await update(context, _spelled(request), found)
+                spelled = _spelled(request)
+                check_types(pairs(spelled.query))
+                return await update(context, spelled, found)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -131,6 +147,7 @@ class SasService(Service):
         given = pairs(request.query)
         posted = form(request.body) if request.method == "POST" else []
         asked = in_paris_time((*given, *posted)) if self._base.is_local_time else [*given, *posted]
+        check_types(asked)
         check(asked, self._limits.identifiers, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
         if shared is None:
@@ -152,7 +169,8 @@ class SasService(Service):
         if found.matches.more:
             told = f"more than {self._limits.results} resources match; ask for a smaller window, or fewer practitioners"
             raise Unprocessable(Issue(IssueType.TOO_COSTLY, told, ("http",), id="sas-results"))
-        return [match.stored for match in found.matches.matches], found.included
+        included = [stored for stored in found.included if stored.key.type in TYPES]
+        return [match.stored for match in found.matches.matches], included
 
     async def _searchset(
         self, context: Context, matches: Sequence[Stored], extra: Sequence[Stored], link: str
@@ -168,6 +186,15 @@ class SasService(Service):
             "searchset", entries, id_=context.new_id(), micros=now, total=len(matches), links=[("self", link)]
         )
         return Response(200, {}, pieces)
+
+
+def _rules(base: SasBase) -> tuple[Rule, ...]:
+    return (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+
+
+def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
+    """Return which of the matches of its criteria a conditional update of the platform means."""
+    return received.meant(matches) if sent.get("resourceType") == "Appointment" else regulators.meant(sent, matches)
 
 
 def _spelled(request: Request) -> Request:

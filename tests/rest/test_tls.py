@@ -1,0 +1,209 @@
+"""TLS of a listener, and who is let in by the certificate that a client shows, over real sockets."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.rest.authority import CN, DAY, OU, Authority, anonymous, self_signed
+from tests.rest.process import Process
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class Guarded(NamedTuple):
+    """A server whose SAS base paths have a listener of their own, with certificates of clients."""
+
+    process: Process
+    sas_port: int
+    folder: Path
+    authority: Authority
+    crl: Path
+    stderr: Path
+
+    def ask(self, client: ssl.SSLContext, path: str = "/sas/metadata") -> Answer:
+        return asked(self.sas_port, client, path)
+
+    def refusals(self) -> list[dict[str, Any]]:
+        lines = map(json.loads, self.stderr.read_text().splitlines())
+        return [line for line in lines if line["message"] == "client refused"]
+
+
+def asked(port: int, client: ssl.SSLContext, path: str) -> Answer:
+    connection = HTTPSConnection("127.0.0.1", port, timeout=20, context=client)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority(folder)
+    crl = authority.revoke(folder / "crl.pem")
+    stderr = folder / "stderr"
+    flags = {
+        "--sas-listen": "127.0.0.1:0",
+        "--sas-tls-certificate": authority.server().path,
+        "--client-authorities": authority.path,
+        "--client-crls": crl,
+        "--clients": f"CN={CN},OU={OU}",
+    }
+    given = [str(part) for pair in flags.items() for part in pair]
+    with stderr.open("wb") as log:
+        process = Process(f"sqlite:{folder / 'store.db'}", "--no-definitions", *given, stderr=log)
+    assert process.popen.stdout is not None
+    match = re.search(rb"https://127\.0\.0\.1:(\d+),", process.popen.stdout.readline())
+    assert match is not None
+    yield Guarded(process, int(match[1]), folder, authority, crl, stderr)
+    assert process.end() == 0
+
+
+def test_listed_client_is_let_in(guarded: Guarded) -> None:
+    status, statement = guarded.ask(guarded.authority.client().client())
+    assert (status, statement["resourceType"]) == (200, "CapabilityStatement")
+    assert guarded.ask(guarded.authority.client(ous=("autre", OU)).client())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("cn", "ou", "reason"), [("sas.example.com", OU, "wrong-cn"), (CN, "1259999027", "wrong-ou"), (CN, "", "wrong-ou")]
+)
+def test_client_of_another_name_is_forbidden(guarded: Guarded, cn: str, ou: str, reason: str) -> None:
+    before = len(guarded.refusals())
+    made = guarded.authority.client(cn, (ou,) if ou else ())
+    status, outcome = guarded.ask(made.client())
+    assert status == 403
+    assert outcome["issue"][0]["code"] == "forbidden"
+    assert outcome["issue"][0]["diagnostics"].startswith(f"{reason}: ")
+    [line] = guarded.refusals()[before:]
+    digest = ssl.PEM_cert_to_DER_cert(made.path.read_text().partition("-----BEGIN PRIVATE")[0])
+    assert (line["reason"], line["level"]) == (reason, "warning")
+    assert line["certificate"] == sha256(digest).hexdigest()[:16]
+    assert line["request_id"] == outcome["id"]
+
+
+def other_issuer(guarded: Guarded) -> ssl.SSLContext:
+    return Authority(guarded.folder).client().client()
+
+
+def expired(guarded: Guarded) -> ssl.SSLContext:
+    return guarded.authority.client(begin=-2 * DAY, end=-DAY).client()
+
+
+def not_yet(guarded: Guarded) -> ssl.SSLContext:
+    return guarded.authority.client(begin=DAY, end=2 * DAY).client()
+
+
+def of_a_server(guarded: Guarded) -> ssl.SSLContext:
+    return guarded.authority.client(is_server=True).client()
+
+
+@pytest.mark.parametrize(
+    ("client", "reason"),
+    [
+        (other_issuer, "unknown-issuer"),
+        (expired, "expired"),
+        (not_yet, "not-yet-valid"),
+        (of_a_server, "wrong-purpose"),
+        (lambda guarded: self_signed(guarded.folder).client(), "self-signed"),
+        (lambda _: anonymous(), "absent"),
+    ],
+)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_client_that_cannot_be_verified_is_refused(
+    guarded: Guarded, client: Callable[[Guarded], ssl.SSLContext], reason: str, version: ssl.TLSVersion
+) -> None:
+    before = len(guarded.refusals())
+    context = client(guarded)
+    context.minimum_version = context.maximum_version = version
+    with pytest.raises(OSError):
+        guarded.ask(context)
+    [line] = guarded.refusals()[before:]
+    assert (line["reason"], line["level"]) == (reason, "warning")
+
+
+def test_revocation_counts_as_soon_as_the_list_is_written(guarded: Guarded) -> None:
+    made, other = guarded.authority.client(), guarded.authority.client()
+    client = made.client()
+    assert guarded.ask(client)[0] == 200
+    guarded.authority.revoke(guarded.crl, [made])
+    end = time.monotonic() + 20
+    with pytest.raises(OSError):
+        while time.monotonic() < end:
+            guarded.ask(client)
+            time.sleep(0.05)
+    assert guarded.refusals()[-1]["reason"] == "revoked"
+    assert guarded.ask(other.client())[0] == 200
+
+
+@pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated:DeprecationWarning")
+def test_tls_1_1_is_refused(guarded: Guarded) -> None:
+    context = guarded.authority.client().client()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(OSError):
+        guarded.ask(context)
+    assert guarded.refusals()[-1]["reason"] == "tls-version"
+
+
+def test_each_listener_serves_its_own_paths(guarded: Guarded) -> None:
+    client = guarded.authority.client().client()
+    for path in ("/fhir/metadata", "/docs", "/openapi.json", "/elsewhere"):
+        status, outcome = guarded.ask(client, path)
+        assert status == 403
+        assert outcome["issue"][0]["diagnostics"].startswith("listener: ")
+    assert guarded.ask(client, "/health")[0] == 200
+    assert guarded.ask(client, "/ready")[0] == 200
+    assert guarded.process.ask("GET", "/sas/Slot").status == 403
+    assert guarded.process.ask("GET", "/fhir/metadata").status == 200
+
+
+def test_no_line_of_the_log_names_a_client(guarded: Guarded) -> None:
+    guarded.ask(guarded.authority.client("docteur.exemple").client())
+    text = guarded.stderr.read_text()
+    assert "client refused" in text
+    assert not [word for word in ("docteur", "exemple", "diteur", CN, OU) if word in text]
+
+
+def test_several_workers_share_both_listeners_and_let_requests_finish(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    process = Process(
+        f"sqlite:{tmp_path / 'store.db'}",
+        "--no-definitions",
+        "--workers=2",
+        "--sas-listen=127.0.0.1:0",
+        f"--tls-certificate={authority.server(b'secret').path}",
+        tls=anonymous(),
+        variables={"FHIR_TLS_KEY_PASSWORD": "secret"},
+    )
+    assert process.popen.stdout is not None
+    sas_port = int(process.popen.stdout.readline().rpartition(b":")[2].partition(b",")[0])
+    body = b'{"resourceType": "Practitioner"}'
+    begun = []
+    for port, path in ((process.port, "/fhir/Practitioner"), (sas_port, "/sas/Practitioner")) * 2:
+        connection = HTTPSConnection("127.0.0.1", port, timeout=20, context=anonymous())
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Type", "application/fhir+json")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:9])
+        begun.append(connection)
+    time.sleep(0.3)
+    process.popen.terminate()
+    time.sleep(0.3)
+    for connection in begun:
+        connection.send(body[9:])
+        assert connection.getresponse().status == 201
+        connection.close()
+    assert process.end() == 0
