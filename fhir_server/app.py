@@ -23,7 +23,6 @@ from fhir_server import __version__
 from fhir_server.definitions.aliases import together
 from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
-from fhir_server.definitions.structures import Structures
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
 from fhir_server.france.guide import guide
@@ -434,14 +433,13 @@ async def check_sas(
     """
     from fhir_server.france.sas import checking  # noqa: PLC0415 late: servers need no client of HTTP
 
-    validator = Validator(Structures.load(), second_opinion=False)
     try:
         wish = checking.Wish.read(base, rpps, sirets, guide, Tls(**tls), write=write)
     except ValueError as error:
         raise SettingsError(f"{error}.") from None
     report = checking.Report(wish.base, datetime.now(UTC), wish.version)
     try:
-        await checking.play(wish, report, validate=validator.validate, transport=transport)
+        await checking.play(wish, report, transport=transport)
     except checking.NotFhir as error:
         raise CommandFailed(error.fr if language == "fr" else error.en) from None
     except asyncio.CancelledError:

@@ -115,8 +115,8 @@ def _package(path: Path, mark: str, manifest: Resource, documents: int) -> Packa
         raise PackageError(f"it is for FHIR {', '.join(versions)[:64]}; this server is for 4.0.1")
     title = manifest.get("title")
     needs = manifest.get("dependencies") or {}
-    if not isinstance(needs, dict):
-        raise PackageError(f"{_MANIFEST}: dependencies is not an object")
+    if not isinstance(needs, dict) or not all(isinstance(number, str) for number in needs.values()):
+        raise PackageError(f"{_MANIFEST}: dependencies is not an object of names and versions")
     return Package(
         path,
         mark,

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from fhir_server.france import vocabulary
 from fhir_server.france.identifiers import IDNPS_SYSTEM
 from fhir_server.france.regulators import ACCOUNT_SYSTEM
-from fhir_server.france.sas import profiles
 from fhir_server.france.sas.checking.answer import Answer
 from fhir_server.france.sas.checking.caller import SENT, Caller
 from fhir_server.france.sas.checking.looking import name_in, name_of, text, texts
@@ -74,7 +74,7 @@ def faulty(new: Callable[[], Number], national: Number) -> Iterator[tuple[str, d
 
 
 def _identifier(number: Number, code: str) -> dict[str, Any]:
-    return {"type": {"coding": [{"system": profiles.TYPES_OLD, "code": code}]}, **number._asdict()}
+    return {"type": {"coding": [{"system": vocabulary.IDENTIFIER_TYPES_OLD, "code": code}]}, **number._asdict()}
 
 
 class Accounts:
@@ -115,8 +115,9 @@ class Accounts:
         renamed = account(number, name=[{**_NAME, "given": ["Alix"]}])
         answer = await self._put(number, renamed)
         self._judge("account-update", answer.status == 200, answer)
-        if answer.status == 200:
-            self._judge("account-update-location", bool(_located(answer)), answer, "Location")
+        if answer.status != 200:
+            return
+        self._judge("account-update-location", bool(_located(answer)), answer, "Location")
         for kind in ("application/json", "application/fhir+json"):
             answer = await self._put(number, renamed, kind=kind)
             self._judge("account-media", answer.status == 200, answer, kind)
@@ -152,7 +153,7 @@ class Accounts:
         self._judge("account-reattribute", second.status == 201, second)
         if second.is_done:
             answer = await self._put(mine, somebody)
-            is_second = answer.status == 200 and _located(answer) in {"", _located(second)}
+            is_second = answer.status == 200 and _named(answer) in {"", _named(second)}
             self._judge("account-active-first", is_second, answer)
 
     async def _post(self, body: dict[str, Any]) -> Answer:
@@ -161,7 +162,7 @@ class Accounts:
         if answer.is_refused:
             self.made.pop()
         else:
-            self.made[-1] = replace(self.made[-1], name=_located(answer) or _in_body(answer))
+            self.made[-1] = replace(self.made[-1], name=_named(answer))
         return answer
 
     async def _put(
@@ -170,7 +171,7 @@ class Accounts:
         path = f"Practitioner?{parameter}={number.criterion}{more}"
         answer = await self._caller.send("PUT", path, body, kind)
         if answer.status == 201:
-            self.made.append(Made(_located(answer) or _in_body(answer), _number_in(body)))
+            self.made.append(Made(_named(answer), _number_in(body)))
         return answer
 
     @property
@@ -214,9 +215,10 @@ def _located(answer: Answer) -> str:
     return name if name.startswith("Practitioner/") else ""
 
 
-def _in_body(answer: Answer) -> str:
-    name = name_of(answer.json)
-    return name if name.startswith("Practitioner/") and not name.endswith("?") else ""
+def _named(answer: Answer) -> str:
+    """Return the same, out of the body where the header does not say."""
+    inside = name_of(answer.json)
+    return _located(answer) or (inside if inside.startswith("Practitioner/") and not inside.endswith("?") else "")
 
 
 def _number_in(body: dict[str, Any]) -> Number | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from fhir_server.france import vocabulary
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
@@ -29,7 +30,8 @@ _STRUCTURE: Final = re.compile(r"0[0-9AB]{9}\d\d|1(?:\d\d|2[AB])\d{7}|3\d{14}|4\
 _FINESS: Final = re.compile(r"1(?:\d\d|2[AB])\d{7}")
 _SIRET: Final = re.compile(r"3\d{14}")
 
-_ACT: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+_IDNPS: Final = (vocabulary.IDENTIFIER_TYPES_OLD, "IDNPS")
+_PLACE: Final = (vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN")
 _REASON: Final = "v2-0276"
 _MODES: Final = frozenset({"AMB", "HH", "VR"})
 _LABELS: Final = frozenset({"PUBLIC", "SNP", "PRO", "CPTS"})
@@ -75,7 +77,11 @@ def _slot(slot: Json, name: str, flow: Flow, _version: Version) -> Iterator[Verd
         for code, label in zip(codes, labels, strict=True)
     )
     yield Verdict("slot-labels", is_labelled, f"{name} meta.security", ", ".join(codes) or "none")
-    modes = [text(one, "code") for one in objects(slot, "serviceType", "coding") if text(one, "system") == _ACT]
+    modes = [
+        text(one, "code")
+        for one in objects(slot, "serviceType", "coding")
+        if text(one, "system") == vocabulary.ACT_CODE
+    ]
     for mode in modes:
         yield Verdict("slot-mode", mode in _MODES, f"{name} serviceType", mode or "none")
     yield from _visibility(slot, name)
@@ -117,7 +123,7 @@ def _practitioner(one: Json, name: str, _flow: Flow, _version: Version) -> Itera
     lengths = ", ".join(f"{len(text(number, 'value'))} characters" for number in numbers)
     yield Verdict("practitioner-number", is_prefixed, f"{name} identifier", lengths or "none of this system")
     for number in numbers:
-        yield _typed("practitioner-number-type", number, {(profiles.TYPES_OLD, "IDNPS")}, f"{name} identifier.type")
+        yield _typed("practitioner-number-type", number, (vocabulary.IDENTIFIER_TYPES_OLD, "IDNPS"), name)
 
 
 def _role(role: Json, name: str, _flow: Flow, _version: Version) -> Iterator[Verdict]:
@@ -155,8 +161,8 @@ def _organization(one: Json, name: str, flow: Flow, version: Version) -> Iterato
     yield Verdict(rule, is_right, f"{name} identifier", f"{len(numbers)} identifiers")
     if is_one:
         is_new = flow is not SOS and version is Version.V1_2
-        wanted = {(profiles.TYPES if is_new else profiles.PLACE_TYPES_OLD, "IDNST")}
-        yield _typed("organization-number-type", numbers[0], wanted, f"{name} identifier.type")
+        system = vocabulary.IDENTIFIER_TYPES if is_new else vocabulary.PLACE_IDENTIFIER_TYPES_OLD
+        yield _typed("organization-number-type", numbers[0], (system, "IDNST"), name)
 
 
 def _location(one: Json, name: str, _flow: Flow, _version: Version) -> Iterator[Verdict]:
@@ -165,7 +171,7 @@ def _location(one: Json, name: str, _flow: Flow, _version: Version) -> Iterator[
     owner = text(one, "managingOrganization", "reference")
     yield Verdict("location-organization", bool(owner), f"{name} managingOrganization", owner or "none")
     for number in objects(one, "identifier"):
-        yield _typed("location-number-type", number, {(profiles.PLACE_TYPES_OLD, "INTRN")}, f"{name} identifier.type")
+        yield _typed("location-number-type", number, (vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN"), name)
 
 
 _CHECKS: Final[Mapping[str, Callable[[Json, str, Flow, Version], Iterator[Verdict]]]] = {
@@ -179,10 +185,10 @@ _CHECKS: Final[Mapping[str, Callable[[Json, str, Flow, Version], Iterator[Verdic
 }
 
 
-def _typed(rule: str, number: Json, wanted: set[tuple[str, str]], where: str) -> Verdict:
+def _typed(rule: str, number: Json, wanted: tuple[str, str], name: str) -> Verdict:
     codings = [(text(one, "system"), text(one, "code")) for one in objects(number, "type", "coding")]
-    is_right = len(codings) == 1 and codings[0] in wanted
-    return Verdict(rule, is_right, where, ", ".join("#".join(one) for one in codings) or "none")
+    told = ", ".join("#".join(one) for one in codings)
+    return Verdict(rule, codings == [wanted], f"{name} identifier.type", told or "none")
 
 
 def _address(place: Json, where: str, lines: int | None = None) -> Verdict:

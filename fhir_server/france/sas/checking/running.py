@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from fhir_server.definitions.structures import Structures
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, add_prefix, fictitious_rpps, forms, wrong_pattern
 from fhir_server.france.sas.base import Actor, Version
 from fhir_server.france.sas.checking.accounts import Accounts, unused
@@ -25,6 +26,7 @@ from fhir_server.france.sas.checking.statement import check_statement
 from fhir_server.france.sas.checking.verdict import Verdict
 from fhir_server.france.sas.push import Tls
 from fhir_server.maintenance.progress import CommandFailed
+from fhir_server.validation.validator import Validator
 
 _NOBODY: Final = range(900, 974)
 """Ranks of the fictitious range that the check takes numbers of accounts from."""
@@ -80,9 +82,11 @@ def _number(flag: str, system: str, text: str) -> str:
 
 
 async def play(
-    wish: Wish, report: Report, *, validate: Validate, transport: httpx.AsyncBaseTransport | None = None
+    wish: Wish, report: Report, *, validate: Validate | None = None, transport: httpx.AsyncBaseTransport | None = None
 ) -> None:
-    """Play the check and tell the report. Raises ``NotFhir`` where nothing can be checked."""
+    """Play the check and tell the report. ``validate``: base R4 by default. Raises ``NotFhir`` where nothing can be
+    checked."""
+    validate = validate or Validator(Structures.load(), second_opinion=False).validate
     async with Caller(wish.base, wish.tls, transport) as caller:
         metadata = await _metadata(caller)
         report.add("transport", [Verdict("https", wish.tls is not None, "", wish.base.partition(":")[0])])

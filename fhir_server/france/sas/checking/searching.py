@@ -106,7 +106,8 @@ class Searches:
     async def _find_nothing(self, search: Search) -> None:
         past = replace(search, window=_LONG_AGO)
         answer = await self.caller.get(past.path)
-        verdicts = (*check_empty(answer, past), *check_envelope(answer, past, self.caller.base))
+        envelope = () if page_of(answer, past) is None else check_envelope(answer, past, self.caller.base)
+        verdicts = (*check_empty(answer, past), *envelope)
         self.tell(f"{search.flow.name} empty-answer", verdicts)
         inverted = replace(search, window=Window(search.window.end, search.window.start - timedelta(days=1)))
         answer = await self.caller.get(inverted.path)

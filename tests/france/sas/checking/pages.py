@@ -7,6 +7,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.asked import spoken
 from fhir_server.france.sas.checking.answer import Answer
@@ -16,6 +17,7 @@ Json = dict[str, Any]
 
 BASE = "https://sas.example.org/sas"
 IDNPS, IDNST = "urn:oid:1.2.250.1.71.4.2.1", "urn:oid:1.2.250.1.71.4.2.2"
+ACCOUNTS = "urn:oid:1.2.250.1.213.3.6"
 NUMBER, SIRET = "899700990015", "399999901400015"
 LABELS = "https://mos.esante.gouv.fr/NOS/TRE_R314-TypeCreneau/FHIR/TRE-R314-TypeCreneau"
 CATEGORIES = "https://mos.esante.gouv.fr/NOS/TRE_R66-CategorieEtablissement/FHIR/TRE-R66-CategorieEtablissement"
@@ -98,7 +100,7 @@ def practitioner() -> Json:
         "Practitioner",
         "alice",
         profiles.PRACTITIONER,
-        identifier=[typed(IDNPS, NUMBER, profiles.TYPES_OLD, "IDNPS")],
+        identifier=[typed(IDNPS, NUMBER, vocabulary.IDENTIFIER_TYPES_OLD, "IDNPS")],
         active=True,
         name=[{"family": "Fictive", "given": ["Alice"]}],
     )
@@ -112,7 +114,7 @@ def role(id_: str) -> Json:
         profiles.PRACTITIONER_ROLE,
         contained=[place],
         practitioner=ref("Practitioner/alice"),
-        organization={"identifier": typed(IDNST, "1259999068", profiles.TYPES_OLD, "IDNST")},
+        organization={"identifier": typed(IDNST, "1259999068", vocabulary.IDENTIFIER_TYPES_OLD, "IDNST")},
         location=[ref("#lieu")],
         telecom=[{"system": "phone", "value": "+33399990000"}],
     )
@@ -125,7 +127,7 @@ def agenda(id_: str) -> Json:
 
 def slots_page() -> Json:
     """INT_R04: two places, one plain slot and one that a CPTS sees."""
-    number = typed(IDNST, "1259999068", profiles.TYPES, "IDNST")
+    number = typed(IDNST, "1259999068", vocabulary.IDENTIFIER_TYPES, "IDNST")
     return searchset(
         search(),
         slot("plain", "one", profiles.PLAIN_SLOT),
@@ -142,8 +144,8 @@ def slots_page() -> Json:
 
 def sos_resources() -> list[Json]:
     """SOS: an agenda of a place, with its one slot."""
-    place = typed("urn:oid:1.2.3", "centre", profiles.PLACE_TYPES_OLD, "INTRN")
-    number = typed(IDNST, SIRET, profiles.PLACE_TYPES_OLD, "IDNST")
+    place = typed("urn:oid:1.2.3", "centre", vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN")
+    number = typed(IDNST, SIRET, vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "IDNST")
     return [
         resource("Schedule", "sos", profiles.SOS_SCHEDULE, actor=[ref("Location/centre")]),
         slot("fits", "sos", profiles.SOS_SLOT),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_server.definitions.structures import Structures
+from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
 from fhir_server.france.sas.checking.answer import Answer, check_seconds
@@ -118,6 +119,13 @@ def place(page: Json) -> Json:
 
 OTHER = "http://example.org/StructureDefinition/x"
 SHARED_ROLE = [{"reference": "Practitioner/alice"}, {"reference": "PractitionerRole/one"}]
+
+
+def one_role_for_two(page: Json) -> None:
+    spoil("Schedule/two", actor=SHARED_ROLE)(page)
+    without(page, "PractitionerRole/two")
+
+
 SPOILED: list[tuple[str, Spoil]] = [
     ("searchset", lambda page: page.update(type="collection")),
     ("total", lambda page: page.update(total=9)),
@@ -163,10 +171,7 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("role-structure", spoil("PractitionerRole/one", organization={"reference": "Organization/cpts"})),
     ("address", lambda page: place(page)["address"].pop("postalCode")),
     ("address", lambda page: place(page)["address"].update(line=["1", "2"])),
-    (
-        "place-of-its-own",
-        lambda page: (spoil("Schedule/two", actor=SHARED_ROLE)(page), without(page, "PractitionerRole/two")),
-    ),
+    ("place-of-its-own", one_role_for_two),
     ("organization-finess", number("Organization/cpts", value="399999901400015")),
     ("organization-number-type", number("Organization/cpts", type={"text": "IDNST"})),
 ]
@@ -249,7 +254,7 @@ def test_stranger_that_rides_along() -> None:
 def test_type_of_the_number_of_a_cpts_follows_the_version_of_the_guide() -> None:
     page = slots_page()
     assert broken(verdicts(answer(page), search(), Version.V1_1)) == {"organization-number-type"}
-    codes = {"coding": [{"system": profiles.PLACE_TYPES_OLD, "code": "IDNST"}]}
+    codes = {"coding": [{"system": vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "code": "IDNST"}]}
     number("Organization/cpts", type=codes)(page)
     assert broken(verdicts(answer(page), search(), Version.V1_1)) == set()
 
