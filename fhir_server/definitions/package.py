@@ -115,8 +115,8 @@ def _package(path: Path, mark: str, manifest: Resource, documents: int) -> Packa
         raise PackageError(f"it is for FHIR {', '.join(versions)[:64]}; this server is for 4.0.1")
     title = manifest.get("title")
     needs = manifest.get("dependencies") or {}
-    if not isinstance(needs, dict):
-        raise PackageError(f"{_MANIFEST}: dependencies is not an object")
+    if not isinstance(needs, dict) or not all(isinstance(number, str) for number in needs.values()):
+        raise PackageError(f"{_MANIFEST}: dependencies is not an object of names and versions")
     return Package(
         path,
         mark,
@@ -166,8 +166,10 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         raise
     except EOFError:
         raise PackageError("it is cut: the compressed file ends too early") from None
-    except (OSError, zlib.error) as error:  # BadGzipFile is an OSError
-        raise PackageError(f"it is not a file compressed with gzip, or is damaged: {error}") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise PackageError("it is not a file compressed with gzip, or is damaged") from None
+    except OSError as error:
+        raise PackageError(f"it cannot be read: {error.strerror}") from None
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise PackageError(f"it is not a tar archive, or is damaged: {error}") from None
 

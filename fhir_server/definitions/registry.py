@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -141,9 +140,14 @@ class Registry:
         return None
 
     def is_of_guide(self, parameter: SearchParameter) -> bool:
-        """Tell whether a stored parameter is what a guide has, to the letter: it is in force without being stored."""
+        """Tell whether a stored parameter finds what that of a guide does, which is in force without being stored.
+
+        A reference that does not say its targets is the same as one that does.
+        """
         own = self._of_guides.get(parameter.base, {}).get(parameter.code)
-        return own is not None and own == replace(parameter, id="")
+        if own is None or (own.type, _path(own)) != (parameter.type, _path(parameter)):
+            return False
+        return parameter.targets in (frozenset(), own.targets)
 
     def bases(self, type: str) -> Iterator[str]:
         """Yield a type and what it is derived from: Slot, DomainResource, Resource."""
@@ -197,6 +201,11 @@ class Registry:
         for source in (*(table.of_type(type_) for table in self._tables), *added):
             found.update({code: parameter for code, parameter in source.items() if parameter.expression})
         return found
+
+
+def _path(parameter: SearchParameter) -> str:
+    """Return the expression without the type that it starts with: FHIRPath starts at the resource in any case."""
+    return parameter.expression.removeprefix(f"{parameter.base}.")
 
 
 def _by_base(parameters: Iterable[SearchParameter]) -> Mapping[str, Mapping[str, SearchParameter]]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from fhir_server.definitions.guide import MAPPINGS
+from fhir_server.france.vocabulary import tre
 
 EMAIL_TYPE: Final = MappingProxyType(
     {
@@ -21,7 +22,7 @@ EMAIL_TYPE: Final = MappingProxyType(
 )
 """The extension that types an e-mail address, in FR Core 2 and in FR Core 1."""
 
-MAIL_TYPES: Final = "https://mos.esante.gouv.fr/NOS/TRE_R256-TypeMessagerie/FHIR/TRE-R256-TypeMessagerie"
+MAIL_TYPES: Final = tre("TRE_R256-TypeMessagerie")
 
 _BLANKS: Final = re.compile(r"[\s.\-/()\u2010-\u2015]+")
 _FRENCH: Final = re.compile(r"(?:(?:\+|00)33\(?0?\)?|0)([1-9]\d{8})", re.ASCII)
@@ -74,11 +75,6 @@ def is_mssante(address: str) -> bool:
     """Tell whether an e-mail address is of a domain that is known as MSSanté (``mappings/mssante.json``)."""
     domain = address.rpartition("@")[2].lower()
     return "@" in address and any(domain == known or domain.endswith(f".{known}") for known in _domains())
-
-
-def phone_point(text: str) -> dict[str, Any]:
-    """Return a ContactPoint of a telephone number, in its international form where it is one."""
-    return {"system": "phone", "value": phone(text) or text.strip()}
 
 
 def email_point(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 from fhir_server.definitions.canonical import OURS
-from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM
+from fhir_server.france.identifiers import COMMUNE_SYSTEM, IDNPS_SYSTEM, IDNST_SYSTEM
 
 Json: TypeAlias = dict[str, Any]
 
@@ -71,6 +71,11 @@ def idnps(value: str, types: str) -> Json:
 def idnst(value: str, *types: str) -> Json:
     """Return a structure's national identifier, typed in each of the code systems given."""
     return {"type": {"coding": [coding(system, "IDNST") for system in types]}, "system": IDNST_SYSTEM, "value": value}
+
+
+def insee_code(commune: str) -> Json:
+    """Return the extension of an Address with INSEE's code of its commune."""
+    return {"url": INSEE_CODE, "valueCoding": coding(COMMUNE_SYSTEM, commune)}
 
 
 def phone(value: str) -> Json:

@@ -120,6 +120,16 @@ def check_capacity(resource: Resource) -> Iterable[Issue]:
             yield Issue(IssueType.BUSINESS_RULE, told, (f"Slot.extension[{place}]",), id="slot-capacity-value")
 
 
+def check_times(resource: Resource) -> Iterable[Issue]:
+    """Yield that a Slot or an Appointment ends before it starts: it would overlap nothing. A check of the guide."""
+    type_ = resource.get("resourceType")
+    if type_ in {"Slot", "Appointment"}:
+        start, end = time_of(resource.get("start")), time_of(resource.get("end"))
+        if start is not None and end is not None and end < start:
+            told = f"it ends before it starts: the end is {resource['end']}, the start {resource['start']}"
+            yield Issue(IssueType.BUSINESS_RULE, told, (f"{type_}.end",), id="booking-times")
+
+
 def _capacities(resource: Resource) -> Iterable[dict[str, Any]]:
     return (one for one in _dicts(resource.get("extension")) if one.get("url") == CAPACITY)
 

@@ -48,7 +48,6 @@ class Match:
     display: str | None
     source: str
     products: tuple[tuple[str, Code, str | None], ...] = ()
-    comment: str | None = None
 
     @property
     def is_one(self) -> bool:
@@ -149,7 +148,7 @@ def _forwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> I
                 (one["property"], Code(one.get("system", ""), one["value"]), one.get("display"))
                 for one in target.get("product", ())
             )
-            yield Match(target["equivalence"], to, target.get("display"), url, products, target.get("comment"))
+            yield Match(target["equivalence"], to, target.get("display"), url, products)
 
 
 def _backwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> Iterator[Match]:
@@ -161,7 +160,7 @@ def _backwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> 
             if target.get("code") == code.code and "code" in element:
                 source = Code(group.get("source", ""), element["code"], group.get("sourceVersion"))
                 equivalence = REVERSED.get(target["equivalence"], target["equivalence"])
-                yield Match(equivalence, source, element.get("display"), url, (), target.get("comment"))
+                yield Match(equivalence, source, element.get("display"), url)
 
 
 def _is_about(resource: Resource, end: str, value_set: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,25 @@ def test_a_stored_parameter_of_all_resources_is_one_of_each_type() -> None:
     registry = REGISTRY.with_installed(ledger(("a", 3, resource(base=["Resource"], expression="id"))).installed(3))
     assert registry.parameters("Slot")["colour"].base == "Resource"
     assert registry.changed_for("Slot") == registry.changed_for("Bundle") == registry.changed == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({}, True),
+        ({"url": "http://c/d", "expression": "schedule", "targets": frozenset()}, True),
+        ({"targets": frozenset(("Location",))}, False),
+        ({"expression": "Slot.identifier.assigner"}, False),
+        ({"type": SearchParameterType.TOKEN}, False),
+        ({"code": "calendar"}, False),
+    ],
+)
+def test_a_stored_parameter_that_finds_what_a_guides_does_changes_nothing(
+    change: dict[str, Any], is_same: bool
+) -> None:
+    kind, targets = SearchParameterType.REFERENCE, frozenset(("Schedule",))
+    guides = SearchParameter("agenda", kind, "Slot", "Slot.schedule", "http://a/b", targets)
+    assert REGISTRY.with_parameters([guides], 0).is_of_guide(replace(guides, id="x", **change)) is is_same
 
 
 def test_a_stored_parameter_goes_before_that_of_a_guide_which_comes_back_with_its_end() -> None:

@@ -91,6 +91,7 @@ MANIFESTS: list[tuple[dict[str, Any], str]] = [
     ({"fhirVersions": [4]}, "fhirVersions is not a list"),
     ({"fhirVersions": ["4.3.0", "5.0.0"]}, "it is for FHIR 4.3.0, 5.0.0; this server is for 4.0.1"),
     ({"dependencies": ["a"]}, "dependencies is not an object"),
+    ({"dependencies": {"a": ["1.0.0"]}}, "dependencies is not an object of names and versions"),
 ]
 
 

@@ -81,7 +81,5 @@ def test_mssante_address_is_written_with_its_type() -> None:
     assert old["extension"][0]["url"] == telecom.EMAIL_TYPE["old"]
 
 
-def test_ordinary_address_and_number_are_written_plain() -> None:
+def test_ordinary_address_is_written_plain() -> None:
     assert telecom.email_point(" claire@example.org ") == {"system": "email", "value": "claire@example.org"}
-    assert telecom.phone_point("03 81 00 00 00") == {"system": "phone", "value": "+33381000000"}
-    assert telecom.phone_point(" 15 ") == {"system": "phone", "value": "15"}

@@ -19,6 +19,7 @@ from fhir_server.app import push_options
 from fhir_server.france.sas.push import PushOptions, Remains, push
 from fhir_server.france.sas.push.journal import Journal
 from fhir_server.maintenance.progress import CommandFailed
+from fhir_server.storage.protocol import Commit, StoreUnavailable
 from tests.france.sas.telling import ACCOUNTS, DOCTOR, EDITOR, operator, told
 from tests.rest.asking import Json, bundle, created, entry
 from tests.rest.conftest import Server
@@ -225,6 +226,27 @@ async def test_an_appointment_that_breaks_the_platform_holds_up_itself_alone(edi
     assert len(editor.platform.asked) == 7
 
 
+@ONE_ENGINE
+async def test_order_is_kept_however_long_the_others_take(editor: Editor) -> None:
+    a = await editor.book("a")
+    await editor.book("b")
+    await editor.becomes(a, "fulfilled")
+    failures = iter([httpx.Response(500)])
+
+    def slow(body: Json) -> httpx.Response | None:
+        editor.slept.append(100.0)
+        return next(failures, None) if body["identifier"][0]["value"] == "a" else None
+
+    editor.platform.bad = slow
+    assert await editor.push() == Remains(3, 0, 0, 0)
+    assert [one[1:] for one in editor.platform.asked] == [
+        ("a", "booked"),
+        ("b", "booked"),
+        ("a", "booked"),
+        ("a", "fulfilled"),
+    ]
+
+
 class Stopped(Exception):
     """Ends a run that follows."""
 
@@ -246,6 +268,30 @@ async def test_following_goes_on_until_it_is_stopped(editor: Editor) -> None:
     with pytest.raises(Stopped):
         await editor.push(follow=True, sleep=sleep)
     assert await editor.platform.states() == {"a": ["booked"], "b": ["booked"]}
+
+
+@ONE_ENGINE
+async def test_store_that_cannot_answer_is_waited_for_while_it_is_followed(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await editor.book("a")
+    store = editor.server.service.context.store
+    looks = iter([False, False, True])
+
+    async def log(after: int) -> AsyncIterator[Commit]:
+        if not next(looks):
+            raise StoreUnavailable("no answer")
+        async for commit in type(store).log(store, after):
+            yield commit
+
+    async def sleep(_: float) -> None:
+        if await editor.platform.states():
+            raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(store, "log", log)
+        await editor.push(follow=True, sleep=sleep)
+    assert editor.lines == ["The store cannot answer now; it is tried again."]
 
 
 @ONE_ENGINE

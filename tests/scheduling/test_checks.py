@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.scheduling.parameters import check_parameters
-from fhir_server.scheduling.slots import CAPACITY, check_capacity
+from fhir_server.scheduling.slots import CAPACITY, check_capacity, check_times
 from tests.scheduling.worlds import appointment, slot
 
 
@@ -54,3 +54,16 @@ def test_capacity(values: list[dict[str, Any]], places: list[int]) -> None:
     found = [issue.expression for issue in check_capacity(slot("a", extension=extensions))]
     assert found == [(f"Slot.extension[{place}]",) for place in places]
     assert not list(check_capacity(appointment("x", "a", extension=extensions)))
+
+
+@pytest.mark.parametrize(
+    ("end", "is_refused"),
+    [("2026-01-05T08:59:59Z", True), ("2026-01-05T09:00:00Z", False), ("2026-01-05T09:59:59+01:00", True)],
+)
+def test_what_ends_before_it_starts_is_refused(end: str, is_refused: bool) -> None:
+    times = {"start": "2026-01-05T09:00:00Z", "end": end}
+    for one in (slot("a"), appointment("x", "a")):
+        found = [issue.id for issue in check_times({**one, **times})]
+        assert found == ["booking-times"] * is_refused
+    assert not list(check_times({"resourceType": "Encounter", **times}))
+    assert not list(check_times({"resourceType": "Appointment", "status": "proposed"}))

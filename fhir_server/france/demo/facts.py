@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from fhir_server.definitions.guide import MAPPINGS
 from fhir_server.france.identifiers import add_prefix, fictitious_rpps
+from fhir_server.model.formats import parse
 
 FIRST_RPPS = 100
 """Lower ranks of the fictitious range stand in published samples: the demonstration keeps clear of them."""
@@ -32,7 +32,7 @@ class Member:
     places: tuple[tuple[str, ...], ...]
     function: str
     visible_to: tuple[str, ...]
-    commune: dict[str, str]
+    commune: dict[str, Any]
     street: str
     since: str
 
@@ -70,9 +70,9 @@ class Cpts:
         return f"cpts-{self.key}"
 
     @property
-    def communes(self) -> list[dict[str, str]]:
+    def communes(self) -> list[dict[str, Any]]:
         """Communes of the territory that the demonstration names."""
-        communes: list[dict[str, str]] = self.facts["territoire"]["communes-de-demonstration"]
+        communes: list[dict[str, Any]] = self.facts["territoire"]["communes-de-demonstration"]
         return communes
 
     def service_id(self, mission: str) -> str:
@@ -109,7 +109,7 @@ def every_cpts() -> tuple[Cpts, ...]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((MAPPINGS / "demo" / name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = parse((MAPPINGS / "demo" / name).read_bytes())
     return data
 
 

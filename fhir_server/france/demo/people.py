@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from fhir_server.france.demo.facts import Cpts, Member
 from fhir_server.france.demo.resources import LOCATION_SYSTEM, national, tagged
-from fhir_server.france.demo.structures import address
+from fhir_server.france.demo.structures import address, position
 from fhir_server.france.identifiers import RPPS_SYSTEM, add_prefix
 from fhir_server.france.sas import profiles
 from fhir_server.france.vocabulary import (
@@ -108,6 +108,7 @@ def _practice(member: Member, place: int) -> Json:
         **({"meta": {"profile": [profiles.LOCATION]}} if sas else {}),
         "identifier": [{"type": concept(PLACE_IDENTIFIER_TYPES_OLD, "INTRN"), "system": LOCATION_SYSTEM, "value": id_}],
         "address": address(member.commune, member.street if place == 1 else f"{place} bis, {member.street}"),
+        "position": position(member.commune),
     }
     practice = add_prefix("RPPSRG", f"{member.rpps}{place:03d}")
     return tagged(

@@ -11,21 +11,20 @@ from typing import Any
 
 from fhir_server.france.demo.facts import Cpts, common
 from fhir_server.france.demo.resources import national, tagged
-from fhir_server.france.identifiers import FINESS_SYSTEM, add_prefix
+from fhir_server.france.identifiers import COMMUNE_SYSTEM, FINESS_SYSTEM, add_prefix
 from fhir_server.france.sas import profiles
 from fhir_server.france.vocabulary import (
     IDENTIFIER_TYPES,
-    INSEE_CODE,
     ORGANIZATION_PERIOD,
     ORGANIZATION_ROLE,
     PHYSICAL_TYPE,
     PLACE_IDENTIFIER_TYPES_OLD,
     TERRITORIAL_DIVISION,
     Json,
-    coding,
     concept,
     email,
     idnst,
+    insee_code,
     own,
     phone,
     profile,
@@ -113,7 +112,7 @@ def _cpts(cpts: Cpts) -> Json:
 
 def _division(insee: str) -> Json:
     kind = concept(tre("TRE_R201-TypeDivisionTerritoriale"), "3")
-    commune = concept(tre("TRE_R13-CommuneOM"), insee)
+    commune = concept(COMMUNE_SYSTEM, insee)
     return {
         "url": TERRITORIAL_DIVISION,
         "extension": [
@@ -144,16 +143,22 @@ def _territory(cpts: Cpts) -> Iterator[Json]:
             name=commune["nom"],
             mode="instance",
             address=address(commune),
+            position=position(commune),
             physicalType=area,
             partOf=reference("Location", whole),
         )
 
 
-def address(commune: dict[str, str], *lines: str) -> Json:
+def address(commune: Json, *lines: str) -> Json:
     """Return an address in a commune, with its INSEE code."""
-    insee = {"url": INSEE_CODE, "valueCoding": coding(tre("TRE_R13-CommuneOM"), commune["insee"])}
     where: Json = {"city": commune["nom"], "postalCode": commune["code-postal"]}
-    return {"extension": [insee], **({"line": list(lines)} if lines else {}), **where}
+    return {"extension": [insee_code(commune["insee"])], **({"line": list(lines)} if lines else {}), **where}
+
+
+def position(commune: Json) -> Json:
+    """Return where a commune is: about its centre, in WGS84."""
+    latitude, longitude = commune["position"]
+    return {"longitude": longitude, "latitude": latitude}
 
 
 def _services(cpts: Cpts) -> Iterator[Json]:

@@ -6,9 +6,7 @@ import hashlib
 import re
 from typing import Final
 
-from fhir_server.france.vocabulary import INSEE_CODE, Json, coding, tre
-
-COMMUNES: Final = tre("TRE_R13-CommuneOM")
+from fhir_server.france.vocabulary import Json, insee_code
 
 _CEDEX: Final = re.compile(r"(\d{5})\s+(.*?)(?:\s+CEDEX(?:\s+\d+)?)?", re.IGNORECASE)
 _FRANCE: Final = frozenset(("99000", "99100"))
@@ -22,7 +20,7 @@ def address(
     """Return an address, None if nothing is known of it. ``country``: INSEE's code."""
     found: Json = {}
     if insee:
-        found["extension"] = [{"url": INSEE_CODE, "valueCoding": coding(COMMUNES, insee)}]
+        found["extension"] = [insee_code(insee)]
     if kept := [line for line in lines if line]:
         found["line"] = kept
     for name, value in (("city", city), ("postalCode", post)):

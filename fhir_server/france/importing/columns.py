@@ -24,10 +24,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where each column of one file is; ``width`` is the number of its fields."""
+    """Where each column of one file is; ``width`` is the number of its fields, ``ignored`` what nobody knows."""
 
     places: Mapping[str, int]
     width: int
+    ignored: tuple[str, ...] = ()
 
     def row(self, fields: Sequence[str]) -> dict[str, str]:
         """Return the fields that are not empty by the key of their column, no-break spaces and edges cleaned."""
@@ -68,4 +69,4 @@ def header(fields: Sequence[str], known: Sequence[Column], name: str, number: in
         there = f" ; colonnes inconnues : {', '.join(strange)}" if strange else ""
         remedy = f"écrivez les noms des colonnes en première ligne, comme dans docs/imports.md{there}"
         raise FileRefused(Place(name, number), told, remedy)
-    return Header(places, len(fields))
+    return Header(places, len(fields), tuple(strange))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ from fhir_server.france.importing.cpts_file import CptsFile
 from fhir_server.france.importing.finess_file import FinessFile
 from fhir_server.france.importing.ledger import Ledger
 from fhir_server.france.importing.members_file import Cpts, MembersFile
-from fhir_server.france.importing.run import Bars, Import, Options, run_id
+from fhir_server.france.importing.run import Abnormal, Bars, Import, Options, run_id
 from fhir_server.france.importing.source import Owner, Source, Told
 from fhir_server.france.importing.tagged import is_active, managed
 from fhir_server.france.importing.vocabulary import words
@@ -57,18 +57,25 @@ async def import_files(
     source = await _source(service, wish)
     with closing(Ledger()) as ledger:
         work = Import(service, source, run_id(source.owner, wish.paths), wish.options, ledger)
-        await work.prepare(lambda finding: tell(str(finding)), bars)
+        try:
+            await work.prepare(lambda finding: tell(str(finding)), bars)
+        except Abnormal:
+            if wish.options.dry_run:  # what would be deactivated is what one wants to see then
+                _say(report.diff(ledger), say)
+            raise
         if wish.options.dry_run:
-            for line in report.diff(ledger):
-                say(line)
+            _say(report.diff(ledger), say)
         else:
             await work.write(bars)
         if source.each_line:
-            for line in report.lines(ledger):
-                say(line)
-        for line in report.summary(work.told, dry_run=wish.options.dry_run):
-            say(line)
+            _say(report.lines(ledger), say)
+        _say(report.summary(work.told, dry_run=wish.options.dry_run), say)
         return work.told
+
+
+def _say(lines: Iterable[str], say: Tell) -> None:
+    for line in lines:
+        say(line)
 
 
 async def _source(service: Service, wish: Wish) -> Source:

@@ -53,7 +53,7 @@ class Comparison:
             self._refuse(wanted, "dépend d'une ressource refusée", "corrigez celle-ci d'abord")
             return
         if isinstance(found, Ambiguous):
-            told = f"plusieurs {wanted.key.type} du serveur ont un même identifiant : {', '.join(found.ids)}"
+            told = f"plusieurs {wanted.key.type} du serveur ont l'un de ses identifiants : {', '.join(found.ids)}"
             self._refuse(wanted, told, "désactivez les doublons")
             return
         if other := next(filter(None, (self._ledger.claim(one, wanted.key) for one in claims(wanted.resource))), None):

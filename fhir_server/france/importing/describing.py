@@ -5,72 +5,22 @@ Written in the canonical form: keys in the order of the schema, lists of things 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
-
-import yaml
+from collections.abc import Iterator
+from typing import Any
 
 from fhir_server.france.identifiers import KINDS
 from fhir_server.france.importing import elements
+from fhir_server.france.importing.described import Described, read_described
 from fhir_server.france.importing.description import ACTION, MISSION, PATHWAY, SERVICE
-from fhir_server.france.importing.source import Owner
-from fhir_server.france.importing.tagged import is_active, managed
 from fhir_server.france.importing.vocabulary import words
+from fhir_server.france.importing.yaml_text import written
 from fhir_server.france.vocabulary import TERRITORIAL_DIVISION, Json, reference
-from fhir_server.interactions.exchange import Request
-from fhir_server.maintenance.progress import CommandFailed
-from fhir_server.model.formats import parse
-from fhir_server.outcome import Gone, NotFound
 from fhir_server.service import Service
-
-HEADER: Final = "# yaml-language-server: $schema=cpts.schema.json\n"
-WIDTH: Final = 100_000
-"""Columns of a line: texts are not folded."""
-
-
-class Described:
-    """What the store has of one CPTS, by type and id."""
-
-    def __init__(self, key: str, resources: Mapping[str, Mapping[str, Json]]) -> None:
-        self.key, self._resources = key, resources
-
-    def all(self, type_: str) -> list[Json]:
-        """Return the resources of a type, by id."""
-        return [resource for _, resource in sorted(self._resources.get(type_, {}).items())]
-
-    def at(self, reference: Json) -> Json:
-        """Return what a reference leads to; nothing known of it is an empty resource."""
-        type_, _, id_ = reference["reference"].partition("/")
-        return self._resources.get(type_, {}).get(id_, {"id": id_})
-
-    def short(self, resource: Json, prefix: str = "") -> str:
-        """Return the id inside of the description."""
-        return str(resource["id"]).removeprefix(f"{self.key}-{prefix}")
 
 
 async def describe(service: Service, key: str) -> str:
     """Return the description of a CPTS that was imported from one. Raises ``CommandFailed`` if there is none."""
-    key = key.removeprefix("cpts-")
-    found: dict[str, dict[str, Json]] = {}
-    for type_ in ("HealthcareService", "OrganizationAffiliation", "CareTeam", "Group", "PractitionerRole", "Location"):
-        pages = managed(service, type_, Owner("cpts", key))
-        found[type_] = {one["id"]: one async for page in pages for one in page if is_active(one)}
-    found["Organization"], found["Practitioner"] = {}, {}
-    wanted = {f"Organization/cpts-{key}", *_references(found)}
-    for path in sorted(wanted):
-        resource = await _read(service, path)
-        if resource is not None:
-            found[resource["resourceType"]][resource["id"]] = resource
-    if f"cpts-{key}" not in found["Organization"] or not found["HealthcareService"]:
-        raise CommandFailed(f"Aucune description de la CPTS « {key} » n'a été importée dans ce serveur.")
-    return written(described(Described(key, found)))
-
-
-def written(data: Json) -> str:
-    """Return a description in its canonical form."""
-    return HEADER + yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=False
-    )
+    return written(described(await read_described(service, key.removeprefix("cpts-"))))
 
 
 def described(cpts: Described) -> Json:
@@ -335,37 +285,3 @@ def _telecom(resource: Json) -> Json:
         key = "telephone" if point["system"] == "phone" else "courriel"
         found["messagerie-securisee" if "extension" in point else key] = point["value"]
     return {key: found[key] for key in ("telephone", "courriel", "messagerie-securisee") if key in found}
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _references(found: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:
-    for resources in found.values():
-        for resource in resources.values():
-            for name in ("participatingOrganization", "organization", "practitioner"):
-                reference = resource.get(name, {}).get("reference", "")
-                if reference.startswith(("Organization/", "Practitioner/")):
-                    yield reference
-
-
-async def _read(service: Service, path: str) -> Json | None:
-    try:
-        answer = await service.perform(Request("GET", path))
-    except (NotFound, Gone):
-        return None
-    found: Json = parse(b"".join(answer.body))
-    return found
-
-
-class _Dumper(yaml.SafeDumper):
-    """Block style, lists indented, dates as they are written."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-_Dumper.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
-    for first, rules in yaml.SafeDumper.yaml_implicit_resolvers.items()
-}

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from fhir_server.france.identifiers import add_prefix
+from fhir_server.france.identifiers import COMMUNE_SYSTEM, add_prefix
 from fhir_server.france.importing import elements
 from fhir_server.france.importing.vocabulary import words
 from fhir_server.france.vocabulary import (
-    INSEE_CODE,
     ORGANIZATION_PERIOD,
     TERRITORIAL_DIVISION,
     Json,
-    coding,
     concept,
+    insee_code,
     reference,
     tre,
 )
@@ -111,7 +110,7 @@ def _territory_extension(data: Data) -> Iterator[Json]:
     yield {"url": elements.TERRITORY, "extension": parts}
     for commune in territory.get("communes", ()):
         kind = concept(tre("TRE_R201-TypeDivisionTerritoriale"), "3")
-        code = concept(tre("TRE_R13-CommuneOM"), commune["insee"])
+        code = concept(COMMUNE_SYSTEM, commune["insee"])
         yield {
             "url": TERRITORIAL_DIVISION,
             "extension": [
@@ -176,8 +175,7 @@ def _territory(data: Data) -> Iterator[Json]:
     common: Json = {"status": "active", "mode": "instance", "physicalType": elements.AREA}
     yield elements.made("Location", f"{data['cle']}-territoire", name=territory["libelle"], **common)
     for commune in territory.get("communes", ()):
-        insee = {"url": INSEE_CODE, "valueCoding": coding(tre("TRE_R13-CommuneOM"), commune["insee"])}
-        address = {"extension": [insee], "city": commune["nom"]}
+        address = {"extension": [insee_code(commune["insee"])], "city": commune["nom"]}
         if "code-postal" in commune:
             address["postalCode"] = commune["code-postal"]
         yield elements.made("Location", f"commune-{commune['insee']}", name=commune["nom"], address=address, **common)

@@ -6,9 +6,17 @@ A text names columns, lines and what was expected; it repeats an identifier, nev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.reference import Key
+
+_UNREADABLE: Final = (
+    (FileNotFoundError, "n'existe pas"),
+    (IsADirectoryError, "est un dossier"),
+    (PermissionError, "ne peut pas être lu avec vos droits"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,12 @@ class FileRefused(CommandFailed):
     def __init__(self, place: Place, reason: str, remedy: str) -> None:
         super().__init__(f"{place} : {reason}. Remède : {remedy}. Rien n'a été écrit.")
         self.place, self.reason, self.remedy = place, reason, remedy
+
+
+def unreadable(path: Path, error: OSError) -> FileRefused:
+    """Return what is said of a file that the system does not let us read."""
+    told = next((told for kind, told in _UNREADABLE if isinstance(error, kind)), "ne peut pas être lu")
+    return FileRefused(Place(str(path)), told, "donnez le chemin d'un fichier lisible")
 
 
 @dataclass(frozen=True, slots=True)

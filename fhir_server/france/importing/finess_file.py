@@ -24,7 +24,8 @@ from fhir_server.france.importing.source import Owner, Wanted
 from fhir_server.france.importing.vocabulary import load
 from fhir_server.france.vocabulary import ORGANIZATION_PERIOD, Json, reference
 
-STRUCTURE, COORDINATES = "structureet", "geolocalisation"
+STRUCTURE: Final = "structureet"
+"""The section of a site; the other one has its coordinates."""
 FARTHEST: Final = 10_000_000
 """Metres: no coordinate of these projections is larger, and none is negative."""
 DIGITS: Final = 6

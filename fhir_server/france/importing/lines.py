@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from fhir_server.france.importing.findings import FileRefused, Place
+from fhir_server.france.importing.findings import FileRefused, Place, unreadable
 
 MAX_LINE: Final = 65_536
 """Bytes of a line."""
@@ -32,8 +32,7 @@ class Lines:
             self.size = path.stat().st_size
             self.encoding = "utf-8-sig" if _is_utf8(path) else fallback
         except OSError as error:
-            told = f"ne peut pas être lu ({error.strerror})"
-            raise FileRefused(Place(str(path)), told, "donnez un fichier lisible") from None
+            raise unreadable(path, error) from None
         self._fallback = fallback
 
     def __iter__(self) -> Iterator[tuple[int, str]]:

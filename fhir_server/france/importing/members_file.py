@@ -68,6 +68,7 @@ class MembersFile:
         self._cpts, self._today = cpts, today
         self._teams: dict[str, tuple[str, list[Json]]] = {}
         self._seen: dict[str, int] = {}
+        self._ignored: Remark | None = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -92,6 +93,8 @@ class MembersFile:
                 yield Remark(place, f"la clé de contrôle du numéro RPPS {member.rpps} n'est pas celle attendue")
             for resource in self._resources(member):
                 yield Wanted(resource, place)
+        if self._ignored:
+            yield self._ignored
         if not refused:  # a team without those refused would lose them
             yield from self._colleges()
 
@@ -110,9 +113,9 @@ class MembersFile:
                     self._measure(fields, found, number)
                     yield number, found.row(fields)
                 number = reader.line_num + 1
-        except csv.Error as error:
-            told = f"n'est pas un CSV lisible ({error})"
-            raise FileRefused(Place(self._lines.name, number), told, "vérifiez les guillemets de cette ligne") from None
+        except csv.Error:
+            told, remedy = "n'est pas un CSV lisible", "vérifiez les guillemets de cette ligne"
+            raise FileRefused(Place(self._lines.name, number), told, remedy) from None
         if found is None:
             raise FileRefused(Place(self._lines.name), "est vide", "donnez une liste avec ses en-têtes")
 
@@ -120,7 +123,11 @@ class MembersFile:
         if len(fields) == 1 and any(mark in fields[0] for mark in (",", "\t", "|")):
             told = "n'est pas séparé par des points-virgules"
             raise FileRefused(Place(self._lines.name, number), told, "enregistrez-le en CSV avec « ; »")
-        return header(fields, _columns(), self._lines.name, number)
+        found = header(fields, _columns(), self._lines.name, number)
+        if found.ignored:
+            told = f"colonnes ignorées : {', '.join(found.ignored)}"
+            self._ignored = Remark(Place(self._lines.name, number), told)
+        return found
 
     def _measure(self, fields: list[str], found: Header, number: int) -> None:
         if len(fields) != found.width:

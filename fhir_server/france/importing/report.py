@@ -5,11 +5,12 @@ What it says goes to the terminal of whoever gave the file, and to no log.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from fhir_server.france.importing.ledger import Action, Change, Ledger
-from fhir_server.france.importing.source import Told
+from fhir_server.france.importing.source import Counts, Told
 
 SIGNS: Final = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "-"}
 WORDS: Final = {
@@ -59,6 +60,8 @@ def summary(told: Told, *, dry_run: bool) -> Iterator[str]:
             f"{_number(told.held_back, 'ressource')} hors du fichier, mais rien n'est désactivé : "
             "une ligne refusée pourrait être l'une d'elles."
         )
+    if not told.refused and counts == Counts():
+        yield "Aucune ligne du fichier n'est à importer : vérifiez qu'il est du territoire demandé."
     if dry_run:
         yield "Essai : rien n'a été écrit."
 
@@ -85,7 +88,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = "rien" if value is None else str(value)
+    text = "rien" if value is None else value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

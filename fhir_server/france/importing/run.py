@@ -14,7 +14,7 @@ from typing import Final
 
 from fhir_server.france.importing.applying import apply
 from fhir_server.france.importing.comparing import Comparison
-from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
+from fhir_server.france.importing.findings import Refused, Remark, unreadable
 from fhir_server.france.importing.ledger import Ledger
 from fhir_server.france.importing.source import Owner, Source, Told
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
@@ -122,6 +122,5 @@ def run_id(owner: Owner, paths: Sequence[Path]) -> str:
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
-            told = f"ne peut pas être lu ({error.strerror})"
-            raise FileRefused(Place(str(path)), told, "donnez un fichier lisible") from None
+            raise unreadable(path, error) from None
     return digest.hexdigest()[:16]

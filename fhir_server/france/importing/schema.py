@@ -24,6 +24,7 @@ _KNOWN: Final = frozenset(
     )
 )
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,8})")
+_SCALARS: Final = frozenset(("string", "integer", "boolean"))
 _CALLED: Final = {"object": "un groupe de clés", "array": "une liste", "string": "un texte", "integer": "un nombre"}
 
 
@@ -54,9 +55,10 @@ class Schema:
             return self._object(node.place, value, rule, path, faults)
         if kind == "array" and isinstance(value, list):
             return self._array(node.place, value, rule, path, faults)
-        if kind in {"string", "integer", "boolean"} and isinstance(value, str):
+        if kind in _SCALARS and isinstance(value, str):
             return _scalar(node, value, rule, path, faults)
-        _add(faults, node, path, "a une valeur d'une autre sorte", f"écrivez {_expected(rule)}")
+        expected = _expected(rule) if kind in _SCALARS else _CALLED[kind]
+        _add(faults, node, path, "a une valeur d'une autre sorte", f"écrivez {expected}")
         return None
 
     def _object(

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import yaml
 
-from fhir_server.france.importing.findings import FileRefused, Place
+from fhir_server.france.importing.findings import FileRefused, Place, unreadable
 
 MAX_BYTES: Final = 300_000
 MAX_NODES: Final = 30_000
@@ -41,9 +41,7 @@ def read(path: Path) -> Node:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise FileRefused(
-            Place(str(path)), f"ne peut pas être lu ({error.strerror})", "donnez un fichier lisible"
-        ) from None
+        raise unreadable(path, error) from None
     return parse(data, path.name)
 
 
@@ -133,6 +131,4 @@ class _Reader:
     def _not_yaml(self, error: yaml.MarkedYAMLError) -> FileRefused:
         mark = error.problem_mark or error.context_mark
         place = Place(self._name, mark.line + 1, mark.column + 1) if mark else Place(self._name)
-        return FileRefused(
-            place, f"n'est pas du YAML ({error.problem})", "vérifiez retraits, guillemets et deux-points"
-        )
+        return FileRefused(place, "n'est pas du YAML", "vérifiez retraits, guillemets et deux-points")

@@ -7,17 +7,23 @@ Source: https://interop.esante.gouv.fr/ig/fhir/sas/artifacts.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from fhir_server.france.aliases import spelling
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, KINDS, add_prefix, forms
 from fhir_server.france.regulators import ACCOUNTS
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.base import Version
-from fhir_server.france.vocabulary import IDENTIFIER_TYPES, IDENTIFIER_TYPES_OLD, PLACE_IDENTIFIER_TYPES_OLD
+from fhir_server.france.vocabulary import (
+    IDENTIFIER_TYPES,
+    IDENTIFIER_TYPES_OLD,
+    PLACE_IDENTIFIER_TYPES_OLD,
+    Json,
+    concept,
+    idnps,
+    idnst,
+)
 from fhir_server.model.formats import Resource
-
-Json: TypeAlias = dict[str, Any]
 
 Related: TypeAlias = Mapping[str, Resource]
 """Resources that a rendered one takes elements from, by the text of the reference to them."""
@@ -70,7 +76,7 @@ def _practitioner(one: Resource, _version: Version, _related: Related) -> Resour
     number = national_number(one, IDNPS_SYSTEM)
     told = _started(one, profiles.PRACTITIONER)
     if number is not None:
-        told["identifier"] = [_typed(IDENTIFIER_TYPES_OLD, "IDNPS", IDNPS_SYSTEM, number)]
+        told["identifier"] = [idnps(number, IDENTIFIER_TYPES_OLD)]
     told |= _kept(one, "active", "name", "telecom")
     if diplomas := [row for row in one.get("qualification", ()) if _is_diploma(row)]:
         told["qualification"] = diplomas
@@ -98,7 +104,7 @@ def _role(one: Resource, _version: Version, related: Related) -> Resource:
         told["contained"] = [_place(place) for place in places]
     told |= _kept(one, "active", "period", "practitioner")
     if (number := _structure(one.get("organization", {}), related)) is not None:
-        told["organization"] = {"identifier": _typed(IDENTIFIER_TYPES_OLD, "IDNST", IDNST_SYSTEM, number)}
+        told["organization"] = {"identifier": idnst(number, IDENTIFIER_TYPES_OLD)}
     told |= _kept(one, "code", "specialty")
     if references:
         told["location"] = references[:1]
@@ -137,7 +143,7 @@ def _organization(one: Resource, version: Version, _related: Related) -> Resourc
     told = _started(one, profiles.CPTS_ORGANIZATION if is_cpts else profiles.SOS_ORGANIZATION)
     if number is not None:
         types = IDENTIFIER_TYPES if is_cpts and version is Version.V1_2 else PLACE_IDENTIFIER_TYPES_OLD
-        told["identifier"] = [_typed(types, "IDNST", IDNST_SYSTEM, number)]
+        told["identifier"] = [idnst(number, types)]
     return told | _kept(one, "active", "name", "telecom", "address")
 
 
@@ -145,7 +151,7 @@ def _location(one: Resource, _version: Version, _related: Related) -> Resource:
     told = _started(one, profiles.SOS_LOCATION)
     kept = _kept(one, "status", "name", "telecom", "address", "position", "managingOrganization", "hoursOfOperation")
     if identifiers := one.get("identifier"):
-        types = {"coding": [{"system": PLACE_IDENTIFIER_TYPES_OLD, "code": "INTRN"}]}
+        types = concept(PLACE_IDENTIFIER_TYPES_OLD, "INTRN")
         told["identifier"] = [{**identifier, "type": types} for identifier in identifiers[:1]]
     return told | kept
 
@@ -172,7 +178,3 @@ def _kept(one: Resource, *names: str) -> Json:
     """Return elements as they are stored, with what primitive extensions they have; none that is missing."""
     both = (key for name in names for key in (name, f"_{name}"))
     return {key: one[key] for key in both if key in one}
-
-
-def _typed(types: str, code: str, system: str, value: str) -> Json:
-    return {"type": {"coding": [{"system": types, "code": code}]}, "system": system, "value": value}

@@ -57,10 +57,10 @@ _UNCUT: Final = frozenset({"_count", "_format", "_pretty"})
 
 @dataclass(frozen=True, slots=True)
 class SasLimits:
-    """``results``: matches of one answer. ``practitioners``: identifiers of one request."""
+    """``results``: matches of one answer. ``identifiers``: those of one request."""
 
     results: int = 10_000
-    practitioners: int = 100
+    identifiers: int = 100
 
 
 class SasService(Service):
@@ -148,7 +148,7 @@ class SasService(Service):
         posted = form(request.body) if request.method == "POST" else []
         asked = in_paris_time((*given, *posted)) if self._base.is_local_time else [*given, *posted]
         check_types(asked)
-        check(asked, self._limits.practitioners, context.registry.aliases.system)
+        check(asked, self._limits.identifiers, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
         if shared is None:
             matches, extra = await self._found(context, request, found.type or "", asked)

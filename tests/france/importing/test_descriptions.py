@@ -14,9 +14,11 @@ from fhir_server.definitions.guide import MAPPINGS
 from fhir_server.definitions.structures import Structures
 from fhir_server.france.importing import describe, description, yaml_tree
 from fhir_server.france.importing.cpts_file import SCHEMA
-from fhir_server.france.importing.describing import Described, described, written
+from fhir_server.france.importing.described import Described
+from fhir_server.france.importing.describing import described
 from fhir_server.france.importing.schema import Schema
 from fhir_server.france.importing.vocabulary import words
+from fhir_server.france.importing.yaml_text import written
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.validation.validator import Validator
 from tests.france.importing.importing_world import World, numbers, world, write

@@ -128,7 +128,7 @@ async def test_two_professions_of_one_number_are_two_and_two_accounts_of_one_are
     with pytest.raises(LinesRefused):
         await empty.run(Fake([person("unknown", IDNPS)], Owner("membres", "x")))
     assert empty.told == [
-        "f:1 : plusieurs Practitioner du serveur ont un même identifiant : doctor, nurse. "
+        "f:1 : plusieurs Practitioner du serveur ont l'un de ses identifiants : doctor, nurse. "
         "Remède : désactivez les doublons."
     ]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fhir_server.france.importing.findings import FileRefused, Refused, Remark
 from fhir_server.france.importing.lines import MAX_LINE
 from fhir_server.france.importing.members_file import Cpts, MembersFile
-from fhir_server.france.importing.run import LinesRefused
+from fhir_server.france.importing.run import Abnormal, LinesRefused
 from fhir_server.france.importing.source import Wanted
 from fhir_server.maintenance.progress import CommandFailed
 from tests.france.importing.importing_world import World, numbers, write
@@ -106,6 +106,13 @@ def test_a_line_that_repeats_another_is_refused(csv: Path) -> None:
     ]
 
 
+def test_columns_that_are_not_read_are_told(csv: Path) -> None:
+    header = "RPPS;Nom;Prénom;Profession;Entrée;Collège(s);Téléphone;;\n"
+    assert findings(csv, header + "99700990015;FICTIF;Alice;IDE libérale;28/05/2024;;x;;\n") == [
+        "membres.csv:1 : remarque : colonnes ignorées : Téléphone."
+    ]
+
+
 def test_a_team_of_which_a_member_was_refused_is_not_written(csv: Path) -> None:
     found = list(source(csv, HEADER + ALICE + "x;x;x;x;x;x;Bureau\n"))
     assert not any(isinstance(one, Wanted) and one.key.type == "CareTeam" for one in found)
@@ -121,7 +128,7 @@ def test_a_team_of_which_a_member_was_refused_is_not_written(csv: Path) -> None:
         ("RPPS,Nom,Prénom,Profession,Entrée\n", "membres.csv:1 : n'est pas séparé par des points-virgules"),
         (HEADER + ALICE + "99700990023;EXEM", "membres.csv:3 : a 2 champs au lieu de 7, et le fichier s'arrête là"),
         (HEADER + "99700990015;FICTIF;Alice\n" + ALICE, "membres.csv:2 : a 3 champs au lieu de 7. Remède"),
-        (HEADER + '99700990015;"FICTIF;Alice;Médecin;28/05/2024;;\n', "membres.csv:2 : n'est pas un CSV lisible"),
+        (HEADER + '99700990015;"FICTIF;Alice;Médecin;28/05/2024;;\n', "membres.csv:2 : n'est pas un CSV lisible. R"),
         ((HEADER + ALICE).encode("utf-16"), "membres.csv:1:"),
         (b"PK\x03\x04\x14\x00\x08", "membres.csv:1:3 : contient le caractère U+0003, qui n'est pas du texte"),
         (
@@ -204,6 +211,19 @@ async def test_a_dry_run_shows_what_would_change_and_writes_nothing(cpts: World,
         "Essai : rien n'a été écrit.",
     ]
     assert await cpts.head() == head
+
+
+async def test_a_dry_run_shows_what_a_mass_change_would_deactivate(cpts: World, csv: Path) -> None:
+    write(csv, HEADER + ALICE)
+    await cpts.files("membres", csv, cpts="essais")
+    write(csv, HEADER + BRUNO)
+    with pytest.raises(Abnormal):
+        await cpts.files("membres", csv, cpts="essais", dry_run=True)
+    gone = cpts.said.index("- Practitioner/ps-899700990015-10")
+    assert cpts.said[gone + 1] == "    active : true → false"
+    with pytest.raises(Abnormal):
+        await cpts.files("membres", csv, cpts="essais")
+    assert cpts.said == []
 
 
 async def test_a_list_with_a_wrong_line_writes_nothing_unless_told(cpts: World, csv: Path) -> None:

@@ -324,3 +324,9 @@ async def test_a_territory_must_be_one(
     await empty.files("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
     with pytest.raises(CommandFailed, match=told):
         await empty.files("annuaire", file, cpts=cpts, communes=communes)
+
+
+async def test_a_file_without_a_line_of_the_territory_says_so(empty: World, file: Path) -> None:
+    write(file, extract(ALICE))
+    await empty.files("annuaire", file, communes=["90010"])
+    assert empty.said[-1] == "Aucune ligne du fichier n'est à importer : vérifiez qu'il est du territoire demandé."

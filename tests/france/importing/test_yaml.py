@@ -86,6 +86,14 @@ def findings(tmp_path: Path, text: str) -> list[str]:
     return [str(found) for found in CptsFile(path) if isinstance(found, Refused | Remark)]
 
 
+def test_a_file_that_is_no_description_is_told_what_one_is(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_text("- a\n", encoding="utf-8")
+    with pytest.raises(
+        FileRefused, match=r"« le fichier » a une valeur d'une autre sorte\. Remède : écrivez un groupe"
+    ):
+        list(CptsFile(tmp_path / "f.yaml"))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -17,7 +17,8 @@ from fhir_server.france.sas import profiles
 from fhir_server.france.sas.appointments import ACCEPTED, STATES, is_operator, is_sos, operators
 from fhir_server.france.sas.base import Version
 from fhir_server.france.sas.received import is_received
-from fhir_server.france.sas.rendering import Json, Related, national_number
+from fhir_server.france.sas.rendering import Related, national_number
+from fhir_server.france.vocabulary import Json
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import type_named
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import httpx
 
-from fhir_server.france.sas.rendering import Json
+from fhir_server.france.vocabulary import Json
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.formats import parse
 from fhir_server.outcome import BadRequest

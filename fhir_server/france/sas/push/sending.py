@@ -70,13 +70,13 @@ class Sending:
     async def send(self) -> None:
         """Send all that may be sent now, the oldest first; what is not answered holds up its own appointment alone,
         unless nothing is answered."""
-        place = 0
         if self._is_over(self._all) or self._all.due > self.now():
             return
+        place, held = 0, set[str]()  # an appointment that is passed over once is passed over by this whole round
         while (item := self.journal.next(place)) is not None:
             place = item.seq
-            trouble = self._own.get(item.id)
-            if trouble is not None and (self._is_over(trouble) or trouble.due > self.now()):
+            if item.id in held or not self._may_go(item.id):
+                held.add(item.id)
                 continue
             outcome = await self._send(item)
             if outcome.fate is Fate.LATER and outcome.is_about_all:
@@ -84,6 +84,8 @@ class Sending:
                 self.tell(f"The platform: {outcome.reason}; next try in {wait:.0f} s.")
                 return
             self._all = _Trouble()
+            if outcome.fate is Fate.LATER:
+                held.add(item.id)
 
     def due(self) -> float | None:
         """Return the seconds until something may be sent; None: nothing waits, or all of it was given up."""
@@ -104,6 +106,10 @@ class Sending:
         count = self.journal.count
         waiting = count(State.WAITING, State.TRYING)
         return Remains(self.sent, count(State.REFUSED), count(State.UNSENDABLE), waiting)
+
+    def _may_go(self, id_: str) -> bool:
+        trouble = self._own.get(id_)
+        return trouble is None or not (self._is_over(trouble) or trouble.due > self.now())
 
     def _is_over(self, trouble: _Trouble) -> bool:
         return not self.is_endless and trouble.tries >= TRIES
