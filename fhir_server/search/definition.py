@@ -44,7 +44,14 @@ READ: Final[Mapping[Kind, frozenset[str]]] = {
 def faults(resource: Resource, registry: Registry) -> Iterator[Issue]:
     """Yield why a SearchParameter that is FHIR cannot be searched by. Nothing, if it is not active or says again what
     is built in."""
-    if resource["status"] != "active" or is_description(resource, registry):
+    if resource.get("status") != "active":
+        return
+    if missing := [name for name in ("url", "code", "type") if name not in resource]:
+        yield from (
+            _issue(name, "an extension is there in its stead: nothing can be searched by it") for name in missing
+        )
+        return
+    if is_description(resource, registry):
         return
     if not CODE.fullmatch(resource["code"]):
         told = (

@@ -58,7 +58,9 @@ class CodeSystem:
         self.version: str | None = resource.get("version")
         self.content: str = resource.get("content", "not-present")
         self.language: str | None = resource.get("language")
-        self.properties: Mapping[str, Mapping[str, Any]] = {one["code"]: one for one in resource.get("property", ())}
+        self.properties: Mapping[str, Mapping[str, Any]] = {
+            one["code"]: one for one in resource.get("property", ()) if "code" in one
+        }
         self.concepts: dict[str, Concept] = {}
         self._parents: dict[str, dict[str, None]] = {}
         self._children: dict[str, dict[str, None]] = {}
@@ -123,8 +125,10 @@ class CodeSystem:
 
 
 def _nested(concepts: Iterable[Mapping[str, Any]], parent: str | None = None) -> Iterator[tuple[str | None, Concept]]:
-    """Yield each concept with the one that it stands in, in the order of the resource."""
+    """Yield each concept with the one that it stands in, in the order of the resource; one without a code is none."""
     for one in concepts:
+        if "code" not in one:
+            continue
         concept = _concept(one)
         yield parent, concept
         yield from _nested(one.get("concept", ()), concept.code)
@@ -134,7 +138,7 @@ def _concept(one: Mapping[str, Any]) -> Concept:
     properties = tuple(_properties(one.get("property", ())))
     said = {(code, text_of(value)) for code, _, value in properties}
     return Concept(
-        one.get("code", ""),
+        one["code"],
         one.get("display"),
         one.get("definition"),
         tuple(one.get("designation", ())),
@@ -147,7 +151,7 @@ def _concept(one: Mapping[str, Any]) -> Concept:
 def _properties(given: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
     for one in given:
         for name, value in one.items():
-            if name.startswith("value"):
+            if name.startswith("value") and "code" in one:
                 type_ = name.removeprefix("value")
                 yield one["code"], type_ if type_ == "Coding" else type_[:1].lower() + type_[1:], value
 

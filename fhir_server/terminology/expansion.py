@@ -19,7 +19,7 @@ from fhir_server.terminology.code_system import CodeSystem, Concept
 from fhir_server.terminology.displays import texts
 from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, demanded
-from fhir_server.terminology.membership import contained
+from fhir_server.terminology.membership import coded, contained, value_sets
 from fhir_server.terminology.problems import bad_definition, check_path, not_complete, unknown
 
 _folded: Final = lru_cache(maxsize=100_000)(fold)
@@ -117,7 +117,7 @@ class Expander:
 
     def _part(self, part: Mapping[str, Any]) -> Members:
         self._budget.spend(1)
-        sets = [self.of(canonical) for canonical in part.get("valueSet", ())]
+        sets = [self.of(canonical) for canonical in value_sets(part)]
         if "system" in part:
             found = {(member.system, member.code): member for member in self._of_system(part)}
         elif sets:
@@ -144,7 +144,7 @@ class Expander:
             self.used[system.canonical] = None
         if "concept" in part:
             self._budget.spend(len(part["concept"]))
-            for one in part["concept"]:
+            for one in coded(part["concept"]):
                 yield _listed(one, url, part.get("version"), system)
             return
         if system is None:

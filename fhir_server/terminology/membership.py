@@ -105,7 +105,7 @@ class Membership:
         self._budget.spend(1)
         if "system" in part:
             yield self._in_system(part, code)
-        for canonical in part.get("valueSet", ()):
+        for canonical in value_sets(part):
             yield self._of(canonical, code)
 
     def _in_system(self, part: Mapping[str, Any], code: Code) -> Told:
@@ -115,7 +115,7 @@ class Membership:
         concept = system.concept(code.code) if system is not None else None
         if "concept" in part:
             names = {code.code} if concept is None else {code.code, concept.code}
-            listed = next((one for one in part["concept"] if one["code"] in names), None)
+            listed = next((one for one in coded(part["concept"]) if one["code"] in names), None)
             return NO if listed is None else Told(True, (), concept, tuple(_displays(listed)))
         if system is None or concept is None:
             return _not_there(code, system)
@@ -156,6 +156,16 @@ def contained(contains: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, An
     for one in contains:
         yield one
         yield from contained(one.get("contains", ()))
+
+
+def coded(listed: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield what has a code: R4 lets an extension say why a code that is required is missing."""
+    return (one for one in listed if "code" in one)
+
+
+def value_sets(part: Mapping[str, Any]) -> list[str]:
+    """Return the canonicals of the value sets of an include or exclude; null is beside an extension."""
+    return [canonical for canonical in part.get("valueSet", ()) if canonical is not None]
 
 
 def _displays(one: Mapping[str, Any]) -> Iterator[str]:

@@ -140,13 +140,14 @@ def _forwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> I
         if element.get("code") != code.code:
             continue
         for target in element.get("target", ()):
-            if not _depends(target, asked):
+            if "equivalence" not in target or not _depends(target, asked):
                 continue
             there = target.get("code")
             to = Code(group.get("target", ""), there, group.get("targetVersion")) if there is not None else None
             products = tuple(
                 (one["property"], Code(one.get("system", ""), one["value"]), one.get("display"))
                 for one in target.get("product", ())
+                if one.keys() >= {"property", "value"}
             )
             yield Match(target["equivalence"], to, target.get("display"), url, products)
 
@@ -157,7 +158,7 @@ def _backwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> 
         return
     for element in group.get("element", ()):
         for target in element.get("target", ()):
-            if target.get("code") == code.code and "code" in element:
+            if target.get("code") == code.code and "code" in element and "equivalence" in target:
                 source = Code(group.get("source", ""), element["code"], group.get("sourceVersion"))
                 equivalence = REVERSED.get(target["equivalence"], target["equivalence"])
                 yield Match(equivalence, source, element.get("display"), url)
@@ -186,7 +187,7 @@ def _depends(target: Mapping[str, Any], asked: Asked) -> bool:
     """Tell whether all that a target depends on is said. https://hl7.org/fhir/R4/conceptmap.html#dependson"""
     return all(
         any(
-            (element, code) == (one["property"], one["value"]) and one.get("system", system) == system
+            (element, code) == (one.get("property"), one.get("value")) and one.get("system", system) == system
             for element, system, code in asked.dependencies
         )
         for one in target.get("dependsOn", ())

@@ -135,6 +135,16 @@ def test_a_definition_without_an_expression_has_nothing_to_index(registry: Regis
     assert issue.expression == ("SearchParameter.expression",)
 
 
+def test_a_definition_with_an_extension_in_the_place_of_what_is_required(registry: Registry) -> None:
+    for name in ("url", "code", "type"):
+        given = resource()
+        del given[name]
+        assert [issue.expression for issue in faults(given, registry)] == [(f"SearchParameter.{name}",)]
+    given = resource()
+    del given["status"]
+    assert list(faults(given, registry)) == []
+
+
 def test_all_faults_are_told_at_once(registry: Registry) -> None:
     issues = found(registry, code="_x", type="composite", base=["Encounter", "Slot"], expression="x(")
     assert [issue.expression[0] for issue in issues] == [

@@ -124,6 +124,17 @@ def test_maps_that_lead_to_themselves_are_refused() -> None:
         told([concept_map("x", {"mode": "other-map", "url": LOOP}, wound=[])], "burn")
 
 
+def test_what_is_only_explained_translates_nothing() -> None:
+    why = {"extension": [{"url": "urn:why", "valueString": "unknown"}]}
+    strange = [
+        {"_equivalence": why, "code": "a"},
+        target("b", dependsOn=[{"_property": why, "_value": why}]),
+        target("c", product=[{"_property": why, "_value": why}]),
+    ]
+    assert told([concept_map("x", burn=strange)], "burn") == [("equivalent", "c")]
+    assert told([concept_map("x", burn=strange)], "a", system=FLAT, is_reverse=True) == []
+
+
 def leading(count: int) -> tuple[Json, Shelved]:
     """Return the first of so many maps, each of which leaves the code to the next one twice, and all of them."""
     maps = [

@@ -287,6 +287,26 @@ def test_value_sets_that_contain_each_other_have_no_members() -> None:
         Membership(LIBRARY).of(url("loop"), Code(CARE, "burn"))
 
 
+WHY: Json = {"extension": [{"url": "urn:why", "valueString": "unknown"}]}
+"""R4 lets it stand in the place of a value that is required, and such a resource is valid."""
+
+
+def test_codes_that_are_only_explained_are_no_codes() -> None:
+    flat = code_system(FLAT, {"_code": WHY, "concept": [{"code": "below"}]}, concept("a"), property=[{"_code": WHY}])
+    flat["concept"][1]["property"] = [{"_code": WHY, "valueString": "x"}, {"code": "kind", "_valueCode": WHY}]
+    listed = value_set("x", {"system": FLAT, "concept": [{"_code": WHY}, {"code": "a"}]})
+    for resource in (value_set("x", {"system": FLAT}), listed):
+        assert list(Expander(Shelved(flat)).within(resource)) == [(FLAT, "a")]
+        assert Membership(Shelved(flat)).within(resource, Code(FLAT, "a")).is_member
+        assert Membership(Shelved(flat)).within(resource, Code(FLAT, "b")).is_member is False
+    with pytest.raises(Unprocessable, match="neither system nor valueSet"):
+        Expander(LIBRARY).within(value_set("x", {"valueSet": [None], "_valueSet": [WHY]}))
+    assert Membership(LIBRARY).within(value_set("x", {"valueSet": [None]}), Code(FLAT, "a")).is_member is False
+    strange = value_set("x", {"system": CARE, "filter": [{"_property": WHY, "_op": WHY, "_value": WHY}]})
+    with pytest.raises(Unprocessable, match="no such property"):
+        Expander(LIBRARY).within(strange)
+
+
 def chained(count: int, *, times: int = 1) -> Shelved:
     """Return value sets of which each includes the next one, several times; the last one has the code ``care``."""
     names = [f"n{number}" for number in range(count)]

@@ -51,10 +51,8 @@ async def _post(service: Service, chunk: Sequence[Change]) -> None:
 
 
 def _entry(change: Change) -> Json:
-    request = {"method": "PUT", "url": str(change.key)}
-    if change.version:
-        request["ifMatch"] = f'W/"{change.version}"'
-    return {"resource": change.after, "request": request}
+    condition = {"ifMatch": f'W/"{change.version}"'} if change.version else {"ifNoneMatch": "*"}
+    return {"resource": change.after, "request": {"method": "PUT", "url": str(change.key), **condition}}
 
 
 def _stopped(error: FhirError, chunk: Sequence[Change], done: int, total: int) -> str:

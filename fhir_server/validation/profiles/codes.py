@@ -68,7 +68,7 @@ def _sources(resource: Resource) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return tuple(dict.fromkeys(_contained(contains))), ()
     parts = compose.get("include", ())
     systems = dict.fromkeys(part["system"] for part in parts if "system" in part)
-    return tuple(systems), tuple(url for part in parts for url in part.get("valueSet", ()))
+    return tuple(systems), tuple(url for part in parts for url in part.get("valueSet", ()) if url)
 
 
 def _contained(contains: Any) -> Iterator[str]:

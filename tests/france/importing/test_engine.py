@@ -190,6 +190,24 @@ async def test_a_change_by_another_meanwhile_stops_the_import_with_a_sentence(em
     assert (await empty.get(f"Organization/o{CHUNK}"))["name"] == f"Autre {CHUNK}"
 
 
+async def test_what_another_created_meanwhile_is_not_written_over(empty: World) -> None:
+    put = empty.service.perform
+
+    async def meddling(request: Request) -> object:
+        if request.method == "POST":
+            empty.service.perform = put  # type: ignore[method-assign]
+            await empty.put({"resourceType": "Organization", "id": "o0", "name": "Écrit par un client"})
+        return await put(request)
+
+    empty.service.perform = meddling  # type: ignore[method-assign, assignment]
+    with pytest.raises(
+        CommandFailed, match=r"^Le serveur a refusé une écriture : Organization/o0 .*Écrit : 0 ; reste : 2"
+    ):
+        await empty.run(Fake(many(2)))
+    assert numbers(await empty.run(Fake(many(2)))) == (1, 0, 0, 0, 1)
+    assert (await empty.get("Organization/o0"))["name"] == "Écrit par un client"
+
+
 async def test_a_run_that_was_interrupted_says_what_was_written(empty: World) -> None:
     put = empty.service.perform
     posts = 0
