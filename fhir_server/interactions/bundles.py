@@ -99,12 +99,17 @@ def answered(request: Request, response: Response) -> Entry:
             described[name] = response.headers[header]
     if response.modified is not None:
         described["lastModified"] = instant(response.modified)
-    if body.startswith(b'{"resourceType":"OperationOutcome"'):
+    if body.startswith(b'{"resourceType":"OperationOutcome"') and not _is_of_operation(request):
         described["outcome"] = parse(body)
         return Entry(response=described)
     if response.issues:
         described["outcome"] = operation_outcome(list(response.issues))
     return Entry(resource=body if body and request.method != "HEAD" else None, response=described)
+
+
+def _is_of_operation(request: Request) -> bool:
+    """Tell whether an operation was asked: an OperationOutcome is what it returns then, and no remark on the entry."""
+    return request.path.rpartition("/")[2].startswith(("$", "%24"))
 
 
 def refused(error: FhirError) -> Entry:

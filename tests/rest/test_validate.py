@@ -71,7 +71,8 @@ async def test_profiles_that_are_named_and_claimed_are_checked(http: httpx.Async
         ("error", "profile-min", "Bundle.entry[0].resource.identifier")
     ]
     entries = await done(http, "batch", entry("POST", "Practitioner/$validate", claiming))
-    assert ids(entries[0]["response"]["outcome"]) == ["profile-min"]
+    assert ids(entries[0]["resource"]) == ["profile-min"]
+    assert "outcome" not in entries[0]["response"]
 
 
 async def test_profile_is_not_checked_until_it_is_loaded(http: httpx.AsyncClient) -> None:
