@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,16 +11,15 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from fhir_server import __version__
 from fhir_server.definitions.aliases import together
-from fhir_server.definitions.installed import Installed
 from fhir_server.definitions.registry import DEFINITION_TYPES, Registry
 from fhir_server.france import demo, importing
 from fhir_server.france.demo.loading import load_missing
@@ -41,15 +39,14 @@ from fhir_server.logs import collect_less
 from fhir_server.maintenance.installing import install
 from fhir_server.maintenance.progress import CommandFailed, Progress
 from fhir_server.maintenance.reindexing import reindexing
-from fhir_server.model.formats import serialize
 from fhir_server.operations.table import OPERATIONS
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
+from fhir_server.rest.application import OPENAPI, Application
 from fhir_server.rest.cors import with_cors
 from fhir_server.rest.door import Door, Doors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
-from fhir_server.rest.openapi import described
 from fhir_server.rest.peers import Trusted
 from fhir_server.rest.subjects import listed
 from fhir_server.scheduling import guide as scheduling
@@ -63,8 +60,6 @@ from fhir_server.validation.validator import Validator
 
 if TYPE_CHECKING:
     import httpx
-
-OPENAPI: Final = "/openapi.json"
 
 
 def system_clock() -> int:
@@ -83,65 +78,6 @@ class Parts:
 
     clock: Clock = system_clock
     new_id: Callable[[], str] = random_id
-
-
-class Application(FastAPI):
-    """FastAPI for health and documentation; what is under the FHIR base path never enters its routing.
-
-    That routing costs more than a read: ``docs/decisions/0010-fhir-paths-before-fastapi.md``.
-    """
-
-    def __init__(
-        self,
-        fhir: Mapping[str, ASGIApp],
-        service: Service,
-        base_urls: Sequence[str],
-        *,
-        door: Door | None = None,
-        **settings: Any,
-    ) -> None:
-        """``fhir`` is what answers under each base path; without a ``door`` everybody comes in."""
-        super().__init__(**settings)
-        self._door = door
-        self._fhir = {f"{path}/": fhir[path] for path in sorted(fhir, key=len, reverse=True)}
-        self._service = service
-        self._base_urls = base_urls
-        self._document: dict[str, Any] | None = None
-        self._written: tuple[dict[str, Any], bytes] | None = None
-        self._described = Installed()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            if self._door is not None and await self._door.refuses(scope, send):
-                return
-            path = scope["path"] + "/"
-            for base, app in self._fhir.items():
-                if path.startswith(base):
-                    await app(scope, receive, send)
-                    return
-        await super().__call__(scope, receive, send)
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the document of all paths, made when it is first asked for under other definitions."""
-        registry = self._service.context.registry
-        if self._document is None or self._described != registry.installed:
-            self._document = described(super().openapi(), registry, self._base_urls)
-            self._described = registry.installed
-        return self._document
-
-    def setup(self) -> None:
-        """Serve the document as bytes, written once: FastAPI's own route would write it for each request."""
-        self.add_route(OPENAPI, self._openapi_bytes, include_in_schema=False)
-        super().setup()
-
-    async def _openapi_bytes(self, _request: Request) -> Response:
-        return Response(await to_thread(self._write), media_type="application/json")
-
-    def _write(self) -> bytes:
-        document = self.openapi()
-        if self._written is None or self._written[0] is not document:
-            self._written = document, serialize(document)
-        return self._written[1]
 
 
 def create() -> FastAPI:

@@ -128,6 +128,8 @@ def _choice(default: str, choices: tuple[str, ...], help: str) -> str:
 class Settings:
     """What a server was told; ``read`` checks each value, and that no two contradict each other."""
 
+    # --- the store and the process -----------------------------------------------------------------------------------
+
     store: str = _row(
         "sqlite:./data/cpts.sqlite",
         read_store,
@@ -136,16 +138,23 @@ class Settings:
     )
     host: str = _row("127.0.0.1", read_host, "ADDRESS", "the address to listen on")
     port: int = _count(8080, 0, 65535, "the TCP port to listen on; 0 takes a free one")
+    unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
     workers: int = _count(1, 1, 64, "how many processes serve requests")
     preparers: int = _count(
         1, 0, 64, "processes in which each worker checks large Bundles, started when one comes; 0: none"
     )
+    drain_seconds: int = _count(10, 1, 3_600, "how long running requests may take to finish when the server stops")
+
+    # --- at the start ------------------------------------------------------------------------------------------------
+
     demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
     definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
     packages: str = _row(
         "", read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"
     )
-    unprotected: bool = _switch(False, "allow a listener outside this machine although there is no access control yet")
+
+    # --- URLs, proxies, browsers -------------------------------------------------------------------------------------
+
     base_url: tuple[str, ...] = _row(
         (),
         read_urls,
@@ -158,6 +167,12 @@ class Settings:
         "ADDRESS[,ADDRESS]",
         "the proxies, addresses or networks, whose forwarded headers say which base URL a client uses",
     )
+    cors_origins: tuple[str, ...] = _row(
+        (), read_origins, "ORIGIN[,ORIGIN]", "the web pages that browsers let call this server, by origin; * is all"
+    )
+
+    # --- TLS and clients ---------------------------------------------------------------------------------------------
+
     tls_certificate: str = _file("the server's certificate and those between it and its authority (PEM): TLS alone")
     tls_key: str = _file("the key of the certificate (PEM), if it is not in the same file")
     tls_key_password: str = field(
@@ -184,14 +199,14 @@ class Settings:
     client_verify_header: str = _row(
         "", read_header, "NAME", "the header in which it tells SUCCESS if it has verified the certificate"
     )
-    cors_origins: tuple[str, ...] = _row(
-        (), read_origins, "ORIGIN[,ORIGIN]", "the web pages that browsers let call this server, by origin; * is all"
+
+    # --- what is served and stored -----------------------------------------------------------------------------------
+
+    types: tuple[str, ...] = _row(
+        tuple(sorted(DEFAULT_TYPES)), read_types, "TYPE[,TYPE]", "the resource types that are served"
     )
     zone: ZoneInfo = _row(  # noqa: RUF009 a ZoneInfo never changes
         PARIS, read_zone, "ZONE", "the time zone of dates written without one"
-    )
-    types: tuple[str, ...] = _row(
-        tuple(sorted(DEFAULT_TYPES)), read_types, "TYPE[,TYPE]", "the resource types that are served"
     )
     update_create: bool = _switch(True, "let a PUT to an id that does not exist create the resource")
     integrity: str = _choice(
@@ -211,6 +226,27 @@ class Settings:
         ("ignore", "note", "warn", "enforce"),
         "what becomes of a write that claims a profile: a warning if it is not loaded, or if the resource breaks it",
     )
+
+    # --- national identifiers ----------------------------------------------------------------------------------------
+
+    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
+    check_digits: str = _choice(
+        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
+    )
+    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
+
+    # --- bookings ----------------------------------------------------------------------------------------------------
+
+    booking: bool = _switch(
+        True, "let appointments take their slots and free them; off for the mirror of another agenda"
+    )
+    parallel_slots: bool = _switch(False, "let a schedule offer a slot at a time when another slot of it is held")
+    actor_overlap: str = _choice(
+        "off", ("off", "warn", "refuse"), "what becomes of an appointment at whose time one of its actors has another"
+    )
+
+    # --- the SAS -----------------------------------------------------------------------------------------------------
+
     sas_paths: tuple[str, ...] = _row(
         ("/sas",),
         read_sas_paths,
@@ -225,18 +261,9 @@ class Settings:
     sas_rdv: bool = _switch(False, "receive appointments on the SAS base paths, as the national platform does")
     sas_results: int = _count(10_000, 1, 100_000, "most matches of one answer to the SAS platform")
     sas_identifiers: int = _count(100, 1, 1_000, "most identifiers in one request of the SAS platform")
-    production: bool = _switch(False, "hold real patients only: test and demonstration identities (INS) are refused")
-    check_digits: str = _choice(
-        "warn", ("warn", "refuse"), "what becomes of a national identifier whose check digit is wrong"
-    )
-    unique_identifiers: bool = _switch(True, "keep a national identifier to one active resource of its family")
-    booking: bool = _switch(
-        True, "let appointments take their slots and free them; off for the mirror of another agenda"
-    )
-    parallel_slots: bool = _switch(False, "let a schedule offer a slot at a time when another slot of it is held")
-    actor_overlap: str = _choice(
-        "off", ("off", "warn", "refuse"), "what becomes of an appointment at whose time one of its actors has another"
-    )
+
+    # --- limits ------------------------------------------------------------------------------------------------------
+
     page_default: int = _count(50, 1, 100_000, "entries of a page when the client asks for no number")
     page_maximum: int = _count(1_000, 1, 100_000, "most entries of a page, whatever the client asks for")
     includes: int = _count(10_000, 1, 1_000_000, "most resources that _include and _revinclude may add to a page")
@@ -251,7 +278,9 @@ class Settings:
     commit_bytes: int = _count(12_000_000, 100_000, 12_000_000, "largest commit: what one write changes", "of bytes")
     query_seconds: float = _seconds(10.0, 0.01, 3_600, "longest time a search may take")
     count_seconds: float = _seconds(0.5, 0.0, 3_600, "longest time spent on counting a search's total")
-    drain_seconds: int = _count(10, 1, 3_600, "how long running requests may take to finish when the server stops")
+
+    # --- logs --------------------------------------------------------------------------------------------------------
+
     log_level: str = _choice("info", ("debug", "info", "warning", "error"), "the least serious lines to log")
     log_format: str = _choice("auto", ("auto", "json", "text"), "the form of a log line; auto is text on a terminal")
 

@@ -105,7 +105,7 @@ def is_description(resource: Resource, registry: Registry) -> bool:
 
 def is_usable(parameter: SearchParameter, registry: Registry) -> bool:
     """Tell whether a stored parameter can be searched by: it was checked when it was written, by the program of that
-    time. What a guide has to the letter is in force without it."""
+    time. One that finds what a guide's does is not needed."""
     return (
         CODE.fullmatch(parameter.code) is not None
         and parameter.base in registry.structures.types

@@ -42,7 +42,9 @@ async def test_document_is_written_once(
     first = await root.get("/openapi.json")
     assert first.headers["content-type"] == "application/json"
     assert first.json() == json.loads(json.dumps(server.app.openapi()))
-    monkeypatch.setattr("fhir_server.app.serialize", lambda _document: pytest.fail("the document is written again"))
+    monkeypatch.setattr(
+        "fhir_server.rest.application.serialize", lambda _document: pytest.fail("the document is written again")
+    )
     assert (await root.get("/openapi.json")).content == first.content
 
 
