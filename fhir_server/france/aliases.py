@@ -1,5 +1,5 @@
 """How French values are compared in searches: systems in all their spellings, numbers with and without their prefix,
-telephone numbers however they are written. The spellings are data: ``mappings/aliases.json``.
+telephone numbers and e-mail addresses however they are written. The spellings are data: ``mappings/aliases.json``.
 
 Spec: https://hl7.org/fhir/R4/search.html#token
 """

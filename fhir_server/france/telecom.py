@@ -53,10 +53,13 @@ def phone(text: str) -> str | None:
 
 
 def compared(value: str) -> str:
-    """Return the value of a ContactPoint as it is compared: telephone numbers in one form, the rest as it is.
+    """Return the value of a ContactPoint as it is compared: telephone numbers in one form, e-mail addresses in small
+    letters, the rest as it is.
 
     A blank before digits is a plus that was not encoded in a URL.
     """
+    if "@" in value:
+        return value.lower()
     if value[:1] not in _FIRST:
         return value
     return phone(f"+{value[1:]}" if value[0] == " " else value) or value

@@ -16,10 +16,10 @@ from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, Unprocessable
 from fhir_server.search.definition import faults
 from fhir_server.search.query import IndexEntry
+from fhir_server.validation.kinds import status_of
 
 _BETWEEN: Final = b'","lastUpdated":"'
 _SERVER_SET: Final = ("versionId", "lastUpdated")
-_STRUCTURAL: Final = frozenset({IssueType.STRUCTURE, IssueType.REQUIRED, IssueType.VALUE, IssueType.CODE_INVALID})
 
 
 class Draft(NamedTuple):
@@ -107,11 +107,11 @@ def refuse(errors: list[Issue]) -> None:
     400 where the body is not FHIR (structure, type, format, cardinality, required code), 422 where it is FHIR and
     breaks a rule (invariant, reference target, profile). https://hl7.org/fhir/R4/http.html#create
     """
-    if not errors:
-        return
-    if any(issue.code in _STRUCTURAL for issue in errors):
-        raise BadRequest(*errors)
-    raise Unprocessable(*errors)
+    match status_of(errors):
+        case 400:
+            raise BadRequest(*errors)
+        case 422:
+            raise Unprocessable(*errors)
 
 
 def _members(value: Resource) -> bytes:

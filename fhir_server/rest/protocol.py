@@ -23,6 +23,9 @@ UNREAD_BYTES: Final = 131_072
 the application refuses headers with an OperationOutcome as long as they are read."""
 
 
+FAREWELL: Final = 0.5
+"""Seconds in which the client of an idle connection may end its TLS when the server stops."""
+
 _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
@@ -57,6 +60,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close when the server stops. TLS would wait for the farewell of a client that has not noticed."""
+        super().shutdown()
+        if self._tls is not None and self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            self.loop.call_later(FAREWELL, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._has_read = False

@@ -114,9 +114,13 @@ class Renewed(ssl.SSLContext):
 
 
 class _Handshake(ssl.SSLObject):
-    """One end of a connection, which logs why no connection comes of it."""
+    """One end of a connection, which logs why no connection comes of it, and lets the client be told."""
+
+    _refused: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
+        if self._refused is not None:
+            raise self._refused
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -124,7 +128,9 @@ class _Handshake(ssl.SSLObject):
         except ssl.SSLError as error:
             is_client = isinstance(error, ssl.SSLCertVerificationError) or error.reason in _OTHERS
             _LOG.log(logging.WARNING if is_client else logging.INFO, "client refused", extra={"reason": reason(error)})
-            raise
+            self._refused = error
+            # for another error the loop would close at once, and not send the alert; a client that stays ends in time
+            raise ssl.SSLWantReadError from error
 
 
 def reason(error: ssl.SSLError) -> str:

@@ -46,6 +46,10 @@ def test_what_is_no_number_stays_as_it_is(text: str) -> None:
     assert telecom.compared(text) == text
 
 
+def test_letters_of_an_address_count_in_either_case() -> None:
+    assert telecom.compared("Claire.Fictive@Pro.Example.ORG") == "claire.fictive@pro.example.org"
+
+
 def test_plus_that_was_not_encoded_is_read() -> None:
     assert telecom.compared(" 33381000000") == "+33381000000"
     assert telecom.compared(" ") == " "

@@ -14,6 +14,7 @@ from fhir_server.france.identifiers import IDNST_SYSTEM, parse
 from fhir_server.france.importing import elements
 from fhir_server.france.importing.addresses import address, id_of, routing
 from fhir_server.france.importing.extraction import extraction
+from fhir_server.france.importing.findings import Fault
 from fhir_server.france.vocabulary import IDENTIFIER_TYPES, ORGANIZATION_TYPES, Json, concept, idnps, idnst, reference
 
 Fields = Mapping[str, str]
@@ -22,14 +23,6 @@ NUMBERS: Final = {"siret": "SIRET", "siren": "SIREN", "finess": "FINEG", "finess
 """Columns of a structure's numbers and their kinds."""
 TYPES: Final = {"8": "RPPS", "0": "ADELI"}
 """Kinds of a person's own number, by the column that says so; others are known by the prefixed number alone."""
-
-
-class Fault(Exception):
-    """Why a row cannot be imported, and what to do."""
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason)
-        self.reason, self.remedy = reason, remedy
 
 
 class Activity(NamedTuple):

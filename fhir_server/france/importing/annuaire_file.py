@@ -8,35 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
-from fhir_server.france.importing.activities import Fault, activity, resources_of_person, resources_of_structure
+from fhir_server.france.importing.activities import activity, resources_of_person, resources_of_structure
 from fhir_server.france.importing.columns import Header, header
 from fhir_server.france.importing.extraction import extraction
-from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
-from fhir_server.france.importing.lines import Lines
+from fhir_server.france.importing.findings import Fault, FileRefused, Place, Refused, Remark
+from fhir_server.france.importing.register import RegisterFile
 from fhir_server.france.importing.rows import Rows
-from fhir_server.france.importing.source import Owner, Wanted
+from fhir_server.france.importing.source import Wanted
 
 SEPARATOR: Final = "|"
 
 
-class AnnuaireFile:
+class AnnuaireFile(RegisterFile):
     """One extraction, perhaps only of some communes."""
 
-    each_line = False
-
-    def __init__(self, path: Path, scope: str, communes: frozenset[str] | None) -> None:
-        """``communes``: INSEE codes of the structures wanted, None for all. Raises ``FileRefused``."""
-        self.owner = Owner("annuaire", scope)
-        self._communes = communes
-        self._lines = Lines(path, "iso-8859-1")
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Bytes read, and bytes there are."""
-        return self._lines.read, self._lines.size
+    kind = "annuaire"
 
     def __iter__(self) -> Iterator[Wanted | Refused | Remark]:
         with closing(Rows()) as people, closing(Rows()) as structures:
@@ -51,13 +39,11 @@ class AnnuaireFile:
             if found is None:
                 found = self._header(fields, number)
             elif text.strip():
-                if len(fields) != found.width:
-                    yield self._refuse_width(fields, found, number)
-                    continue
-                row = found.row(fields)
-                if self._communes is not None and row.get("commune") not in self._communes:
-                    continue
                 try:
+                    self._check_width(len(fields), found.width, number)
+                    row = found.row(fields)
+                    if self._communes is not None and row.get("commune") not in self._communes:
+                        continue
                     known = activity(row)
                 except Fault as fault:
                     yield Refused(Place(self._lines.name, number), fault.reason, fault.remedy)
@@ -79,10 +65,3 @@ class AnnuaireFile:
 
     def _header(self, fields: list[str], number: int) -> Header:
         return header(fields, extraction().columns, self._lines.name, number)
-
-    def _refuse_width(self, fields: list[str], found: Header, number: int) -> Refused:
-        told = f"a {len(fields)} champs au lieu de {found.width}"
-        if self._lines.is_cut:
-            place = Place(self._lines.name, number)
-            raise FileRefused(place, f"{told}, et le fichier s'arrête là", "téléchargez-le de nouveau")
-        return Refused(Place(self._lines.name, number), told, "téléchargez le fichier de nouveau")

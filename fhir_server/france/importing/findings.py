@@ -48,6 +48,14 @@ class Refused:
         return f"{self.place} : {self.reason}. Remède : {self.remedy}."
 
 
+class Fault(Exception):
+    """Why a line cannot be imported, and what to do: raised where the line is read, told as ``Refused``."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy = reason, remedy
+
+
 class FileRefused(CommandFailed):
     """A file of which nothing is imported; nothing was written."""
 

@@ -9,18 +9,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from fhir_server.france.identifiers import parse
 from fhir_server.france.importing import elements
-from fhir_server.france.importing.activities import Fault, legal_entity, place
+from fhir_server.france.importing.activities import legal_entity, place
 from fhir_server.france.importing.addresses import address, commune, routing
-from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
-from fhir_server.france.importing.lines import Lines
+from fhir_server.france.importing.findings import Fault, FileRefused, Place, Refused, Remark
 from fhir_server.france.importing.projections import PROJECTIONS
+from fhir_server.france.importing.register import RegisterFile
 from fhir_server.france.importing.rows import Row, Rows
-from fhir_server.france.importing.source import Owner, Wanted
+from fhir_server.france.importing.source import Wanted
 from fhir_server.france.importing.vocabulary import load
 from fhir_server.france.vocabulary import ORGANIZATION_PERIOD, Json, reference
 
@@ -34,21 +33,10 @@ DIGITS: Final = 6
 _DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)|(\d\d)/(\d\d)/(\d{4})")
 
 
-class FinessFile:
+class FinessFile(RegisterFile):
     """One file, perhaps only of some communes."""
 
-    each_line = False
-
-    def __init__(self, path: Path, scope: str, communes: frozenset[str] | None) -> None:
-        """``communes``: INSEE codes of the structures wanted, None for all. Raises ``FileRefused``."""
-        self.owner = Owner("finess", scope)
-        self._communes = communes
-        self._lines = Lines(path, "iso-8859-1")
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Bytes read, and bytes there are."""
-        return self._lines.read, self._lines.size
+    kind = "finess"
 
     def __iter__(self) -> Iterator[Wanted | Refused | Remark]:
         with closing(Rows()) as rows:
@@ -76,12 +64,7 @@ class FinessFile:
         names = _positions().get(fields[0])
         if names is None:
             raise Fault(f"a une section inconnue, « {fields[0][:30]} »", "donnez le fichier etalab-cs1100507-stock")
-        if len(fields) != len(names):
-            told = f"a {len(fields)} champs au lieu de {len(names)}"
-            if self._lines.is_cut:
-                place_ = Place(self._lines.name, number)
-                raise FileRefused(place_, f"{told}, et le fichier s'arrête là", "téléchargez-le de nouveau")
-            raise Fault(told, "téléchargez le fichier de nouveau")
+        self._check_width(len(fields), len(names), number)
         row = {name: field for name, field in zip(names, fields, strict=True) if field}
         for name, kind in (("nofinesset", "FINEG"), ("nofinessej", "FINEJ"), ("siret", "SIRET")):
             try:

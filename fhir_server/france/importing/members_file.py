@@ -17,7 +17,7 @@ from typing import Final
 from fhir_server.france.identifiers import add_prefix, check, parse
 from fhir_server.france.importing import elements
 from fhir_server.france.importing.columns import Column, Header, columns, header
-from fhir_server.france.importing.findings import FileRefused, Place, Refused, Remark
+from fhir_server.france.importing.findings import Fault, FileRefused, Place, Refused, Remark
 from fhir_server.france.importing.lines import Lines
 from fhir_server.france.importing.source import Owner, Wanted
 from fhir_server.france.importing.vocabulary import Word, folded, load, words
@@ -40,10 +40,6 @@ class Cpts:
     def id(self) -> str:
         """The id of its Organization."""
         return f"cpts-{self.key}"
-
-
-class _Fault(Exception):
-    """What is wrong with a line, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +79,10 @@ class MembersFile:
                 member = _member(row, self._cpts)
                 before = self._seen.setdefault(f"{member.rpps} {member.word.code}", number)
                 if before != number:
-                    raise _Fault(f"répète la ligne {before}", "gardez une seule ligne par personne et profession")
-            except _Fault as fault:
+                    raise Fault(f"répète la ligne {before}", "gardez une seule ligne par personne et profession")
+            except Fault as fault:
                 refused = True
-                reason, remedy = fault.args
-                yield Refused(place, reason, remedy)
+                yield Refused(place, fault.reason, fault.remedy)
                 continue
             if check("RPPS", member.rpps) is False:
                 yield Remark(place, f"la clé de contrôle du numéro RPPS {member.rpps} n'est pas celle attendue")
@@ -182,23 +177,22 @@ def _columns() -> tuple[Column, ...]:
 
 
 def _member(row: Mapping[str, str], cpts: Cpts) -> _Member:
-    """Return what a line says. Raises ``_Fault`` with all that is wrong with its fields."""
+    """Return what a line says. Raises ``Fault`` with all that is wrong with its fields."""
     for key in ("rpps", "nom", "prenom", "profession", "entree"):
         if key not in row:
-            raise _Fault(f"n'a rien dans la colonne « {_columns_by_key()[key]} »", "complétez la cellule")
+            raise Fault(f"n'a rien dans la colonne « {_columns_by_key()[key]} »", "complétez la cellule")
     rpps, word = partial(_rpps, row["rpps"]), partial(_profession, row["profession"])
     days, colleges = partial(_days, row), partial(_colleges_of, row, cpts)
     if faults := list(_faults(rpps, word, days, colleges)):
-        reasons, remedies = zip(*(fault.args for fault in faults), strict=True)
-        raise _Fault(" ; ".join(reasons), " ; ".join(remedies))
+        raise Fault(" ; ".join(fault.reason for fault in faults), " ; ".join(fault.remedy for fault in faults))
     return _Member(rpps(), (row["nom"], row["prenom"]), word(), *days(), colleges())
 
 
-def _faults(*reads: Callable[[], object]) -> Iterator[_Fault]:
+def _faults(*reads: Callable[[], object]) -> Iterator[Fault]:
     for read in reads:
         try:
             read()
-        except _Fault as fault:
+        except Fault as fault:
             yield fault
 
 
@@ -206,14 +200,14 @@ def _profession(text: str) -> Word:
     word = words("professions").spelt(text)
     if word is None:
         known = ", ".join(word.label for word in words("professions").all.values())
-        raise _Fault(f"a une profession inconnue, « {text[:40]} »", f"écrivez l'une de : {known}")
+        raise Fault(f"a une profession inconnue, « {text[:40]} »", f"écrivez l'une de : {known}")
     return word
 
 
 def _days(row: Mapping[str, str]) -> tuple[str, str | None]:
     joined, left = _day(row["entree"], "entree"), _day(row["sortie"], "sortie") if "sortie" in row else None
     if left is not None and left < joined:
-        raise _Fault("a une date de sortie avant la date d'entrée", "corrigez l'une des deux dates")
+        raise Fault("a une date de sortie avant la date d'entrée", "corrigez l'une des deux dates")
     return joined, left
 
 
@@ -227,7 +221,7 @@ def _rpps(text: str) -> str:
             remedy += " sans le 8 qui les précède dans l'identifiant national"
         elif "E+" in text.upper():
             remedy += " : le tableur l'a changé en nombre, mettez la colonne au format texte"
-        raise _Fault(told, remedy) from None
+        raise Fault(told, remedy) from None
 
 
 def _day(text: str, key: str) -> str:
@@ -239,7 +233,7 @@ def _day(text: str, key: str) -> str:
         return date(int(year), int(month), int(day)).isoformat()
     except ValueError:
         told = f"a une date impossible dans la colonne « {_columns_by_key()[key]} »"
-        raise _Fault(told, "écrivez JJ/MM/AAAA") from None
+        raise Fault(told, "écrivez JJ/MM/AAAA") from None
 
 
 def _colleges_of(row: Mapping[str, str], cpts: Cpts) -> tuple[str, ...]:
@@ -247,7 +241,7 @@ def _colleges_of(row: Mapping[str, str], cpts: Cpts) -> tuple[str, ...]:
     for name in names:
         if cpts.colleges and _college(name, cpts) is None:
             known = ", ".join(cpts.colleges.values())
-            raise _Fault(f"a un collège inconnu, « {name[:40]} »", f"écrivez l'un de : {known}")
+            raise Fault(f"a un collège inconnu, « {name[:40]} »", f"écrivez l'un de : {known}")
     return names
 
 

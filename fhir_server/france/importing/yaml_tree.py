@@ -6,6 +6,7 @@ Spec: https://yaml.org/spec/1.1/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ MAX_NODES: Final = 30_000
 MAX_DEPTH: Final = 20
 """A CPTS of a thousand members stays below; what is larger takes the parser minutes."""
 
+_NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a quoted text can hold by an escape, and no text of FHIR has."""
 _NOTHING: Final = frozenset(("", "~", "null", "Null", "NULL"))
 
 
@@ -98,6 +101,9 @@ class _Reader:
             raise self._refused(event, "utilise une étiquette de type (!)", "supprimez-la")
         match event:
             case yaml.ScalarEvent():
+                if found := _NO_TEXT.search(event.value):
+                    told = f"contient le caractère interdit U+{ord(found[0]):04X}"
+                    raise self._refused(event, told, "supprimez ce caractère")
                 plain = event.style is None
                 nothing = plain and event.value in _NOTHING
                 return Node(None if nothing else event.value, self._place(event), plain)

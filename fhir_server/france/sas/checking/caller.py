@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -63,7 +63,7 @@ class Caller:
         return await self._call(method, path, {"Accept": ACCEPT, "Content-Type": kind}, serialize(dict(body)))
 
     async def _call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
-        began = time.perf_counter()
+        began = perf_counter()
         # The target is written as it is: a client library would encode a bare `|`, which the platform does not.
         extensions = {"target": f"{self._target}/{path}".encode("ascii")}
         try:
@@ -72,7 +72,7 @@ class Caller:
                 self._http.stream(method, self.base, headers=headers, content=body, extensions=extensions) as response,
             ):
                 content = await _bounded(response)
-                took = time.perf_counter() - began
+                took = perf_counter() - began
                 return Answer(response.status_code, _lower(response), content, took)
         except TimeoutError:
             failure = f"no answer in {SECONDS} s"
@@ -80,7 +80,7 @@ class Caller:
             failure = _reason(error)
         except _TooLarge:
             failure = f"more than {BYTES >> 20} MB"
-        return Answer(0, {}, b"", time.perf_counter() - began, failure)
+        return Answer(0, {}, b"", perf_counter() - began, failure)
 
 
 class _TooLarge(Exception):

@@ -123,7 +123,7 @@ def _practitioner(one: Json, name: str, _flow: Flow, _version: Version) -> Itera
     lengths = ", ".join(f"{len(text(number, 'value'))} characters" for number in numbers)
     yield Verdict("practitioner-number", is_prefixed, f"{name} identifier", lengths or "none of this system")
     for number in numbers:
-        yield _typed("practitioner-number-type", number, (vocabulary.IDENTIFIER_TYPES_OLD, "IDNPS"), name)
+        yield _typed("practitioner-number-type", number, _IDNPS, name)
 
 
 def _role(role: Json, name: str, _flow: Flow, _version: Version) -> Iterator[Verdict]:
@@ -171,7 +171,7 @@ def _location(one: Json, name: str, _flow: Flow, _version: Version) -> Iterator[
     owner = text(one, "managingOrganization", "reference")
     yield Verdict("location-organization", bool(owner), f"{name} managingOrganization", owner or "none")
     for number in objects(one, "identifier"):
-        yield _typed("location-number-type", number, (vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN"), name)
+        yield _typed("location-number-type", number, _PLACE, name)
 
 
 _CHECKS: Final[Mapping[str, Callable[[Json, str, Flow, Version], Iterator[Verdict]]]] = {
