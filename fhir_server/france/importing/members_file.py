@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -177,18 +177,38 @@ def _columns() -> tuple[Column, ...]:
 
 
 def _member(row: Mapping[str, str], cpts: Cpts) -> _Member:
-    """Return what a line says. Raises ``Fault``."""
+    """Return what a line says. Raises ``Fault`` with all that is wrong with its fields."""
     for key in ("rpps", "nom", "prenom", "profession", "entree"):
         if key not in row:
             raise Fault(f"n'a rien dans la colonne « {_columns_by_key()[key]} »", "complétez la cellule")
-    word = words("professions").spelt(row["profession"])
+    rpps, word = partial(_rpps, row["rpps"]), partial(_profession, row["profession"])
+    days, colleges = partial(_days, row), partial(_colleges_of, row, cpts)
+    if faults := list(_faults(rpps, word, days, colleges)):
+        raise Fault(" ; ".join(fault.reason for fault in faults), " ; ".join(fault.remedy for fault in faults))
+    return _Member(rpps(), (row["nom"], row["prenom"]), word(), *days(), colleges())
+
+
+def _faults(*reads: Callable[[], object]) -> Iterator[Fault]:
+    for read in reads:
+        try:
+            read()
+        except Fault as fault:
+            yield fault
+
+
+def _profession(text: str) -> Word:
+    word = words("professions").spelt(text)
     if word is None:
         known = ", ".join(word.label for word in words("professions").all.values())
-        raise Fault(f"a une profession inconnue, « {row['profession'][:40]} »", f"écrivez l'une de : {known}")
+        raise Fault(f"a une profession inconnue, « {text[:40]} »", f"écrivez l'une de : {known}")
+    return word
+
+
+def _days(row: Mapping[str, str]) -> tuple[str, str | None]:
     joined, left = _day(row["entree"], "entree"), _day(row["sortie"], "sortie") if "sortie" in row else None
     if left is not None and left < joined:
         raise Fault("a une date de sortie avant la date d'entrée", "corrigez l'une des deux dates")
-    return _Member(_rpps(row["rpps"]), (row["nom"], row["prenom"]), word, joined, left, _colleges_of(row, cpts))
+    return joined, left
 
 
 def _rpps(text: str) -> str:

@@ -93,6 +93,18 @@ def test_a_line_that_is_wrong_is_told_with_its_number_and_remedy(line: str, told
     assert told in found
 
 
+def test_all_that_is_wrong_with_a_line_is_told_at_once(csv: Path) -> None:
+    [found] = findings(csv, HEADER + "9,97E+10;FICTIF;Alice;Boulanger;1/6/24;;Bureau\n", KNOWN)
+    reasons, remedies = found.split(". Remède : ")
+    assert [told.split(",")[0] for told in reasons.removeprefix("membres.csv:2 : ").split(" ; ")] == [
+        "a un numéro RPPS impossible",
+        "a une profession inconnue",
+        "a une date impossible dans la colonne « Entrée »",
+        "a un collège inconnu",
+    ]
+    assert len(remedies.split(" ; ")) == 4
+
+
 def test_a_college_is_known_by_name_or_id_and_joins_the_described_one(csv: Path) -> None:
     line = "99700990015;FICTIF;Alice;Médecin;28/05/2024;;college des Usagers\n"
     wanted = [one.resource for one in source(csv, HEADER + line, KNOWN) if isinstance(one, Wanted)]
