@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import Lock
+from asyncio import Lock, Semaphore
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from enum import StrEnum
+from typing import Final
 
 from fhir_server.definitions.builtin import Builtin
 from fhir_server.definitions.registry import Registry
@@ -44,6 +45,10 @@ class Limits:
     answer_bytes: int = 50_000_000
 
 
+OPERATIONS_AT_ONCE: Final = 2
+"""An expansion keeps a reader of the store for seconds; the others are for reads and searches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One running service, as one request sees it: ``tools`` are the definitions that it is understood under."""
@@ -67,6 +72,8 @@ class Context:
     """What guides demand of writes."""
     turn: Lock = field(default_factory=Lock)
     """Held by a write that others were faster than, again and again, while it is prepared and written once more."""
+    operating: Semaphore = field(default_factory=lambda: Semaphore(OPERATIONS_AT_ONCE))
+    """Held by each operation while it works."""
     demands: Demands = field(default_factory=Demands)
     """The profiles that what is written must conform to."""
     shelf: Shelf = field(default_factory=Shelf)

@@ -17,4 +17,5 @@ async def operation(context: Context, request: Request, route: Route) -> Respons
     assert asked is not None  # noqa: S101 - told by the route
     level = Level.SYSTEM if route.type is None else Level.TYPE if route.id is None else Level.INSTANCE
     values = await read(context, request, asked.parameters_at(level))
-    return await PERFORM[asked](context, Call(asked, route.type, route.id, values, request))
+    async with context.operating:
+        return await PERFORM[asked](context, Call(asked, route.type, route.id, values, request))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import MappingProxyType
 
 import pytest
 
+from fhir_server.interactions.context import OPERATIONS_AT_ONCE, Context
+from fhir_server.interactions.exchange import Response
+from fhir_server.operations.call import Call
 from fhir_server.validation.validator import Validator
 from tests.operations.asking import CHANGE, ECHO, echo
 from tests.rest.asking import bundle, done, entry, expressions, refused
@@ -37,6 +41,22 @@ async def test_operation_is_asked_at_each_level(echoing: Server, path: str, call
         assert answer.status_code == 200
         told = {one["name"]: one["valueString"] for one in answer.json()["parameter"]}
         assert told == {"called": called, "text": "a"}
+
+
+async def test_few_work_at_once_so_that_reads_find_a_reader(echoing: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    working: list[int] = []
+
+    async def slow(context: Context, call: Call) -> Response:
+        working.append(working[-1] + 1 if working else 1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        working.append(working[-1] - 1)
+        return await echo(context, call)
+
+    monkeypatch.setattr("fhir_server.operations.perform.PERFORM", {ECHO: slow})
+    answers = await asyncio.gather(*(echoing.http.get("$echo?text=a") for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert (max(working), working[-1]) == (OPERATIONS_AT_ONCE, 0)
 
 
 async def test_methods_are_those_that_the_operation_has(echoing: Server) -> None:

@@ -289,6 +289,11 @@ async def test_mistake_is_400_with_the_reason(server: Server) -> None:
         refused(await server.http.get(f"{SAS}/{query}"), 400, id_)
 
 
+async def test_nothing_is_ignored_although_the_client_asks_for_it(sas: httpx.AsyncClient) -> None:
+    answer = await sas.get("Slot?nonsense=1", headers={"Prefer": "handling=lenient"})
+    refused(answer, 400, "search-parameter-unknown")
+
+
 async def test_update_by_criteria_of_another_type_is_400(sas: httpx.AsyncClient) -> None:
     put = await sas.put(f"{SAS}/Practitioner?_has:Appointment:actor:status=booked", json={})
     refused(put, 400, "sas-type")

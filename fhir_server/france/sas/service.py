@@ -30,7 +30,6 @@ from fhir_server.france.sas.received import ReceivedAppointments
 from fhir_server.france.sas.view import GuideView
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.headers import preferences
 from fhir_server.interactions.parameters import SHAPING, known
 from fhir_server.interactions.query_string import form, pairs
 from fhir_server.interactions.read import present, respond
@@ -151,20 +150,18 @@ class SasService(Service):
         check(asked, self._limits.identifiers, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
         if shared is None:
-            matches, extra = await self._found(context, request, found.type or "", asked)
+            matches, extra = await self._found(context, found.type or "", asked)
         else:
-            slots, rest = await self._found(context, request, "Slot", shared.pairs)
+            slots, rest = await self._found(context, "Slot", shared.pairs)
             matches = [stored for stored in rest if stored.key.type == "Schedule"]
             extra = [*(slots if shared.is_with_slots else ()), *(one for one in rest if one.key.type != "Schedule")]
         query = "&".join(part for part in (spoken(request.query), written(posted)) if part)
         link = f"{context.base}/{found.type}" + (f"?{query}" if query else "")
         return await self._searchset(context, matches, extra, link)
 
-    async def _found(
-        self, context: Context, request: Request, type_: str, asked: Pairs
-    ) -> tuple[Sequence[Stored], Sequence[Stored]]:
+    async def _found(self, context: Context, type_: str, asked: Pairs) -> tuple[Sequence[Stored], Sequence[Stored]]:
         """Return all matches of a search and what they include. Raises ``Unprocessable`` for too many."""
-        wish = _wish(context, request, type_, asked)
+        wish = _wish(context, type_, asked)
         found = await find(context, Route(Interaction.SEARCH_TYPE, type_), wish)
         if found.matches.more:
             told = f"more than {self._limits.results} resources match; ask for a smaller window, or fewer practitioners"
@@ -203,8 +200,9 @@ def _spelled(request: Request) -> Request:
     return replace(request, query="&".join(parts))
 
 
-def _wish(context: Context, request: Request, type_: str, asked: Pairs) -> SearchRequest:
-    """Return what a search asks, whole resources and one page. Raises ``BadRequest``."""
+def _wish(context: Context, type_: str, asked: Pairs) -> SearchRequest:
+    """Return what a search asks, whole resources and one page. Raises ``BadRequest``, also for what a client would have
+    ignored: an answer of the guide has no place to tell of it."""
     for name, _ in asked:
         if name in {"_summary", "_elements", "_total"}:
             told = f"{name} is not part of the SAS; answers here are whole"
@@ -213,7 +211,6 @@ def _wish(context: Context, request: Request, type_: str, asked: Pairs) -> Searc
         context.registry,
         (type_,),
         asked,
-        strict=not preferences(request.headers).lenient,
         refuse_unknown_codes=context.refuse_unknown_codes,
     )
     return replace(wish, count=None, total=None)
