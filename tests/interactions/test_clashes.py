@@ -71,11 +71,10 @@ async def test_what_was_too_many_before_there_was_a_bound_can_be_changed_but_not
         await refuse_clashes(registry, [step("d999", "code-999")])
 
 
-async def test_what_a_guide_has_to_the_letter_has_its_code_whoever_took_it_before() -> None:
+async def test_what_finds_what_that_of_a_guide_does_clashes_with_nothing() -> None:
     (ours,) = active_parameters(step("d1", "code-1").resource)
     (taken,) = active_parameters(step("d2", "code-1").resource)
-    taken = replace(taken, id="d2", expression="Slot.comment.first()")
-    registry = Registry.load().with_parameters([replace(ours, id="")], 0).with_installed(Installed(1, (taken,)))
-    await refuse_clashes(registry, [step("d1", "code-1")])
+    registry = Registry.load().with_installed(Installed(1, (replace(taken, id="d2", expression="Slot.id"),)))
     with pytest.raises(Conflict):
-        await refuse_clashes(registry.with_parameters([], 0).with_installed(registry.installed), [step("d3", "code-1")])
+        await refuse_clashes(registry, [step("d1", "code-1")])
+    await refuse_clashes(registry.with_parameters([replace(ours, id="")], 1), [step("d1", "code-1")])
