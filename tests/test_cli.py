@@ -265,8 +265,11 @@ def test_start_prints_base_url_and_three_requests_once_it_answers(tmp_path: Path
         assert answer.getheader("server") is None
         connection.close()
         assert process.stdout is not None
-        lines = [next(process.stdout) for _ in range(14)]
-    assert lines[0] == "Resources are kept in sqlite:./data/cpts.sqlite\n"
+        lines = [next(process.stdout) for _ in range(15)]
+    assert lines[:2] == [
+        f"Every request it takes is described at http://127.0.0.1:{port}/docs\n",
+        "Resources are kept in sqlite:./data/cpts.sqlite\n",
+    ]
     assert sum(line.startswith(f"  curl 'http://127.0.0.1:{port}/") for line in lines) == 3
     assert lines[-1] == "Stop it with Ctrl-C.\n"
 

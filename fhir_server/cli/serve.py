@@ -213,7 +213,12 @@ def _announce(settings: Settings) -> None:
     while not _answers(settings):
         sleep(0.1)
     base = settings.bases[0]
-    lines = [f"fhir-server {__version__} answers at {base}", f"Resources are kept in {settings.store_shown}", ""]
+    lines = [
+        f"fhir-server {__version__} answers at {base}",
+        f"Every request it takes is described at {settings.origin}/docs",
+        f"Resources are kept in {settings.store_shown}",
+        "",
+    ]
     if settings.sas_listen:
         lines[1:1] = [f"The SAS base paths are at {settings.sas_origin}, and there alone"]
     lines.append("Three requests worth trying:")

@@ -90,8 +90,11 @@ class MembersFile:
                 yield Wanted(resource, place)
         if self._ignored:
             yield self._ignored
-        if not refused:  # a team without those refused would lose them
+        if not refused:
             yield from self._colleges()
+        elif self._teams:  # a team without those refused would lose them
+            told = "les collèges restent tels quels, car les lignes refusées pourraient en faire partie"
+            yield Remark(Place(self._lines.name), told)
 
     # --- lines -------------------------------------------------------------------------------------------------------
 

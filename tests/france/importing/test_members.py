@@ -114,7 +114,8 @@ def test_a_college_is_known_by_name_or_id_and_joins_the_described_one(csv: Path)
 
 def test_a_line_that_repeats_another_is_refused(csv: Path) -> None:
     assert findings(csv, HEADER + ALICE + BRUNO + ALICE) == [
-        "membres.csv:4 : répète la ligne 2. Remède : gardez une seule ligne par personne et profession."
+        "membres.csv:4 : répète la ligne 2. Remède : gardez une seule ligne par personne et profession.",
+        "membres.csv : remarque : les collèges restent tels quels, car les lignes refusées pourraient en faire partie.",
     ]
 
 
@@ -128,6 +129,7 @@ def test_columns_that_are_not_read_are_told(csv: Path) -> None:
 def test_a_team_of_which_a_member_was_refused_is_not_written(csv: Path) -> None:
     found = list(source(csv, HEADER + ALICE + "x;x;x;x;x;x;Bureau\n"))
     assert not any(isinstance(one, Wanted) and one.key.type == "CareTeam" for one in found)
+    assert str(found[-1]).startswith("membres.csv : remarque : les collèges restent tels quels")
 
 
 @pytest.mark.parametrize(
