@@ -166,7 +166,7 @@ def _windows(by_schedule: Mapping[str, Sequence[Slot]]) -> Iterator[Node]:
     pause."""
     slots = sorted((slot for some in by_schedule.values() for slot in some), key=lambda slot: slot.start)
     while slots:
-        end = slots[0].end
+        end = slots[0].start  # a slot that ends before it starts is refused later
         count = 0
         for slot in slots:
             if slot.start > end + DAY:

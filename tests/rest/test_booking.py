@@ -39,6 +39,10 @@ async def test_create_takes_the_slot_in_the_same_commit(http: httpx.AsyncClient)
     assert [one["request"]["method"] for one in versions] == ["PUT", "PUT"]
 
 
+async def test_slot_that_ends_long_before_it_starts_is_refused(http: httpx.AsyncClient) -> None:
+    refused(await http.post("Slot", json={**slot("a"), "end": "2019-01-05T09:00:00Z"}), 422, "booking-times")
+
+
 async def test_bytes_of_the_slot_stay_as_they_came(http: httpx.AsyncClient) -> None:
     security = [
         {"system": "https://mos.esante.gouv.fr/NOS/TRE_R314-TypeCreneau/FHIR/TRE-R314-TypeCreneau", "code": "SNP"}

@@ -11,6 +11,7 @@ import pytest
 
 from fhir_server.logs import JsonLines
 from fhir_server.model.interaction import Interaction
+from fhir_server.model.reference import Key
 from fhir_server.service import HANDLERS
 from fhir_server.storage.protocol import (
     CommitTooLarge,
@@ -98,9 +99,12 @@ async def test_bug_is_told_by_the_id_of_the_request_alone(
 
 
 async def test_bug_in_one_entry_of_a_batch_is_its_own(
-    http: httpx.AsyncClient, store: FailingStore, caplog: pytest.LogCaptureFixture
+    http: httpx.AsyncClient, store: FailingStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.error = KeyError(PERSONAL)
+    async def broken(_key: Key) -> None:
+        raise KeyError(PERSONAL)
+
+    monkeypatch.setattr(store, "read", broken)
     first, second = await done(http, "batch", entry("GET", "Practitioner/p"), entry("GET", "metadata"))
     assert (status(first), status(second)) == (500, 200)
     assert ids(first["response"]["outcome"]) == ["server-failed"]

@@ -54,7 +54,7 @@ def test_server_finds_what_the_specification_says(
 
 
 async def _agree(store_url: str, world: list[Resource], several: list[Asked], count: int) -> None:
-    async with Server(store_url, types=tuple(sorted(TYPES)), base_url=(BASE,)) as server:
+    async with Server(store_url, types=tuple(sorted(TYPES)), base_url=(BASE,), booking=False) as server:
         stored = await _written(server.http, world)
         oracle = Oracle(stored, targets(Registry.load(TYPES)), BASE, PARIS, START)
         for asked in several:
