@@ -240,6 +240,22 @@ async def test_read_renders_and_follows_changes(sas: httpx.AsyncClient) -> None:
     assert answer.json()["meta"]["profile"] == [profiles.PRACTITIONER]
 
 
+async def test_role_follows_the_place_that_it_takes_in(sas: httpx.AsyncClient) -> None:
+    base = "http://127.0.0.1:8080/fhir"
+    role = {"resourceType": "PractitionerRole", "id": "alice-1", "practitioner": ref("Practitioner/alice")}
+    await sas.put(f"{base}/PractitionerRole/alice-1", json={**role, "location": [ref("Location/annexe")]})
+    for name in ("Annexe", "Annexe", "Ailleurs"):
+        place = {"resourceType": "Location", "id": "annexe", "name": name}
+        await sas.put(f"{base}/Location/annexe", json=place)
+        page = await asked(sas, INT_R01)
+        (seen,) = (
+            one["resource"]
+            for one in page["entry"]
+            if one["resource"]["id"] == "alice-1" and "contained" in one["resource"]
+        )
+        assert seen["contained"][0]["name"] == name
+
+
 NOT_HERE = [
     ("DELETE", "Slot/plain", "GET, HEAD, OPTIONS"),
     ("POST", "Slot", "GET, HEAD, OPTIONS"),

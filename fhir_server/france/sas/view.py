@@ -5,8 +5,8 @@ Practitioners and agendas ride along with every answer and seldom change, so the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from fhir_server.france.sas.base import Version
 from fhir_server.france.sas.rendering import needs, rendered
@@ -20,45 +20,63 @@ KEPT: Final = 20_000
 """Rendered resources that one process keeps: about a kilobyte each."""
 
 
+class _Seen(NamedTuple):
+    """A resource as it was rendered, and what it was rendered with: keys by the texts of references, their versions."""
+
+    wanted: Mapping[str, Key]
+    versions: tuple[int | None, ...]
+    body: bytes
+
+
 class GuideView:
     """Renders stored resources for one version of the guide."""
 
     def __init__(self, version: Version) -> None:
         self._version = version
-        self._kept: dict[tuple[Key, int], bytes] = {}
+        self._kept: dict[tuple[Key, int], _Seen] = {}
 
     async def bodies(self, context: Context, found: Sequence[Stored]) -> list[bytes]:
         """Return the bytes of each: those of a Slot as they are stored, all others as the guide has them."""
         pace = Pace(is_read=True)
-        bodies: list[bytes] = []
+        wanted: dict[Key, Mapping[str, Key]] = {}
         for stored in found:
-            body = stored.body or b""
             if stored.key.type != "Slot":
                 kept = self._kept.get((stored.key, stored.version))
-                body = await self._rendered(context, stored) if kept is None else kept
-            bodies.append(body)
+                wanted[stored.key] = _wanted(context, stored) if kept is None else kept.wanted
+                await pace.keep()
+        related = await _read(context, {key for keys in wanted.values() for key in keys.values()})
+        bodies: list[bytes] = []
+        for stored in found:
+            is_slot = stored.key.type == "Slot"
+            bodies.append(stored.body or b"" if is_slot else self._seen(stored, wanted[stored.key], related))
             await pace.keep()
         return bodies
 
-    async def _rendered(self, context: Context, stored: Stored) -> bytes:
-        resource: Resource = parse(stored.body or b"")
-        wanted = {text: key for text in needs(resource) if (key := _key(text, context)) is not None}
-        if not wanted:
-            body = serialize(rendered(resource, self._version, {}))
-            self._keep((stored.key, stored.version), body)
-            return body
-        async with context.store.snapshot() as snapshot:
-            current = await snapshot.read(wanted.values())
-        there = {key: one.body for key, one in current.items() if one.body is not None}
-        related = {text: parse(there[key]) for text, key in wanted.items() if key in there}
-        return serialize(rendered(resource, self._version, related))
-
-    def _keep(self, place: tuple[Key, int], body: bytes) -> None:
-        self._kept[place] = body
+    def _seen(self, stored: Stored, wanted: Mapping[str, Key], related: Mapping[Key, Stored]) -> bytes:
+        """Return a resource rendered, as it is kept if what it takes elements from is the same."""
+        versions = tuple(related[key].version if key in related else None for key in wanted.values())
+        place = (stored.key, stored.version)
+        kept = self._kept.get(place)
+        if kept is not None and kept.versions == versions:
+            return kept.body
+        there = {text: related[key].body for text, key in wanted.items() if key in related}
+        others = {text: parse(body) for text, body in there.items() if body is not None}
+        body = serialize(rendered(parse(stored.body or b""), self._version, others))
+        self._kept[place] = _Seen(wanted, versions, body)
         if len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
+        return body
 
 
-def _key(text: str, context: Context) -> Key | None:
-    found = local(text, context.bases)
-    return None if found is None else found.key
+def _wanted(context: Context, stored: Stored) -> dict[str, Key]:
+    """Return what a resource takes elements from, by the texts of its references."""
+    resource: Resource = parse(stored.body or b"")
+    found = {text: local(text, context.bases) for text in needs(resource)}
+    return {text: one.key for text, one in found.items() if one is not None}
+
+
+async def _read(context: Context, keys: Collection[Key]) -> Mapping[Key, Stored]:
+    if not keys:
+        return {}
+    async with context.store.snapshot() as snapshot:
+        return await snapshot.read(keys)
