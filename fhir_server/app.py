@@ -327,6 +327,7 @@ async def import_files(
     """
     wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
     async with opened(settings, parts) as service:
+        tune()
         return (await importing.import_files(service, wish, tell=tell, say=say, bars=bars)).refused
 
 

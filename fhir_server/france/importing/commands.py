@@ -138,7 +138,7 @@ async def _colleges(service: Service, key: str) -> dict[str, str]:
     """Return the colleges that the description of a CPTS has: name by id."""
     found: dict[str, str] = {}
     async for page in managed(service, "CareTeam", Owner("cpts", key)):
-        for team in filter(is_active, page):
+        for team in filter(is_active, (parse(stored.body) for stored in page if stored.body)):
             if "college" in words("equipes").of(team["category"]):
                 found[team["id"].removeprefix(f"{key}-")] = team["name"]
     return found

@@ -1,26 +1,49 @@
-"""What the files want is compared with what the store has: the changes, and what has vanished from the files."""
+"""What the files want is compared with what the store has: what changes is made ready to be written.
+
+What is the same is told by its bytes. While one page is checked and indexed, in another process, the next is compared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import date
-from typing import Any, Final
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
-from fhir_server.france.importing.findings import Refused
-from fhir_server.france.importing.ledger import Action, Ledger
+from fhir_server.france.importing.findings import Fault, Refused
+from fhir_server.france.importing.ledger import Action, Ledger, Noted
 from fhir_server.france.importing.matching import Ambiguous, Known, claims
-from fhir_server.france.importing.source import RANKS, RUNS, SOURCES, TYPES, Owner, Told, Wanted
-from fhir_server.france.importing.tagged import ended, is_active, managed
+from fhir_server.france.importing.source import RANKS, RUNS, SOURCES, Owner, Told, Wanted
+from fhir_server.france.importing.tagged import Sameness, client_meta, is_active, managers
 from fhir_server.france.vocabulary import Json
-from fhir_server.interactions.draft import check
+from fhir_server.interactions.draft import Draft, Raw, Ready
 from fhir_server.maintenance.progress import Progress
+from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key
 from fhir_server.service import Service
 
 PAGE: Final = 200
 
-_PERIODS: Final = frozenset(("PractitionerRole", "OrganizationAffiliation", "CareTeam"))
-"""Types whose period ends the day they vanish."""
+
+class Verdict(NamedTuple):
+    """What becomes of one resource that is wanted.
+
+    ``fault``: why it is refused. ``after``, ``before``: what is to be written, what is there, where it changes.
+    ``run``: which one wrote what is the same. ``is_managed``: whether it is in use, and the source's.
+    """
+
+    noted: Noted
+    action: Action | None
+    fault: Fault | None = None
+    after: Json | None = None
+    before: Json | None = None
+    run: str | None = None
+    is_managed: bool = False
+
+
+class _Page(NamedTuple):
+    verdicts: Sequence[Verdict]
+    ready: asyncio.Task[list[Ready]]
+    """Of those that change."""
 
 
 class Comparison:
@@ -31,75 +54,118 @@ class Comparison:
     ) -> None:
         self._service, self._ledger, self._owner, self._told = service, ledger, owner, told
         self._tell, self._adopt = refuse, adopt
-        self._known = Known(service)
+        self._known, self._sameness = Known(service), Sameness(owner)
         self._refused: set[Key] = set()
 
     async def compare(self, progress: Progress) -> None:
         """Decide what becomes of everything that is wanted."""
         done, total = 0, self._ledger.count_wanted()
+        before: _Page | None = None
         for chunk in self._ledger.wanted(PAGE):
-            there = await self._known.read(chunk)
-            for wanted in chunk:
-                self._decide(wanted, there[wanted.key])
-            done += len(chunk)
+            page = await self._page(chunk)
+            if before is not None:
+                self._settle(before.verdicts, await before.ready)
+            before, done = page, done + len(chunk)
             progress(done, total)
+        if before is not None:
+            self._settle(before.verdicts, await before.ready)
 
-    def _refuse(self, wanted: Wanted, reason: str, remedy: str) -> None:
-        self._refused.add(wanted.key)
-        self._tell(Refused(wanted.place, reason, remedy, (wanted.key,)))
+    async def _page(self, chunk: Sequence[Noted]) -> _Page:
+        """Return what becomes of a page, and have what changes made ready."""
+        stored = await self._known.stored([noted.key for noted in chunk])
+        same = {noted.key: run for noted in chunk if (run := self._run(noted, stored.get(noted.key))) is not None}
+        others = {noted.key: noted.wanted for noted in chunk if noted.key not in same}
+        there = await self._known.read(list(others.values()), stored)
+        verdicts = [
+            Verdict(noted, Action.UNCHANGED, run=same[noted.key], is_managed=noted.is_active)
+            if noted.key in same
+            else self._verdict(noted, others[noted.key], there[noted.key])
+            for noted in chunk
+        ]
+        context = self._service.context
+        changed = [Raw(one.after, Key(one.noted.key.type, one.after["id"]), "") for one in verdicts if one.after]
+        return _Page(verdicts, asyncio.create_task(context.preparer.prepare(context.tools, changed)))
 
-    def _decide(self, wanted: Wanted, found: Json | Ambiguous | None) -> None:
-        if self._refused and not self._refused.isdisjoint(targets(wanted.resource)):
-            self._refuse(wanted, "dépend d'une ressource refusée", "corrigez celle-ci d'abord")
-            return
+    def _run(self, noted: Noted, stored: bytes | None) -> str | None:
+        """Return which run wrote a resource that is there as it is wanted; None where one has to look closer."""
+        if stored is None or self._ledger.is_contested(noted.key):
+            return None
+        if self._ledger.has_aliases and b'"reference":' in noted.body:
+            return None
+        return self._sameness.run(noted.key, noted.body, stored)
+
+    def _verdict(self, noted: Noted, wanted: Wanted, found: Json | Ambiguous | None) -> Verdict:
         if isinstance(found, Ambiguous):
-            told = f"plusieurs {wanted.key.type} du serveur ont l'un de ses identifiants : {', '.join(found.ids)}"
-            self._refuse(wanted, told, "désactivez les doublons")
-            return
-        if other := next(filter(None, (self._ledger.claim(one, wanted.key) for one in claims(wanted.resource))), None):
-            self._refuse(wanted, f"a un numéro qui est aussi celui de {other}", "signalez-le au registre")
-            return
-        if found is not None and found["id"] != wanted.key.id:
-            self._ledger.know(wanted.key, found["id"])
+            told = f"plusieurs {noted.key.type} du serveur ont l'un de ses identifiants : {', '.join(found.ids)}"
+            return Verdict(noted, None, Fault(told, "désactivez les doublons"))
+        if (other := self._other(noted, wanted)) is not None:
+            fault = Fault(f"a un numéro qui est aussi celui de {other}", "signalez-le au registre")
+            return Verdict(noted, None, fault)
+        if found is not None and found["id"] != noted.key.id:
+            self._ledger.know(noted.key, found["id"])
         after = _referring(wanted.resource, self._ledger)
+        is_managed = found is not None and is_active(found) and str(self._owner) in managers(found)
         if found is not None:
-            if not self._may_write(found, weak=wanted.weak):
-                self._told.counts.left += 1
-                self._ledger.decide(wanted, Action.LEFT)
-                return
+            if not self._may_write(found, weak=noted.weak):
+                return Verdict(noted, Action.LEFT, is_managed=is_managed)
             after["id"] = found["id"]
         after["meta"] = self._meta(wanted.resource, found)
-        self._note(wanted, after, found)
+        if found is None:
+            return Verdict(noted, Action.CREATE, after=after)
+        if _content(found) == _content(after):
+            return Verdict(noted, Action.UNCHANGED, run=_run(found), is_managed=is_managed)
+        return Verdict(noted, Action.UPDATE, after=after, before=found, is_managed=is_managed)
 
-    def _note(self, wanted: Wanted, after: Json, before: Json | None) -> None:
+    def _other(self, noted: Noted, wanted: Wanted) -> str | None:
+        """Return the id of another resource of this run that has a number of this one."""
+        if not self._ledger.is_contested(noted.key):
+            return None
+        return next(filter(None, (self._ledger.take(one, noted.key) for one in claims(wanted.resource))), None)
+
+    # --- what was decided --------------------------------------------------------------------------------------------
+
+    def _settle(self, verdicts: Sequence[Verdict], ready: Sequence[Ready]) -> None:
+        """Note what becomes of a page; refuse what is not valid, and what depends on what is refused."""
+        made = iter(ready)
+        decided: list[tuple[Key, Action]] = []
+        for verdict in verdicts:
+            key = verdict.noted.key
+            draft = next(made) if verdict.after is not None else None
+            fault = self._dependence(verdict.noted) or verdict.fault or _invalid(draft)
+            if fault is not None:
+                self._refused.add(key)
+                self._tell(Refused(verdict.noted.place, fault.reason, fault.remedy, (key,)))
+                continue
+            assert verdict.action is not None  # noqa: S101 - only a fault has none
+            if isinstance(draft, Draft) and verdict.after is not None:
+                there = Key(key.type, verdict.after["id"])
+                self._ledger.change(verdict.action, there, str(verdict.noted.place), draft, verdict.before)
+            self._count(verdict)
+            decided.append((key, verdict.action))
+        self._ledger.decide(decided)
+
+    def _dependence(self, noted: Noted) -> Fault | None:
+        if not self._refused or self._refused.isdisjoint(targets(parse(noted.body))):
+            return None
+        return Fault("dépend d'une ressource refusée", "corrigez celle-ci d'abord")
+
+    def _count(self, verdict: Verdict) -> None:
         counts = self._told.counts
-        if before is not None and _content(before) == _content(after):
-            counts.unchanged += 1
-            self._told.resumed += {"system": RUNS, "code": self._told.run} in before["meta"].get("tag", ())
-            self._ledger.decide(wanted, Action.UNCHANGED)
-            return
-        errors, _ = check(self._service.context.tools, after)
-        if errors:
-            where = ", ".join(errors[0].expression)
-            told = f"ne donne pas une ressource FHIR valide ({where} : {errors[0].diagnostics})"
-            self._refuse(wanted, told, "corrigez la valeur")
-            return
-        action = Action.CREATE if before is None else Action.UPDATE
-        counts.created += before is None
-        counts.updated += before is not None
-        self._ledger.decide(wanted, action)
-        self._ledger.change(
-            action, Key(after["resourceType"], after["id"]), *_written(before, str(wanted.place), after)
-        )
+        counts.created += verdict.action is Action.CREATE
+        counts.updated += verdict.action is Action.UPDATE
+        counts.unchanged += verdict.action is Action.UNCHANGED
+        counts.left += verdict.action is Action.LEFT
+        self._told.resumed += verdict.run == self._told.run
+        self._told.managed += verdict.is_managed
 
     # --- who manages what --------------------------------------------------------------------------------------------
 
     def _may_write(self, found: Json, *, weak: bool) -> bool:
         """A source writes what it manages, what a lower one does, and what nobody does if it was told to."""
-        managers = _managers(found)
-        if weak and managers - {str(self._owner)}:
+        those = managers(found)
+        if weak and those - {str(self._owner)}:
             return False
-        kinds = {code.partition(":")[0] for code in managers}
+        kinds = {code.partition(":")[0] for code in those}
         if not kinds:
             return self._adopt
         return all(kind == self._owner.kind or RANKS.get(kind, 9) < self._owner.rank for kind in kinds)
@@ -108,76 +174,32 @@ class Comparison:
         """The tags of others stay; of the sources, those of the same kind."""
         before = (found or {}).get("meta", {})
         others = [tag for tag in before.get("tag", ()) if tag.get("system") not in {SOURCES, RUNS}]
-        managers = {code for code in _managers(found or {}) if code.partition(":")[0] == self._owner.kind}
-        sources = [{"system": SOURCES, "code": code} for code in sorted({*managers, str(self._owner)})]
+        kinsmen = {code for code in managers(found or {}) if code.partition(":")[0] == self._owner.kind}
+        sources = [{"system": SOURCES, "code": code} for code in sorted({*kinsmen, str(self._owner)})]
         kept = {name: before[name] for name in ("security",) if name in before}
         run = {"system": RUNS, "code": self._told.run}
         return {**kept, **resource.get("meta", {}), "tag": [*others, *sources, run]}
 
-    # --- what has vanished -------------------------------------------------------------------------------------------
-
-    async def vanished(self, today: date, *, hold_back: bool) -> None:
-        """Note as deactivated what the source manages and the files no longer have; the later types first.
-
-        ``hold_back``: only count it.
-        """
-        for type_ in reversed(TYPES):
-            async for page in managed(self._service, type_, self._owner):
-                active = {_key(resource): resource for resource in page if is_active(resource)}
-                self._told.managed += len(active)
-                gone = active.keys() - self._ledger.wants(active)
-                if hold_back:
-                    self._told.held_back += len(gone)
-                    continue
-                for key in sorted(gone):
-                    self._deactivate(active[key], today)
-
-    def _deactivate(self, resource: Json, today: date) -> None:
-        managers = sorted(_managers(resource) - {str(self._owner)})
-        after = {**resource}
-        tags = [tag for tag in resource["meta"]["tag"] if tag.get("system") not in {SOURCES, RUNS}]
-        kept = managers or [str(self._owner)]
-        run = {"system": RUNS, "code": self._told.run}
-        after["meta"] = {
-            **_client_meta(resource), "tag": [*tags, *({"system": SOURCES, "code": code} for code in kept), run]
-        }  # fmt: skip
-        if managers:
-            self._told.counts.updated += 1
-            action = Action.UPDATE
-        else:
-            name, value = ended(resource["resourceType"])
-            after[name] = value
-            if resource["resourceType"] in _PERIODS:
-                after["period"] = {"end": today.isoformat(), **resource.get("period", {})}
-            self._told.counts.deactivated += 1
-            action = Action.DEACTIVATE
-        self._ledger.change(action, _key(resource), *_written(resource, "", after))
-
-
-def _managers(resource: Json) -> set[str]:
-    return {tag["code"] for tag in resource.get("meta", {}).get("tag", ()) if tag.get("system") == SOURCES}
-
-
-def _key(resource: Json) -> Key:
-    return Key(resource["resourceType"], resource["id"])
-
-
-def _client_meta(resource: Json) -> Json:
-    return {name: value for name, value in resource["meta"].items() if name not in {"versionId", "lastUpdated"}}
-
 
 def _content(resource: Json) -> Json:
     """A resource but for what the server and a run put on it."""
-    meta = _client_meta(resource)
+    meta = client_meta(resource)
     meta["tag"] = sorted(
         (tag.get("system", ""), tag.get("code", "")) for tag in meta.get("tag", ()) if tag.get("system") != RUNS
     )
     return {**resource, "meta": meta}
 
 
-def _written(before: Json | None, place: str, after: Json) -> tuple[int, str, Json, Json | None]:
-    version = int(before["meta"]["versionId"]) if before else 0
-    return version, place, after, before
+def _run(resource: Json) -> str | None:
+    """Return which run wrote a resource last."""
+    return next((tag.get("code") for tag in resource["meta"].get("tag", ()) if tag.get("system") == RUNS), None)
+
+
+def _invalid(draft: Ready | None) -> Fault | None:
+    if draft is None or isinstance(draft, Draft):
+        return None
+    where = ", ".join(draft[0].expression)
+    return Fault(f"ne donne pas une ressource FHIR valide ({where} : {draft[0].diagnostics})", "corrigez la valeur")
 
 
 def _referring(resource: Json, ledger: Ledger) -> Json:

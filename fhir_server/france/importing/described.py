@@ -39,7 +39,8 @@ async def read_described(service: Service, key: str) -> Described:
     found: dict[str, dict[str, Json]] = {}
     for type_ in ("HealthcareService", "OrganizationAffiliation", "CareTeam", "Group", "PractitionerRole", "Location"):
         pages = managed(service, type_, Owner("cpts", key))
-        found[type_] = {one["id"]: one async for page in pages for one in page if is_active(one)}
+        resources = [parse(stored.body) async for page in pages for stored in page if stored.body]
+        found[type_] = {one["id"]: one for one in resources if is_active(one)}
     found["Organization"], found["Practitioner"] = {}, {}
     wanted = {f"Organization/cpts-{key}", *_references(found)}
     for path in sorted(wanted):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.reference import Key
@@ -19,8 +19,7 @@ _UNREADABLE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something stands: a file, and in it a line and a column from 1; 0 where there is none to tell."""
 
     file: str

@@ -19,7 +19,6 @@ from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key
 from fhir_server.service import Service
-from fhir_server.storage.protocol import Stored
 
 ASKED: Final = 40
 """Identifiers of one search."""
@@ -41,15 +40,18 @@ class Known:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def read(self, chunk: Sequence[Wanted]) -> dict[Key, Json | Ambiguous | None]:
-        """Return for each wanted resource the one that is there, None if there is none."""
+    async def stored(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the JSON of what is there under ids."""
         async with self._service.context.store.snapshot() as snapshot:
-            stored = await snapshot.read([wanted.key for wanted in chunk])
-        found: dict[Key, Json | Ambiguous | None] = {
-            key: parse(one.body) for key, one in stored.items() if one.body is not None
-        }
+            stored = await snapshot.read(keys)
+        return {key: one.body for key, one in stored.items() if one.body is not None}
+
+    async def read(self, chunk: Sequence[Wanted], stored: Mapping[Key, bytes]) -> dict[Key, Json | Ambiguous | None]:
+        """Return for each wanted resource the one that is there, None if there is none; ``stored``: those by id."""
+        by_id: dict[Key, Json] = {wanted.key: parse(stored[wanted.key]) for wanted in chunk if wanted.key in stored}
+        found: dict[Key, Json | Ambiguous | None] = {**by_id}
         for type_ in MATCHED:
-            asked = [wanted for wanted in chunk if wanted.key.type == type_ and _is_new(wanted, stored)]
+            asked = [wanted for wanted in chunk if wanted.key.type == type_ and _is_new(wanted, by_id)]
             found |= await self._identified(type_, asked, found)
         return {wanted.key: found.get(wanted.key) for wanted in chunk}
 
@@ -95,12 +97,10 @@ def _families() -> Families:
     return read_families(spelling())
 
 
-def _is_new(wanted: Wanted, stored: Mapping[Key, Stored]) -> bool:
+def _is_new(wanted: Wanted, stored: Mapping[Key, Json]) -> bool:
     """Tell whether a resource is not there under its id, or not with all its numbers."""
     there = stored.get(wanted.key)
-    if there is None or there.body is None:
-        return True
-    return not _numbers(wanted.resource) <= _numbers(parse(there.body))
+    return there is None or not _numbers(wanted.resource) <= _numbers(there)
 
 
 def _numbers(resource: Json) -> set[Number]:

@@ -16,7 +16,9 @@ from fhir_server.france.importing.applying import apply
 from fhir_server.france.importing.comparing import Comparison
 from fhir_server.france.importing.findings import Refused, Remark, unreadable
 from fhir_server.france.importing.ledger import Ledger
+from fhir_server.france.importing.matching import claims
 from fhir_server.france.importing.source import Owner, Source, Told
+from fhir_server.france.importing.vanishing import vanished
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.service import Service
 
@@ -80,7 +82,7 @@ class Import:
                 f"{self.told.refused} refus ; rien n'a été écrit. "
                 "Corrigez le fichier, ou importez le reste avec --partial."
             )
-        await comparison.vanished(self._today(), hold_back=self._is_blind)
+        await vanished(self._service, self.ledger, owner, self.told, self._today(), hold_back=self._is_blind)
         self._refuse_abnormal()
 
     async def write(self, bars: Bars = lambda _title: unheard) -> None:
@@ -93,7 +95,7 @@ class Import:
                 remark(found)
             elif isinstance(found, Refused):
                 refuse(found)
-            elif (other := self.ledger.want(found)) is not None:
+            elif (other := self.ledger.want(found, claims(found.resource))) is not None:
                 told = f"{found.key.type}/{found.key.id} est déjà décrit autrement ({other})"
                 refuse(Refused(found.place, told, "gardez une seule description", (found.key,)))
             if count % STEP == 0:

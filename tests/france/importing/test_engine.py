@@ -13,6 +13,7 @@ from fhir_server.france.importing.source import RUNS, SOURCES, Owner, Wanted
 from fhir_server.interactions.exchange import Request
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.reference import Key
+from fhir_server.service import Service
 from tests.france.importing.importing_world import Fake, World, numbers, organization, person, role, world
 
 CPTS = Owner("cpts", "essais")
@@ -169,18 +170,20 @@ async def test_what_depends_on_a_refused_resource_is_refused_too(empty: World) -
     assert "dépend d'une ressource refusée" in empty.told[1]
 
 
-async def test_a_change_by_another_meanwhile_stops_the_import_with_a_sentence(empty: World) -> None:
+async def test_a_change_by_another_meanwhile_stops_the_import_with_a_sentence(
+    empty: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await empty.run(Fake(many(CHUNK + 1)))
-    put = empty.service.perform
+    put = Service.perform
 
-    async def meddling(request: Request) -> object:
+    async def meddling(service: Service, request: Request) -> object:
         if request.method == "POST":
-            empty.service.perform = put  # type: ignore[method-assign]
+            monkeypatch.setattr(Service, "perform", put)
             last = await empty.get(f"Organization/o{CHUNK}")
             await empty.put({**last, "name": "Changé par un client"})
-        return await put(request)
+        return await put(service, request)
 
-    empty.service.perform = meddling  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(Service, "perform", meddling)
     with pytest.raises(
         CommandFailed, match=r"^Le serveur a refusé une écriture : Organization/o\d+ .*Écrit : \d+ ; reste"
     ):
@@ -190,16 +193,18 @@ async def test_a_change_by_another_meanwhile_stops_the_import_with_a_sentence(em
     assert (await empty.get(f"Organization/o{CHUNK}"))["name"] == f"Autre {CHUNK}"
 
 
-async def test_what_another_created_meanwhile_is_not_written_over(empty: World) -> None:
-    put = empty.service.perform
+async def test_what_another_created_meanwhile_is_not_written_over(
+    empty: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Service.perform
 
-    async def meddling(request: Request) -> object:
+    async def meddling(service: Service, request: Request) -> object:
         if request.method == "POST":
-            empty.service.perform = put  # type: ignore[method-assign]
+            monkeypatch.setattr(Service, "perform", put)
             await empty.put({"resourceType": "Organization", "id": "o0", "name": "Écrit par un client"})
-        return await put(request)
+        return await put(service, request)
 
-    empty.service.perform = meddling  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(Service, "perform", meddling)
     with pytest.raises(
         CommandFailed, match=r"^Le serveur a refusé une écriture : Organization/o0 .*Écrit : 0 ; reste : 2"
     ):
@@ -208,21 +213,21 @@ async def test_what_another_created_meanwhile_is_not_written_over(empty: World) 
     assert (await empty.get("Organization/o0"))["name"] == "Écrit par un client"
 
 
-async def test_a_run_that_was_interrupted_says_what_was_written(empty: World) -> None:
-    put = empty.service.perform
+async def test_a_run_that_was_interrupted_says_what_was_written(empty: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Service.perform
     posts = 0
 
-    async def dying(request: Request) -> object:
+    async def dying(service: Service, request: Request) -> object:
         nonlocal posts
         posts += request.method == "POST"
         if posts == 2:
             raise KeyboardInterrupt
-        return await put(request)
+        return await put(service, request)
 
-    empty.service.perform = dying  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(Service, "perform", dying)
     with pytest.raises(KeyboardInterrupt):
         await empty.run(Fake(many(CHUNK + 5)))
-    empty.service.perform = put  # type: ignore[method-assign]
+    monkeypatch.setattr(Service, "perform", put)
     told = await empty.run(Fake(many(CHUNK + 5)))
     assert (told.resumed, numbers(told)) == (CHUNK, (5, 0, 0, CHUNK, 0))
 
