@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -25,14 +24,12 @@ QUESTION: Final = "How long does the import of a register take, and how much mem
 PEAK_BYTES: Final = 500_000_000
 MILLION: Final = 1_000_000
 
-_KEYS: Final = tuple(column.key for column in extraction().columns)
-
 
 async def measure(scale: Scale) -> list[Row]:
     """As many lines as an import has resources; with ``--million`` a million."""
     lines = MILLION if MILLION in scale.slots else scale.imported
     file, store = scale.scratch / "PS_LibreAcces_Personne_activite.txt", scale.scratch / "register.sqlite"
-    file.write_text("\n".join(_extract(lines)) + "\n", encoding="utf-8")
+    _write_extract(file, lines)
     size = f"{number(lines)} lines"
     rows = []
     for what in ("first import", "again, nothing changed"):
@@ -42,24 +39,32 @@ async def measure(scale: Scale) -> list[Row]:
     return rows
 
 
-def _extract(lines: int) -> Iterator[str]:
-    """Yield an extraction of the open layout; all numbers are fictitious."""
-    yield "|".join(column.names[-1] for column in extraction().columns) + "|"
-    for index in range(lines):
-        yield "|".join(_row(index).get(key, "") for key in _KEYS) + "|"
+def _write_extract(path: Path, lines: int) -> None:
+    """Write an extraction of the open layout; all numbers are fictitious."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("|".join(column.names[-1] for column in extraction().columns) + "|\n")
+        file.writelines(map(_line, range(lines)))
 
 
-def _row(index: int) -> dict[str, str]:
-    rpps = _with_digit(f"9{index:09d}")
-    finess = _with_digit(f"97{index // 8 % MILLION:06d}")
-    return {
-        **{"type": "8", "numero": rpps, "idnps": f"8{rpps}", "nom": f"FICTIF{index}", "prenom": "ALICE"},
-        **{"profession": "10", "categorie": "C", "type-savoir-faire": "S", "savoir-faire": "SM54", "mode": "L"},
-        **{"finess": finess, "technique": f"F{finess}", "idnst": f"1{finess}", "raison-sociale": f"CABINET {finess}"},
-        **{"voie-numero": str(index % 99 + 1), "voie-type": "Rue", "voie": "DES ESSAIS", "code-postal": "25000"},
-        **{"commune": "25388" if index % 6 == 0 else "25056", "commune-nom": "Besançon", "pays": "99000"},
-        **{"telephone": "0199009901", "secteur": "SA07", "fonction": "FON-01", "genre": "GENR01"},
-    }
+def _line(index: int) -> str:
+    return _LINE.format(
+        index=index,
+        rpps=_with_digit(f"9{index:09d}"),
+        finess=_with_digit(f"97{index // 8 % MILLION:06d}"),
+        number=index % 99 + 1,
+        commune="25388" if index % 6 == 0 else "25056",
+    )
+
+
+_FIELDS: Final = {
+    **{"type": "8", "numero": "{rpps}", "idnps": "8{rpps}", "nom": "FICTIF{index}", "prenom": "ALICE"},
+    **{"profession": "10", "categorie": "C", "type-savoir-faire": "S", "savoir-faire": "SM54", "mode": "L"},
+    **{"finess": "{finess}", "technique": "F{finess}", "idnst": "1{finess}", "raison-sociale": "CABINET {finess}"},
+    **{"voie-numero": "{number}", "voie-type": "Rue", "voie": "DES ESSAIS", "code-postal": "25000"},
+    **{"commune": "{commune}", "commune-nom": "Besançon", "pays": "99000"},
+    **{"telephone": "0199009901", "secteur": "SA07", "fonction": "FON-01", "genre": "GENR01"},
+}
+_LINE: Final = "|".join(_FIELDS.get(column.key, "") for column in extraction().columns) + "|\n"
 
 
 def _with_digit(digits: str) -> str:

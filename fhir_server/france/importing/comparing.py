@@ -73,15 +73,17 @@ class Comparison:
     async def _page(self, chunk: Sequence[Noted]) -> _Page:
         """Return what becomes of a page, and have what changes made ready."""
         stored = await self._known.stored([noted.key for noted in chunk])
-        same = {noted.key: run for noted in chunk if (run := self._run(noted, stored.get(noted.key))) is not None}
-        others = {noted.key: noted.wanted for noted in chunk if noted.key not in same}
+        runs = {noted.key: run for noted in chunk if (run := self._run(noted, stored.get(noted.key))) is not None}
+        others = {noted.key: noted.wanted for noted in chunk if noted.key not in runs}
         there = await self._known.read(list(others.values()), stored)
-        verdicts = [
-            Verdict(noted, Action.UNCHANGED, run=same[noted.key], is_managed=noted.is_active)
-            if noted.key in same
-            else self._verdict(noted, others[noted.key], there[noted.key])
-            for noted in chunk
-        ]
+        verdicts = []
+        for noted in chunk:
+            if noted.key not in runs:
+                verdicts.append(self._verdict(noted, others[noted.key], there[noted.key]))
+            elif self._ledger.has_aliases and b'"reference":' in noted.body:  # it may name what has another id here
+                verdicts.append(self._verdict(noted, noted.wanted, parse(stored[noted.key])))
+            else:
+                verdicts.append(Verdict(noted, Action.UNCHANGED, run=runs[noted.key], is_managed=noted.is_active))
         context = self._service.context
         changed = [Raw(one.after, Key(one.noted.key.type, one.after["id"]), "") for one in verdicts if one.after]
         return _Page(verdicts, asyncio.create_task(context.preparer.prepare(context.tools, changed)))
@@ -90,14 +92,12 @@ class Comparison:
         """Return which run wrote a resource that is there as it is wanted; None where one has to look closer."""
         if stored is None or self._ledger.is_contested(noted.key):
             return None
-        if self._ledger.has_aliases and b'"reference":' in noted.body:
-            return None
         return self._sameness.run(noted.key, noted.body, stored)
 
     def _verdict(self, noted: Noted, wanted: Wanted, found: Json | Ambiguous | None) -> Verdict:
         if isinstance(found, Ambiguous):
-            told = f"plusieurs {noted.key.type} du serveur ont l'un de ses identifiants : {', '.join(found.ids)}"
-            return Verdict(noted, None, Fault(told, "désactivez les doublons"))
+            told = f"plusieurs {noted.key.type} du serveur ont l'un de ses identifiants : {found}"
+            return Verdict(noted, None, Fault(told, "rendez inactif celui qui est en trop, puis relancez cet import"))
         if (other := self._other(noted, wanted)) is not None:
             fault = Fault(f"a un numéro qui est aussi celui de {other}", "signalez-le au registre")
             return Verdict(noted, None, fault)

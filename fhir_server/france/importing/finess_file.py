@@ -1,6 +1,6 @@
-"""The source of FINESS's open file: ``;``, no header, rows of structures and rows of their coordinates.
+"""The source of FINESS's open files: structures with their coordinates, which become WGS 84.
 
-Columns: ``mappings/imports/finess.yaml``. Coordinates become WGS 84.
+Columns: ``mappings/imports/finess.yaml``; how they are found: ``finess_layout``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import cache
 from typing import Final
 
 from fhir_server.france.identifiers import parse
@@ -16,15 +15,13 @@ from fhir_server.france.importing import elements
 from fhir_server.france.importing.activities import legal_entity, place
 from fhir_server.france.importing.addresses import address, commune, routing
 from fhir_server.france.importing.findings import Fault, FileRefused, Place, Refused, Remark
+from fhir_server.france.importing.finess_layout import SECTION, STRUCTURE, Layout, layout
 from fhir_server.france.importing.projections import PROJECTIONS
 from fhir_server.france.importing.register import RegisterFile
 from fhir_server.france.importing.rows import Row, Rows
 from fhir_server.france.importing.source import Wanted
-from fhir_server.france.importing.vocabulary import load
 from fhir_server.france.vocabulary import ORGANIZATION_PERIOD, Json, reference
 
-STRUCTURE: Final = "structureet"
-"""The section of a site; the other one has its coordinates."""
 FARTHEST: Final = 10_000_000
 """Metres: no coordinate of these projections is larger, and none is negative."""
 DIGITS: Final = 6
@@ -45,47 +42,33 @@ class FinessFile(RegisterFile):
                 yield from self._wanted(finess, own)
 
     def _read(self, rows: Rows) -> Iterator[Refused]:
+        found: Layout | None = None
         for number, text in self._lines:
             fields = [" ".join(field.split()) for field in text.split(";")]
-            if number == 1:
-                if fields[:2] != ["finess", "etalab"]:
-                    told = "ne commence pas par « finess;etalab; »"
-                    raise FileRefused(Place(self._lines.name, 1), told, "donnez le fichier etalab-cs1100507-stock")
+            if found is None:
+                found = layout(fields, self._lines.name)
             elif text.strip():
                 try:
-                    key, row = self._row(fields, number)
+                    self._check_width(len(fields), found.width(fields), number)
+                    row = _checked(found.row(fields))
                 except Fault as fault:
                     yield Refused(Place(self._lines.name, number), fault.reason, fault.remedy)
                 else:
-                    rows.add(key, "1" if row["section"] == STRUCTURE else "2", number, row)
-
-    def _row(self, fields: Sequence[str], number: int) -> tuple[str, dict[str, str]]:
-        """Return the number and the fields of a row. Raises ``Fault``, or ``FileRefused`` where the file is cut."""
-        names = _positions().get(fields[0])
-        if names is None:
-            raise Fault(f"a une section inconnue, « {fields[0][:30]} »", "donnez le fichier etalab-cs1100507-stock")
-        self._check_width(len(fields), len(names), number)
-        row = {name: field for name, field in zip(names, fields, strict=True) if field}
-        for name, kind in (("nofinesset", "FINEG"), ("nofinessej", "FINEJ"), ("siret", "SIRET")):
-            try:
-                if name in row or name == "nofinesset":
-                    row[name] = parse(kind, row.get(name, ""))
-            except ValueError:
-                told = f"a un numéro {kind} impossible, « {row.get(name, '')[:20]} »"
-                raise Fault(told, "signalez-le au registre, ou laissez-la de côté avec --partial") from None
-        return row["nofinesset"], row
+                    rows.add(row["nofinesset"], "1" if row[SECTION] == STRUCTURE else "2", number, row)
+        if found is None:
+            raise FileRefused(Place(self._lines.name), "est vide", "donnez le fichier tel qu'il a été téléchargé")
 
     def _wanted(self, finess: str, rows: Sequence[Row]) -> Iterator[Wanted | Remark]:
         """Yield the resources of one site; its coordinates come after it, if there are some."""
         line, row = rows[0]
-        insee = commune(row.get("departement", ""), row.get("commune", ""))
-        if row["section"] != STRUCTURE or (self._communes is not None and insee not in self._communes):
+        insee = row.get("cog") or commune(row.get("departement", ""), row.get("commune", ""))
+        if row[SECTION] != STRUCTURE or (self._communes is not None and insee not in self._communes):
             return
         where, position = Place(self._lines.name, line), None
-        for other in rows[1:]:
-            if other.fields["section"] == STRUCTURE:
+        for other in rows:
+            if other is not rows[0] and other.fields[SECTION] == STRUCTURE:
                 yield Remark(Place(self._lines.name, other.line), f"répète l'établissement de la ligne {line}")
-            elif (position := _position(other.fields)) is None:
+            elif _is_placed(other.fields) and (position := _position(other.fields)) is None:
                 yield Remark(Place(self._lines.name, other.line), "a des coordonnées que l'on ne sait pas convertir")
         parent = f"finess-{row['nofinessej']}" if row.get("nofinessej", finess) != finess else None
         if parent:
@@ -96,10 +79,16 @@ class FinessFile(RegisterFile):
             yield Wanted(place(f"finess-{finess}", row.get("rslongue", row.get("rs")), postal, position), where)
 
 
-@cache
-def _positions() -> Mapping[str, Sequence[str]]:
-    found: Mapping[str, Sequence[str]] = load("finess.yaml", "positions.schema.json")
-    return found
+def _checked(row: dict[str, str]) -> dict[str, str]:
+    """Return a row with its numbers as they are written. Raises ``Fault`` for one that cannot be."""
+    for name, kind in (("nofinesset", "FINEG"), ("nofinessej", "FINEJ"), ("siret", "SIRET")):
+        try:
+            if name in row or name == "nofinesset":
+                row[name] = parse(kind, row.get(name, ""))
+        except ValueError:
+            told = f"a un numéro {kind} impossible, « {row.get(name, '')[:20]} »"
+            raise Fault(told, "signalez-le au registre, ou laissez-la de côté avec --partial") from None
+    return row
 
 
 def _organization(finess: str, row: Mapping[str, str], parent: str | None, postal: Json | None) -> Json:
@@ -122,9 +111,15 @@ def _organization(finess: str, row: Mapping[str, str], parent: str | None, posta
 
 def _address(row: Mapping[str, str], insee: str) -> Json | None:
     post, town = routing(row.get("ligneacheminement"))
+    post, town = post or row.get("codepostal"), town or row.get("libelle-routage")
     street = " ".join(row[name] for name in ("numvoie", "typvoie", "voie", "compvoie") if name in row)
     lines = [row.get("compldistrib", ""), street, row.get("lieuditbp", "")]
     return address(lines, post, town, insee)
+
+
+def _is_placed(row: Mapping[str, str]) -> bool:
+    """Tell whether a row is meant to say where a site is."""
+    return row[SECTION] != STRUCTURE or "coordxet" in row
 
 
 def _position(row: Mapping[str, str]) -> Json | None:

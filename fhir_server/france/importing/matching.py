@@ -14,6 +14,7 @@ from urllib.parse import quote
 from fhir_server.france.aliases import spelling
 from fhir_server.france.families import Families, read_families
 from fhir_server.france.importing.source import Wanted
+from fhir_server.france.importing.tagged import is_active
 from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
@@ -29,9 +30,12 @@ Number: TypeAlias = tuple[str, str, str]
 
 
 class Ambiguous(NamedTuple):
-    """Several active resources that could be the one wanted."""
+    """Several active resources that could be the one wanted: each by its id, and which of the numbers it has."""
 
-    ids: tuple[str, ...]
+    numbers: Mapping[str, Sequence[str]]
+
+    def __str__(self) -> str:
+        return " et ".join(f"{id_} ({', '.join(found)})" for id_, found in sorted(self.numbers.items()))
 
 
 class Known:
@@ -67,18 +71,20 @@ class Known:
                     there.setdefault(number, []).append(resource)
         found: dict[Key, Json | Ambiguous | None] = {}
         for wanted in asked:
+            own = _numbers(wanted.resource)
             same = {
                 resource["id"]: resource
-                for number in _numbers(wanted.resource)
+                for number in own
                 for resource in there.get(number, ())
                 if _same_profession(wanted.resource, resource)
             }
-            if wanted.key in by_id and same:
-                same.setdefault(wanted.key.id, wanted.resource)
-                if len(same) == 1:
-                    continue
-            if same:
-                found[wanted.key] = next(iter(same.values())) if len(same) == 1 else Ambiguous(tuple(sorted(same)))
+            by_own_id = by_id.get(wanted.key)
+            if same and isinstance(by_own_id, dict) and is_active(by_own_id):
+                same.setdefault(wanted.key.id, by_own_id)
+            if len(same) > 1:
+                found[wanted.key] = Ambiguous({id_: _common(own, resource) for id_, resource in same.items()})
+            elif same:
+                found[wanted.key] = next(iter(same.values()))
         return found
 
     async def _search(self, type_: str, numbers: Sequence[Number]) -> list[Json]:
@@ -106,6 +112,12 @@ def _is_new(wanted: Wanted, stored: Mapping[Key, Json]) -> bool:
 def _numbers(resource: Json) -> set[Number]:
     """Return the numbers that an active resource claims, each in one of its forms; that of a company is none."""
     return {(claim.family, claim.system, claim.value) for claim in _families().claims(resource)}
+
+
+def _common(numbers: set[Number], resource: Json) -> Sequence[str]:
+    """Return which of the numbers a resource has; where it has none of them, its own."""
+    own = _numbers(resource)
+    return sorted({value for _, _, value in numbers & own or own})
 
 
 def _same_profession(one: Json, other: Json) -> bool:

@@ -129,8 +129,9 @@ async def test_two_professions_of_one_number_are_two_and_two_accounts_of_one_are
     with pytest.raises(LinesRefused):
         await empty.run(Fake([person("unknown", IDNPS)], Owner("membres", "x")))
     assert empty.told == [
-        "f:1 : plusieurs Practitioner du serveur ont l'un de ses identifiants : doctor, nurse. "
-        "Remède : désactivez les doublons."
+        "f:1 : plusieurs Practitioner du serveur ont l'un de ses identifiants : "
+        f"doctor ({IDNPS[1:]}) et nurse ({IDNPS[1:]}). "
+        "Remède : rendez inactif celui qui est en trop, puis relancez cet import."
     ]
 
 

@@ -114,6 +114,38 @@ def test_rows_of_one_person_become_one_person_with_all_roles_and_competences(fil
     assert list(roles.values()) == [["S", "GENR01"], ["L", "FON-01", "GENR01", "FON-22"]]
 
 
+@pytest.mark.parametrize(
+    ("type_", "code", "table"),
+    [
+        ("S", "SM54", "TRE_R38-SpecialiteOrdinale"),
+        ("S", "SCD01", "TRE_R38-SpecialiteOrdinale"),
+        ("S", "SST17", "TRE_R359-SurspecialiteTransversale"),
+        ("C", "C12", "TRE_R39-Competence"),
+        ("CEX", "CEX22", "TRE_R40-CompetenceExclusive"),
+        ("DNQ", "DSM213", "TRE_R42-DESCnonQualifiant"),
+        ("CAPA", "CAPA06", "TRE_R43-CapaciteSavoirFaire"),
+        ("PAC", "PAC00", "TRE_R44-QualificationPAC"),
+        ("FQ", "FQ01", "TRE_R45-FonctionQualifiee"),
+        ("DEC", "DEC14", "TRE_R97-DroitExerciceCompl"),
+        ("OP", "81", "TRE_G13-OrientationParticuliere"),
+    ],
+)
+def test_a_competence_is_a_code_of_its_own_table(type_: str, code: str, table: str, file: Path) -> None:
+    row = {**ALICE, "type-savoir-faire": type_, "savoir-faire": code}
+    person = annuaire(file, extract(row))["Practitioner/ps-899700990015-10"]
+    [_, competence] = person["qualification"]
+    assert competence["code"]["coding"][1] == {
+        "system": f"https://mos.esante.gouv.fr/NOS/{table}/FHIR/{table.replace('_', '-')}",
+        "code": code,
+    }
+
+
+def test_a_pharmacist_has_the_section_of_the_order(file: Path) -> None:
+    row = {**ALICE, "profession": "21", "section": "A", "savoir-faire": "", "type-savoir-faire": ""}
+    role = annuaire(file, extract(row))["PractitionerRole/ps-899700990015-21-structure-499700990015001"]
+    assert codes(role["code"]) == ["L", "A", "FON-01", "GENR01"]
+
+
 def test_two_professions_of_one_number_are_two_practitioners(file: Path) -> None:
     found = annuaire(file, extract(ALICE, {**ALICE, "profession": "60", "savoir-faire": "", "type-savoir-faire": ""}))
     assert [key for key in found if key.startswith("Practitioner/")] == [
@@ -293,6 +325,71 @@ def test_a_file_that_is_no_finess_or_cut_is_refused_whole(text: str, file: Path)
         refusals(FinessFile(file, "france", None))
 
 
+HEADER = (
+    "nofinesset;nofinessej;rs;rslongue;complrs;compldistrib;numvoie;typvoie;voie;compvoie;lieuditbp;region;libregion;"
+    "departement;libdepartement;cog;codepostal;libelle_routage;ligneacheminement;telephone;telecopie;categetab;"
+    "libcategetab;liblongcategetab;categretab;libcategretab;siret;codeape;libcodeape;mft;libmft;liblongmft;sph;libsph;"
+    "numen;coordx;coordy;sourcegeocod;dategeocod;dateautor;dateouvert;datemaj\n"
+)
+NAMED = (
+    "259999035;259999043;CH DES ESSAIS;CENTRE HOSPITALIER DES ESSAIS;;;3;BD;DU TEST;;CS 99999;27;"
+    "BOURGOGNE-FRANCHE-COMTE;25;DOUBS;25056;25030;BESANCON;25030 BESANCON CEDEX;01 99 00 99 04;;355;C.H.;"
+    "Centre Hospitalier (C.H.);1102;Centres Hospitaliers;99999901400015;8610Z;Activités hospitalières;03;ARS;"
+    "Établissement à dotation;1;Etab.public de santé;;928723.26;6686324.57;"
+    "1,ATLASANTE,100,IGN,BD_ADRESSE,V2.2,LAMBERT_93;2025-01-04;1979-02-13;1979-02-13;2025-12-01\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-8", "utf-8-sig"])
+def test_the_file_with_a_header_says_the_same_of_a_site(encoding: str, file: Path) -> None:
+    assert finess(file, HEADER + NAMED, encoding) == finess(file, FIRST + SITE + WHERE)
+
+
+def test_the_named_columns_may_stand_in_any_order_and_some_be_missing(file: Path) -> None:
+    names, fields = HEADER.strip().split(";"), NAMED.strip().split(";")
+    kept = [place for place in reversed(range(42)) if names[place] not in {"coordx", "liblongmft", "ligneacheminement"}]
+    text = "\n".join(";".join(row[place] for place in kept) for row in (names, fields)) + "\n"
+    place = finess(file, text)["Location/finess-259999035"]
+    assert "position" not in place
+    assert (place["address"]["postalCode"], place["address"]["city"]) == ("25030", "BESANCON")
+    assert finess(file, text, communes=frozenset({"25056"})) == finess(file, text)
+    assert finess(file, text, communes=frozenset({"25388"})) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (NAMED.replace("259999035", "25999", 1), "registre.txt:2 : a un numéro FINEG impossible, « 25999 »"),
+        (NAMED.replace("99999901400015", "1"), "registre.txt:2 : a un numéro SIRET impossible"),
+        (NAMED.replace("CH DES ESSAIS;", ""), "registre.txt:2 : a 41 champs au lieu de 42"),
+        (NAMED.replace("LAMBERT_93", "MARS"), "registre.txt:2 : remarque : a des coordonnées que l'on ne sait pas"),
+        (NAMED + NAMED, "registre.txt:3 : remarque : répète l'établissement de la ligne 2"),
+    ],
+)
+def test_a_named_row_of_finess_that_is_wrong_is_told(text: str, told: str, file: Path) -> None:
+    file.write_text(HEADER + text, encoding="utf-8")
+    [found] = refusals(FinessFile(file, "france", None))
+    assert found.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (HEADER.replace(";cog;", ";code;"), "registre.txt:1 : n'a pas la colonne « cog ». Remède : "),
+        (HEADER.replace("siret;", ""), "registre.txt:1 : n'a pas la colonne « siret »"),
+        (HEADER.replace("rslongue", "rs"), "registre.txt:1:4 : a deux fois la colonne « rs »"),
+        (HEADER + NAMED[:-40], "registre.txt:2 : a 39 champs au lieu de 42, et le fichier s'arrête là"),
+        (HEADER.replace(";", ","), "registre.txt:1 : ne commence ni par « finess;etalab; » ni par les noms"),
+        ("", "registre.txt : est vide"),
+    ],
+)
+def test_a_named_file_of_finess_that_is_wrong_is_refused_whole(text: str, told: str, file: Path) -> None:
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(FileRefused) as refused:
+        refusals(FinessFile(file, "france", None))
+    assert str(refused.value).startswith(told)
+
+
 # --- into a store ----------------------------------------------------------------------------------------------------
 
 
@@ -330,3 +427,27 @@ async def test_a_file_without_a_line_of_the_territory_says_so(empty: World, file
     write(file, extract(ALICE))
     await empty.files("annuaire", file, communes=["90010"])
     assert empty.said[-1] == "Aucune ligne du fichier n'est à importer : vérifiez qu'il est du territoire demandé."
+
+
+async def test_a_site_that_is_two_structures_here_is_told_with_both_and_how_to_go_on(
+    empty: World, tmp_path: Path
+) -> None:
+    directory, register = tmp_path / "a.txt", tmp_path / "f.csv"
+    company = {**ALICE, "siret": "99999901400015", "idnst": "399999901400015", "raison-sociale": "CH"}
+    write(directory, extract({**ALICE, **HOSPITAL, "finess-ej": ""}, company))
+    write(register, HEADER + NAMED)
+    await empty.files("annuaire", directory)
+    with pytest.raises(CommandFailed):
+        await empty.files("finess", register)
+    both = "finess-259999035 (259999035) et siret-99999901400015 (99999901400015)"
+    assert empty.told[0] == (
+        f"f.csv:2 : plusieurs Organization du serveur ont l'un de ses identifiants : {both}. "
+        "Remède : rendez inactif celui qui est en trop, puis relancez cet import."
+    )
+    extra = await empty.get("Organization/siret-99999901400015")
+    await empty.put({**extra, "active": False})
+    assert numbers(await empty.files("finess", register)) == (1, 2, 0, 0, 0)
+    again = await empty.files("annuaire", directory)
+    assert numbers(again)[:3] == (0, 2, 0)  # the role and the place name the one that is left
+    assert (await empty.get("Organization/siret-99999901400015"))["active"] is False
+    assert await empty.ids("PractitionerRole", "organization=Organization/siret-99999901400015") == []
