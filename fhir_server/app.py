@@ -308,10 +308,10 @@ def demo_requests(settings: Settings) -> Sequence[tuple[str, str]]:
     return demo.requests_worth_trying(base, sas[0] if sas else base, datetime.now(UTC))
 
 
-async def import_files(
+async def import_file(
     settings: Settings,
     kind: str,
-    paths: Sequence[Path],
+    path: Path,
     *,
     tell: Callable[[str], None],
     say: Callable[[str], None],
@@ -321,14 +321,14 @@ async def import_files(
     communes: Sequence[str] = (),
     **how: Any,
 ) -> int:
-    """Import files of one of ``importing.KINDS``; return how many refusals there were.
+    """Import a file of one of ``importing.KINDS``; return how many refusals there were.
 
     ``how``: see ``importing.Options``. Raises ``CommandFailed``.
     """
-    wish = importing.Wish(kind, paths, cpts, tuple(communes), importing.Options(**how))
+    wish = importing.Wish(kind, path, cpts, tuple(communes), importing.Options(**how))
     async with opened(settings, parts) as service:
         tune()
-        return (await importing.import_files(service, wish, tell=tell, say=say, bars=bars)).refused
+        return (await importing.import_file(service, wish, tell=tell, say=say, bars=bars)).refused
 
 
 async def describe_cpts(settings: Settings, key: str) -> str:

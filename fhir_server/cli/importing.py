@@ -1,4 +1,4 @@
-"""import: see ``fhir_server.france.importing``, which the composition root gives. What it says of files is French."""
+"""import: see ``fhir_server.france.importing``, which the composition root gives. What it says of a file is French."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "Import a CPTS description, a list of members, the Annuaire Santé or FINESS.",
         "Everything is read and compared first; what is refused there writes nothing. Run again, it changes nothing.",
     )
-    own.add_argument("kind", choices=KINDS, help="what the files are")
-    own.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="a file of that kind")
+    own.add_argument("kind", choices=KINDS, help="what the file is")
+    own.add_argument("path", type=Path, metavar="FILE", help="the file")
     own.add_argument("--cpts", metavar="ID", help="the CPTS: whose members these are, or whose communes are wanted")
     own.add_argument("--commune", action="append", metavar="CODE", help="only this commune (INSEE); may be repeated")
     own.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
@@ -52,13 +52,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _import(settings: Settings, options: argparse.Namespace) -> int:
-    from fhir_server.app import import_files  # noqa: PLC0415 late: --help must be quick
+    from fhir_server.app import import_file  # noqa: PLC0415 late: --help must be quick
 
     with ExitStack() as shown:
-        return await import_files(
+        return await import_file(
             settings,
             options.kind,
-            options.paths,
+            options.path,
             tell=told_beside,
             say=say,
             bars=_bars(shown),

@@ -1,4 +1,4 @@
-"""The code systems, profiles and extensions that French resources name, and the small elements they fill.
+"""The code systems, profiles and extensions that French resources name, the small elements they fill, and their time.
 
 National code systems: https://mos.esante.gouv.fr/NOS/
 """
@@ -6,11 +6,15 @@ National code systems: https://mos.esante.gouv.fr/NOS/
 from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 from fhir_server.definitions.canonical import OURS
 from fhir_server.france.identifiers import COMMUNE_SYSTEM, IDNPS_SYSTEM, IDNST_SYSTEM
 
 Json: TypeAlias = dict[str, Any]
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+"""The time zone of agendas, whatever that of the server."""
 
 CANONICAL: Final = OURS.rstrip("/")
 """The base of the code systems and identifier systems that are ours."""

@@ -21,6 +21,7 @@ from fhir_server.interactions.exchange import Request, Response
 from fhir_server.maintenance.around import GATE, Gate, Gathering, Rehearsal
 from fhir_server.maintenance.bundled import Loose, Posted, loose, repeatable, unbundled
 from fhir_server.maintenance.documents import Document, Sources, documents
+from fhir_server.maintenance.patience import patiently
 from fhir_server.maintenance.postponed import Item, Need, Postponed, Sent, circles, gives, need, possible
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.model.formats import Resource, parse
@@ -32,8 +33,6 @@ from fhir_server.storage.protocol import Stored
 WINDOW_RESOURCES: Final = 256
 WINDOW_BYTES: Final = 4_000_000
 """What is written at the same time, whichever is reached first."""
-PATIENCE: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0)
-"""Seconds to wait before a store that cannot write now is asked again."""
 
 _QUIET: Final = {"prefer": "return=minimal"}
 _WAITS: Final = frozenset(("reference-missing", "slot-missing"))
@@ -341,16 +340,13 @@ class _Loader:
     # --- both --------------------------------------------------------------------------------------------------------
 
     async def _perform(self, request: Request) -> Response:
-        for seconds in PATIENCE:
-            try:
-                return await self._service.perform(request)
-            except Unavailable:
-                await asyncio.sleep(seconds)
-            except InsufficientStorage:
-                raise CommandFailed(
-                    "The disk is full; make room and run the command again, it goes on there."
-                ) from None
-        raise CommandFailed("The store cannot be written now; run the command again, it goes on where it stopped.")
+        try:
+            return await patiently(self._service, request)
+        except Unavailable:
+            told = "The store cannot be written now; run the command again, it goes on where it stopped."
+        except InsufficientStorage:
+            told = "The disk is full; make room and run the command again, it goes on there."
+        raise CommandFailed(told)
 
     def _count(self, status: int) -> None:
         if status == 201:

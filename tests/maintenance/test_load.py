@@ -223,7 +223,7 @@ class Failing(Around):
 async def test_store_that_cannot_go_on_ends_the_load_with_one_sentence_and_a_second_run_goes_on(
     error: Exception, sentence: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fhir_server.maintenance.load.PATIENCE", (0.0, 0.0))
+    monkeypatch.setattr("fhir_server.maintenance.patience.PATIENCE", (0.0, 0.0))
     file = place.write("a.ndjson", [organization(f"A{number}", f"a{number}") for number in range(900)])
     async with place.open() as service:
         failing = Service(replace(service.context, store=Failing(service.context.store, error, 300)))
@@ -235,7 +235,7 @@ async def test_store_that_cannot_go_on_ends_the_load_with_one_sentence_and_a_sec
 
 
 async def test_store_that_is_busy_for_a_moment_is_asked_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fhir_server.maintenance.load.PATIENCE", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("fhir_server.maintenance.patience.PATIENCE", (0.0, 0.0, 0.0))
 
     class Busy(Around):
         asked = 0

@@ -15,8 +15,8 @@ from fhir_server.france.demo.facts import every_cpts
 from fhir_server.france.demo.roster import roster_bundles
 from fhir_server.france.sas import checking
 from fhir_server.france.sas.base import Version
-from fhir_server.france.sas.checking.asked import PARIS
 from fhir_server.france.sas.checking.report import Report, State
+from fhir_server.france.vocabulary import PARIS
 from fhir_server.interactions.exchange import Request
 from tests.france.sas.checking.pages import SIRET, sos_resources
 from tests.rest.asking import bundle, entry

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from fhir_server.france.demo.facts import every_cpts
 from fhir_server.france.identifiers import IDNPS_SYSTEM
-from fhir_server.france.vocabulary import own
+from fhir_server.france.vocabulary import PARIS, own
 
-PARIS = ZoneInfo("Europe/Paris")
 PRACTITIONERS_ASKED = 5
 """The platform asks for up to 25 in one request; five keep the printed URL readable."""
 

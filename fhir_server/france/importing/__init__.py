@@ -4,8 +4,8 @@
 reads a format; one engine (``run``, ``comparing``, ``applying`` over a ``ledger``) does what they have in common.
 """
 
-from fhir_server.france.importing.commands import KINDS, Wish, import_files
+from fhir_server.france.importing.commands import KINDS, Wish, import_file
 from fhir_server.france.importing.describing import describe
 from fhir_server.france.importing.run import MAX_DEACTIVATED, Options
 
-__all__ = ["KINDS", "MAX_DEACTIVATED", "Options", "Wish", "describe", "import_files"]
+__all__ = ["KINDS", "MAX_DEACTIVATED", "Options", "Wish", "describe", "import_file"]

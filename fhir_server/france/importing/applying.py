@@ -6,7 +6,6 @@ Spec: https://hl7.org/fhir/R4/http.html#transaction
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,10 +17,10 @@ from fhir_server.interactions.draft import Draft, Raw, Ready, written
 from fhir_server.interactions.exchange import Request
 from fhir_server.interactions.preparing import Prepares
 from fhir_server.interactions.tools import Tools
-from fhir_server.maintenance.load import PATIENCE
+from fhir_server.maintenance.patience import patiently
 from fhir_server.maintenance.progress import CommandFailed, Progress
 from fhir_server.model.reference import Key
-from fhir_server.outcome import FhirError, Unavailable
+from fhir_server.outcome import FhirError
 from fhir_server.service import Service
 
 CHUNK: Final = 200
@@ -72,14 +71,7 @@ class _Made:
 async def _post(service: Service, chunk: Sequence[Change]) -> None:
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(change) for change in chunk]}
     request = Request("POST", "", headers={"prefer": "return=minimal"}, resource=bundle)
-    for seconds in PATIENCE:
-        try:
-            await service.perform(request)
-        except Unavailable:
-            await asyncio.sleep(seconds)
-        else:
-            return
-    await service.perform(request)
+    await patiently(service, request)
 
 
 def _entry(change: Change) -> Json:

@@ -38,16 +38,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to import: files of a kind, for a CPTS or of some communes (INSEE codes), and how."""
+    """What to import: a file of a kind, for a CPTS or of some communes (INSEE codes), and how."""
 
     kind: str
-    paths: Sequence[Path]
+    path: Path
     cpts: str | None = None
     communes: tuple[str, ...] = ()
     options: Options = field(default_factory=Options)
 
 
-async def import_files(
+async def import_file(
     service: Service, wish: Wish, *, tell: Tell, say: Tell, bars: Bars = lambda _title: unheard
 ) -> Told:
     """Import what is wished; ``tell`` takes each refusal or remark when it is found, ``say`` the lines of the report.
@@ -56,7 +56,7 @@ async def import_files(
     """
     source = await _source(service, wish)
     with closing(Ledger()) as ledger:
-        work = Import(service, source, run_id(source.owner, wish.paths), wish.options, ledger)
+        work = Import(service, source, run_id(source.owner, wish.path), wish.options, ledger)
         try:
             await work.prepare(lambda finding: tell(str(finding)), bars)
         except Abnormal:
@@ -80,9 +80,7 @@ def _say(lines: Iterable[str], say: Tell) -> None:
 
 async def _source(service: Service, wish: Wish) -> Source:
     """Return the source of the files. Raises ``CommandFailed``, ``FileRefused`` among them."""
-    if len(wish.paths) != 1:
-        raise CommandFailed(f"Un import lit un fichier à la fois ; {len(wish.paths)} ont été donnés.")
-    [path] = wish.paths
+    path = wish.path
     key = wish.cpts.removeprefix("cpts-") if wish.cpts else None
     if wish.kind in REGISTERS:
         return REGISTERS[wish.kind](path, *await _covered(service, key, wish.communes))

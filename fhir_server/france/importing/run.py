@@ -6,7 +6,7 @@ The id of a run is a digest of what it was given, so the second run of an interr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -116,13 +116,12 @@ class Import:
         return datetime.fromtimestamp(context.clock() / 1_000_000, context.zone).date()
 
 
-def run_id(owner: Owner, paths: Sequence[Path]) -> str:
-    """Return the id of the import of these files by a source: 16 hexadecimal digits. Raises ``FileRefused``."""
+def run_id(owner: Owner, path: Path) -> str:
+    """Return the id of the import of this file by a source: 16 hexadecimal digits. Raises ``FileRefused``."""
     digest = hashlib.sha256(str(owner).encode())
-    for path in paths:
-        try:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        except OSError as error:
-            raise unreadable(path, error) from None
+    try:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise unreadable(path, error) from None
     return digest.hexdigest()[:16]

@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from fhir_server.france import regulators
 from fhir_server.france.sas import received
@@ -28,6 +27,7 @@ from fhir_server.france.sas.asked import (
 from fhir_server.france.sas.base import Actor, SasBase
 from fhir_server.france.sas.received import ReceivedAppointments
 from fhir_server.france.sas.view import GuideView
+from fhir_server.france.vocabulary import PARIS
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.parameters import SHAPING, known
@@ -46,8 +46,6 @@ from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.request import parse_search
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Stored
-
-PARIS: Final = ZoneInfo("Europe/Paris")
 
 _METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _UNCUT: Final = frozenset({"_count", "_format", "_pretty"})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.app import Parts, opened
-from fhir_server.france.importing import Options, Wish, import_files
+from fhir_server.france.importing import Options, Wish, import_file
 from fhir_server.france.importing.findings import Place, Refused, Remark
 from fhir_server.france.importing.ledger import Ledger
 from fhir_server.france.importing.run import Import
@@ -65,13 +65,13 @@ class World:
             await work.write()
             return work.told
 
-    async def files(
-        self, kind: str, *paths: Path, cpts: str | None = None, communes: Iterable[str] = (), **how: Any
+    async def file(
+        self, kind: str, path: Path, *, cpts: str | None = None, communes: Iterable[str] = (), **how: Any
     ) -> Told:
-        """Import files as the command does."""
+        """Import a file as the command does."""
         self.told, self.said = [], []
-        wish = Wish(kind, paths, cpts, tuple(communes), Options(**how))
-        return await import_files(self.service, wish, tell=self.told.append, say=self.said.append)
+        wish = Wish(kind, path, cpts, tuple(communes), Options(**how))
+        return await import_file(self.service, wish, tell=self.told.append, say=self.said.append)
 
     async def get(self, path: str, query: str = "") -> Json:
         """Return the answer to a GET."""

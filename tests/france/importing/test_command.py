@@ -53,7 +53,7 @@ def test_dry_run_needs_no_store_and_makes_none(tmp_path: Path) -> None:
 def test_what_cannot_be_imported_is_a_sentence_and_exit_1_or_2(tmp_path: Path) -> None:
     for arguments, code, told in (
         (("annuaire", "none.txt"), 1, "none.txt : n'existe pas. Remède"),
-        (("cpts", "a", "b"), 1, "Un import lit un fichier à la fois ; 2 ont été donnés."),
+        (("cpts", "a", "b"), 2, "unrecognized arguments: b"),
         (("autre", "a"), 2, "invalid choice: 'autre'"),
         (("annuaire", "a", "--max-deactivated", "101"), 2, "--max-deactivated"),
     ):

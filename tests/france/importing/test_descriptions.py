@@ -30,11 +30,11 @@ FULL = Path(__file__).parent / "essais.yaml"
 async def test_each_description_comes_back_to_the_letter_and_a_second_import_changes_nothing(store: str) -> None:
     async with world(store, integrity="enforce") as there:
         for path in (*FILES, FULL):
-            told = await there.files("cpts", path)
+            told = await there.file("cpts", path)
             assert told.counts.created > 5
             assert await describe(there.service, path.stem) == path.read_text(encoding="utf-8")
         for path in (*FILES, FULL):
-            assert numbers(await there.files("cpts", path))[:3] == (0, 0, 0)
+            assert numbers(await there.file("cpts", path))[:3] == (0, 0, 0)
             assert await describe(there.service, f"cpts-{path.stem}") == path.read_text(encoding="utf-8")
 
 
@@ -82,11 +82,11 @@ async def test_a_cpts_that_was_not_described_is_said_so(empty: World) -> None:
 
 async def test_another_cpts_of_a_network_keeps_the_description_it_has(empty: World, tmp_path: Path) -> None:
     full = "cle: belfortaine\nnom: CPTS Belfortaine au complet\nmissions:\n  - {code: snp, nom: SNP}\n"
-    await empty.files("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
+    await empty.file("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
     path = tmp_path / "belfortaine.yaml"
     write(path, full)
-    await empty.files("cpts", path)
-    told = await empty.files("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
+    await empty.file("cpts", path)
+    told = await empty.file("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
     assert numbers(told) == (0, 0, 0, told.counts.unchanged, 1)
     assert (await empty.get("Organization/cpts-belfortaine"))["name"] == "CPTS Belfortaine au complet"
 

@@ -193,16 +193,16 @@ async def cpts(empty: World, tmp_path: Path) -> World:
     """A store that knows the CPTS."""
     path = tmp_path / "essais.yaml"
     write(path, "cle: essais\nnom: CPTS des Essais\nmissions: [{code: snp, nom: SNP}]\n")
-    await empty.files("cpts", path)
+    await empty.file("cpts", path)
     return empty
 
 
 async def test_a_list_is_imported_once_and_reported_line_by_line(cpts: World, csv: Path) -> None:
     write(csv, (HEADER + ALICE + BRUNO).encode("cp1252"))
-    assert numbers(await cpts.files("membres", csv, cpts="cpts-essais")) == (5, 0, 0, 0, 0)
+    assert numbers(await cpts.file("membres", csv, cpts="cpts-essais")) == (5, 0, 0, 0, 0)
     assert cpts.said[:2] == ["membres.csv:2 : créé", "membres.csv:3 : créé"]
     head = await cpts.head()
-    assert numbers(await cpts.files("membres", csv, cpts="essais")) == (0, 0, 0, 5, 0)
+    assert numbers(await cpts.file("membres", csv, cpts="essais")) == (0, 0, 0, 5, 0)
     assert cpts.said[:2] == ["membres.csv:2 : inchangé", "membres.csv:3 : inchangé"]
     assert await cpts.head() == head
     roles = await cpts.ids("PractitionerRole", "organization=Organization/cpts-essais&active=true")
@@ -211,10 +211,10 @@ async def test_a_list_is_imported_once_and_reported_line_by_line(cpts: World, cs
 
 async def test_a_dry_run_shows_what_would_change_and_writes_nothing(cpts: World, csv: Path) -> None:
     write(csv, HEADER + ALICE)
-    await cpts.files("membres", csv, cpts="essais")
+    await cpts.file("membres", csv, cpts="essais")
     head = await cpts.head()
     write(csv, HEADER + ALICE.replace("28/05", "29/05").replace("Alice", "Alix"))
-    assert numbers(await cpts.files("membres", csv, cpts="essais", dry_run=True)) == (0, 2, 0, 1, 0)
+    assert numbers(await cpts.file("membres", csv, cpts="essais", dry_run=True)) == (0, 2, 0, 1, 0)
     assert cpts.said == [
         "~ Practitioner/ps-899700990015-10  (membres.csv:2)",
         "    name[0].given[0] : Alice → Alix",
@@ -229,14 +229,14 @@ async def test_a_dry_run_shows_what_would_change_and_writes_nothing(cpts: World,
 
 async def test_a_dry_run_shows_what_a_mass_change_would_deactivate(cpts: World, csv: Path) -> None:
     write(csv, HEADER + ALICE)
-    await cpts.files("membres", csv, cpts="essais")
+    await cpts.file("membres", csv, cpts="essais")
     write(csv, HEADER + BRUNO)
     with pytest.raises(Abnormal):
-        await cpts.files("membres", csv, cpts="essais", dry_run=True)
+        await cpts.file("membres", csv, cpts="essais", dry_run=True)
     gone = cpts.said.index("- Practitioner/ps-899700990015-10")
     assert cpts.said[gone + 1] == "    active : true → false"
     with pytest.raises(Abnormal):
-        await cpts.files("membres", csv, cpts="essais")
+        await cpts.file("membres", csv, cpts="essais")
     assert cpts.said == []
 
 
@@ -244,9 +244,9 @@ async def test_a_list_with_a_wrong_line_writes_nothing_unless_told(cpts: World, 
     write(csv, HEADER + ALICE + "x;x;x;x;x;x;\n")
     head = await cpts.head()
     with pytest.raises(LinesRefused):
-        await cpts.files("membres", csv, cpts="essais")
+        await cpts.file("membres", csv, cpts="essais")
     assert await cpts.head() == head
-    told = await cpts.files("membres", csv, cpts="essais", partial=True)
+    told = await cpts.file("membres", csv, cpts="essais", partial=True)
     assert (told.refused, told.counts.created) == (1, 2)
 
 
@@ -263,4 +263,4 @@ async def test_a_list_needs_its_cpts(
 ) -> None:
     write(csv, HEADER + ALICE)
     with pytest.raises(CommandFailed, match=told):
-        await cpts.files("membres", csv, cpts=cpts_id, communes=communes)
+        await cpts.file("membres", csv, cpts=cpts_id, communes=communes)

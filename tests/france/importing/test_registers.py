@@ -398,12 +398,12 @@ async def test_registers_fill_a_territory_and_know_each_other(empty: World, tmp_
     write(text, Path(__file__).with_name("essais.yaml").read_text(encoding="utf-8"))
     write(directory, extract({**ALICE, "profession": "10"}, {**ALICE, **HOSPITAL}, {**ALICE, "commune": "75056"}))
     write(register, FIRST + SITE + WHERE)
-    await empty.files("cpts", text)
-    told = await empty.files("annuaire", directory, cpts="essais")
+    await empty.file("cpts", text)
+    told = await empty.file("annuaire", directory, cpts="essais")
     assert (numbers(told), told.run) == ((7, 0, 0, 0, 1), told.run)
-    assert numbers(await empty.files("finess", register, communes=["25056"])) == (0, 2, 0, 0, 1)
-    assert numbers(await empty.files("annuaire", directory, cpts="essais")) == (0, 0, 0, 5, 3)
-    assert numbers(await empty.files("finess", register, communes=["25056"])) == (0, 0, 0, 2, 1)
+    assert numbers(await empty.file("finess", register, communes=["25056"])) == (0, 2, 0, 0, 1)
+    assert numbers(await empty.file("annuaire", directory, cpts="essais")) == (0, 0, 0, 5, 3)
+    assert numbers(await empty.file("finess", register, communes=["25056"])) == (0, 0, 0, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -418,14 +418,14 @@ async def test_a_territory_must_be_one(
     cpts: str | None, communes: list[str], told: str, empty: World, file: Path
 ) -> None:
     write(file, extract(ALICE))
-    await empty.files("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
+    await empty.file("cpts", MAPPINGS / "cpts" / "avenir-sante.yaml")
     with pytest.raises(CommandFailed, match=told):
-        await empty.files("annuaire", file, cpts=cpts, communes=communes)
+        await empty.file("annuaire", file, cpts=cpts, communes=communes)
 
 
 async def test_a_file_without_a_line_of_the_territory_says_so(empty: World, file: Path) -> None:
     write(file, extract(ALICE))
-    await empty.files("annuaire", file, communes=["90010"])
+    await empty.file("annuaire", file, communes=["90010"])
     assert empty.said[-1] == "Aucune ligne du fichier n'est à importer : vérifiez qu'il est du territoire demandé."
 
 
@@ -436,9 +436,9 @@ async def test_a_site_that_is_two_structures_here_is_told_with_both_and_how_to_g
     company = {**ALICE, "siret": "99999901400015", "idnst": "399999901400015", "raison-sociale": "CH"}
     write(directory, extract({**ALICE, **HOSPITAL, "finess-ej": ""}, company))
     write(register, HEADER + NAMED)
-    await empty.files("annuaire", directory)
+    await empty.file("annuaire", directory)
     with pytest.raises(CommandFailed):
-        await empty.files("finess", register)
+        await empty.file("finess", register)
     both = "finess-259999035 (259999035) et siret-99999901400015 (99999901400015)"
     assert empty.told[0] == (
         f"f.csv:2 : plusieurs Organization du serveur ont l'un de ses identifiants : {both}. "
@@ -446,8 +446,8 @@ async def test_a_site_that_is_two_structures_here_is_told_with_both_and_how_to_g
     )
     extra = await empty.get("Organization/siret-99999901400015")
     await empty.put({**extra, "active": False})
-    assert numbers(await empty.files("finess", register)) == (1, 2, 0, 0, 0)
-    again = await empty.files("annuaire", directory)
+    assert numbers(await empty.file("finess", register)) == (1, 2, 0, 0, 0)
+    again = await empty.file("annuaire", directory)
     assert numbers(again)[:3] == (0, 2, 0)  # the role and the place name the one that is left
     assert (await empty.get("Organization/siret-99999901400015"))["active"] is False
     assert await empty.ids("PractitionerRole", "organization=Organization/siret-99999901400015") == []

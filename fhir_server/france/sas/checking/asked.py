@@ -10,12 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM
 from fhir_server.france.sas import profiles
-
-PARIS: Final = ZoneInfo("Europe/Paris")
+from fhir_server.france.vocabulary import PARIS
 
 
 @dataclass(frozen=True, slots=True)

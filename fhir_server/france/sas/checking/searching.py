@@ -13,13 +13,14 @@ from typing import Final, TypeAlias
 from fhir_server.france.identifiers import IDNPS_SYSTEM, add_prefix, fictitious_rpps
 from fhir_server.france.sas.base import Version
 from fhir_server.france.sas.checking.answer import Answer, check_seconds
-from fhir_server.france.sas.checking.asked import INT_R01, PARIS, SOS, Dates, Flow, Search, Window
+from fhir_server.france.sas.checking.asked import INT_R01, SOS, Dates, Flow, Search, Window
 from fhir_server.france.sas.checking.caller import Caller
 from fhir_server.france.sas.checking.contents import check_contents
 from fhir_server.france.sas.checking.looking import name_in, name_of, objects, text, texts
 from fhir_server.france.sas.checking.page import Page, check_empty, check_envelope, page_of
 from fhir_server.france.sas.checking.resources import Validate, check_resource
 from fhir_server.france.sas.checking.verdict import Verdict
+from fhir_server.france.vocabulary import PARIS
 
 MOST: Final = 25
 """How many professionals the platform asks for at once."""

@@ -11,7 +11,8 @@ from fhir_server.france import vocabulary
 from fhir_server.france.sas import profiles
 from fhir_server.france.sas.asked import spoken
 from fhir_server.france.sas.checking.answer import Answer
-from fhir_server.france.sas.checking.asked import INT_R04, PARIS, SOS, Flow, Search, Window
+from fhir_server.france.sas.checking.asked import INT_R04, SOS, Flow, Search, Window
+from fhir_server.france.vocabulary import PARIS
 
 Json = dict[str, Any]
 
