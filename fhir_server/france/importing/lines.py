@@ -63,6 +63,8 @@ def _is_utf8(path: Path) -> bool:
     with path.open("rb") as stream:
         try:
             while block := stream.read(_BLOCK):
+                if b"\x00" in block:  # no text: it is refused at its line, however long the rest
+                    return True
                 decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
