@@ -50,4 +50,4 @@ async def test_each_question_and_each_concept_is_one_request(http: httpx.AsyncCl
         if not answer.get("total"):
             problems.append(f"{path}: {answer.get('issue', 'finds nothing')}")
     assert not problems, "\n".join(problems)
-    assert (len(found), len(table)) == (12, 29)
+    assert (len(found), len(table)) == (12, 30)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from fhir_server.france.importing.vocabulary import words
 from fhir_server.france.importing.yaml_text import written
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.validation.validator import Validator
+from tests.docs.reading import BASE, DOCS, examples
+from tests.docs.running import Got, compared, filled
 from tests.france.importing.importing_world import World, numbers, world, write
 
 FILES = sorted((MAPPINGS / "cpts").glob("*.yaml"))
@@ -36,6 +40,32 @@ async def test_each_description_comes_back_to_the_letter_and_a_second_import_cha
         for path in (*FILES, FULL):
             assert numbers(await there.file("cpts", path))[:3] == (0, 0, 0)
             assert await describe(there.service, f"cpts-{path.stem}") == path.read_text(encoding="utf-8")
+
+
+SLOT = {
+    "resourceType": "Slot",
+    "id": "s",
+    "schedule": {"reference": "Schedule/essais-service-sport-sante"},
+    "status": "free",
+    "start": "2026-01-07T14:00:00.000+01:00",
+    "end": "2026-01-07T15:00:00.000+01:00",
+}
+
+
+async def test_opening_hours_are_an_agenda_that_a_request_finds_and_slots_are_published_into(empty: World) -> None:
+    await empty.file("cpts", FULL)
+    [example] = examples(DOCS / "imports.md")
+    assert example.answer
+    path, _, query = filled(example.request, {}).url.removeprefix(f"{BASE}/").partition("?")
+    got = Got(200, httpx.Headers(), json.dumps(await empty.get(path, query)))
+    assert list(compared(example.answer, got)) == []
+    await empty.put(SLOT)
+    prevention = "schedule.actor:HealthcareService.service-category=prevention"
+    assert await empty.ids("Slot", f"status=free&{prevention}") == ["s"]
+    head = await empty.head()
+    await empty.file("cpts", FULL)
+    assert await empty.head() == head
+    assert await describe(empty.service, "essais") == FULL.read_text(encoding="utf-8")
 
 
 FACTS = {
