@@ -24,11 +24,11 @@ PRAGMA cache_size = -8000;
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE wanted (
-    type TEXT, id TEXT, rank INTEGER, file TEXT, line INTEGER, col INTEGER, weak INTEGER, active INTEGER, body BLOB,
-    action TEXT,
-    PRIMARY KEY (type, id)
-) WITHOUT ROWID;
+    type TEXT, id TEXT, rank INTEGER, file TEXT, line INTEGER, col INTEGER, weak INTEGER, active INTEGER, body BLOB
+);
+CREATE UNIQUE INDEX wanted_key ON wanted (type, id);
 CREATE INDEX wanted_order ON wanted (rank, type, id);
+CREATE TABLE decision (type TEXT, id TEXT, action TEXT, PRIMARY KEY (type, id)) WITHOUT ROWID;
 CREATE TABLE alias (type TEXT, id TEXT, known TEXT, PRIMARY KEY (type, id)) WITHOUT ROWID;
 CREATE INDEX alias_known ON alias (type, known);
 CREATE TABLE claim (number TEXT PRIMARY KEY, type TEXT, id TEXT) WITHOUT ROWID;
@@ -113,7 +113,7 @@ class Ledger:
         key, body = wanted.key, serialize(wanted.resource)
         rank = TYPES.index(key.type) * 10 + wanted.level
         row = (key.type, key.id, rank, *wanted.place, wanted.weak, is_active(wanted.resource), body)
-        added = self._run("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", *row).rowcount
+        added = self._run("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *row).rowcount
         if added:
             for number in numbers:
                 self._claim(number, key)
@@ -159,8 +159,8 @@ class Ledger:
     def decided(self, keys: Iterable[Key]) -> set[Key]:
         """Return of which keys, as the store has them, it is known what becomes of them."""
         question = (
-            "SELECT 1 FROM wanted WHERE type = ?1 AND id = ?2 AND action IS NOT NULL UNION ALL SELECT 1 FROM alias"
-            " JOIN wanted USING (type, id) WHERE type = ?1 AND known = ?2 AND action IS NOT NULL"
+            "SELECT 1 FROM decision WHERE type = ?1 AND id = ?2 UNION ALL SELECT 1 FROM alias"
+            " JOIN decision USING (type, id) WHERE type = ?1 AND known = ?2"
         )
         return {key for key in keys if self._run(question, *key).fetchone()}
 
@@ -197,8 +197,8 @@ class Ledger:
 
     def decide(self, decisions: Iterable[tuple[Key, Action]]) -> None:
         """Note what becomes of wanted resources."""
-        statement = "UPDATE wanted SET action = ? WHERE type = ? AND id = ?"
-        self._connection.executemany(statement, [(action, *key) for key, action in decisions])
+        rows = [(*key, action) for key, action in decisions]
+        self._connection.executemany("INSERT INTO decision VALUES (?, ?, ?)", rows)
 
     def change(self, action: Action, key: Key, place: str, draft: Draft, before: Json | None) -> None:
         """Note a write."""
@@ -223,8 +223,8 @@ class Ledger:
     def lines(self) -> Iterator[tuple[str, int, list[Action]]]:
         """Yield file, number and actions of each line of the files that wants something."""
         question = (
-            "SELECT file, line, group_concat(DISTINCT action) FROM wanted WHERE line > 0 GROUP BY file, line"
-            " ORDER BY file, line"
+            "SELECT file, line, group_concat(DISTINCT action) FROM wanted LEFT JOIN decision USING (type, id)"
+            " WHERE line > 0 GROUP BY file, line ORDER BY file, line"
         )
         for file, line, actions in self._run(question):
             yield file, line, [Action(action) for action in (actions or "").split(",") if action]

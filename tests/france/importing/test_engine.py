@@ -10,7 +10,10 @@ from fhir_server.france.importing import applying
 from fhir_server.france.importing.findings import Place, Refused
 from fhir_server.france.importing.run import Abnormal, LinesRefused
 from fhir_server.france.importing.source import RUNS, SOURCES, Owner, Wanted
+from fhir_server.interactions import draft
+from fhir_server.interactions.draft import Raw, Ready
 from fhir_server.interactions.exchange import Request
+from fhir_server.interactions.tools import Tools
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.model.reference import Key
 from fhir_server.service import Service
@@ -19,6 +22,18 @@ from tests.france.importing.importing_world import Fake, World, numbers, organiz
 CPTS = Owner("cpts", "essais")
 IDNPS = "899700990015"
 CHUNK = 8
+PARAMETER = {
+    "resourceType": "SearchParameter",
+    "id": "nickname",
+    "url": "https://example.org/SearchParameter/nickname",
+    "name": "Nickname",
+    "status": "active",
+    "description": "A name as people say it",
+    "code": "nickname",
+    "base": ["Organization"],
+    "type": "string",
+    "expression": "Organization.name",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -274,3 +289,55 @@ async def test_one_number_of_two_structures_is_refused_before_anything_is_writte
     with pytest.raises(LinesRefused):
         await empty.run(Fake([organization("a", "Un"), numbered("b", "99999901400015")], CPTS), partial=False)
     assert await empty.head() == head
+
+
+async def test_what_a_client_has_added_is_no_change_and_stays(empty: World) -> None:
+    await empty.run(Fake(many(2)))
+    found = await empty.get("Organization/o1")
+    meta = {**found["meta"], "security": [{"system": "https://example.org/labels", "code": "R"}]}
+    await empty.put({**found, "meta": meta})
+    head = await empty.head()
+    assert numbers(await empty.run(Fake(many(2)), "again")) == (0, 0, 0, 2, 0)
+    assert await empty.head() == head
+    assert numbers(await empty.run(Fake(many(2, "Autre")), "again")) == (0, 2, 0, 0, 0)
+    assert (await empty.get("Organization/o1"))["meta"]["security"] == meta["security"]
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """What was checked and indexed, in order."""
+    found: list[Key] = []
+
+    def counting(tools: Tools, raw: Raw) -> Ready:
+        found.append(raw.key)
+        return draft.prepared(tools, raw)
+
+    monkeypatch.setattr("fhir_server.interactions.preparing.prepared", counting)
+    return found
+
+
+async def test_what_changes_is_checked_once_and_what_is_the_same_not_at_all(empty: World, prepared: list[Key]) -> None:
+    await empty.run(Fake(many(2 * CHUNK)))
+    assert len(prepared) == 2 * CHUNK
+    await empty.run(Fake(many(2 * CHUNK)), "again")
+    assert len(prepared) == 2 * CHUNK
+    await empty.run(Fake(many(2 * CHUNK - 1)), "third")
+    assert prepared[2 * CHUNK :] == [Key("Organization", f"o{2 * CHUNK - 1}")]
+
+
+async def test_what_was_checked_under_other_definitions_is_checked_again(
+    empty: World, prepared: list[Key], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Service.perform
+
+    async def meddling(service: Service, request: Request) -> object:
+        if request.method == "POST":
+            monkeypatch.setattr(Service, "perform", put)
+            await empty.put(PARAMETER)
+        return await put(service, request)
+
+    monkeypatch.setattr(Service, "perform", meddling)
+    assert numbers(await empty.run(Fake(many(3)))) == (3, 0, 0, 0, 0)
+    organizations = [key for key in prepared if key.type == "Organization"]
+    assert len(organizations) == 6
+    assert await empty.ids("Organization", "nickname=Cabinet") == ["o0", "o1", "o2"]
