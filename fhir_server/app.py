@@ -282,6 +282,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
                 delete_matches=settings.delete_matches,
                 includes=settings.includes,
                 count_seconds=settings.count_seconds,
+                operation_wait_seconds=settings.operation_wait_seconds,
                 body_bytes=settings.body_bytes,
                 resource_bytes=settings.resource_bytes,
                 answer_bytes=settings.answer_bytes,

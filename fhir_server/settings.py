@@ -278,6 +278,7 @@ class Settings:
     commit_bytes: int = _count(12_000_000, 100_000, 12_000_000, "largest commit: what one write changes", "of bytes")
     query_seconds: float = _seconds(10.0, 0.01, 3_600, "longest time a search may take")
     count_seconds: float = _seconds(0.5, 0.0, 3_600, "longest time spent on counting a search's total")
+    operation_wait_seconds: float = _seconds(10.0, 0.0, 3_600, "longest time an operation waits for those at work")
 
     # --- logs --------------------------------------------------------------------------------------------------------
 
