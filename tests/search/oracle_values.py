@@ -144,7 +144,7 @@ def ends(value: Any) -> tuple[Decimal, Decimal]:
             "<=": (-LARGEST, middle),
             ">": (middle + LEAST, LARGEST),
             ">=": (middle, LARGEST),
-        }.get(value.get("comparator"), (middle, middle))
+        }.get(value.get("comparator", ""), (middle, middle))
     low, high = value.get("low", {}).get("value", "-Infinity"), value.get("high", {}).get("value", "Infinity")
     return Decimal(str(low)), Decimal(str(high))
 
