@@ -42,7 +42,7 @@ from fhir_server.maintenance.reindexing import reindexing
 from fhir_server.operations.table import OPERATIONS
 from fhir_server.rest import health
 from fhir_server.rest.api import FhirApi
-from fhir_server.rest.application import OPENAPI, Application
+from fhir_server.rest.application import Application
 from fhir_server.rest.cors import with_cors
 from fhir_server.rest.door import Door, Doors
 from fhir_server.rest.elsewhere import pointing
@@ -113,9 +113,7 @@ def build(settings: Settings, parts: Parts | None = None) -> FastAPI:
         door=make_door(settings),
         title="FHIR R4 server for the French CPTS",
         version=__version__,
-        openapi_url=OPENAPI,
         lifespan=lifespan,
-        swagger_ui_parameters={"docExpansion": "none", "defaultModelsExpandDepth": -1},  # hundreds of operations
         redirect_slashes=False,  # such a redirect repeats the client's Host
     )
     app.state.store = store
@@ -282,6 +280,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
                 delete_matches=settings.delete_matches,
                 includes=settings.includes,
                 count_seconds=settings.count_seconds,
+                operation_wait_seconds=settings.operation_wait_seconds,
                 body_bytes=settings.body_bytes,
                 resource_bytes=settings.resource_bytes,
                 answer_bytes=settings.answer_bytes,

@@ -19,7 +19,7 @@ PREFIX: Final = "FHIR_"
 BASE_PATH: Final = "/fhir"
 """The path of the service base URL on the server's own listener, whatever a proxy shows to clients."""
 
-_OWN_PATHS: Final = (BASE_PATH, "/health", "/ready", "/docs", "/redoc", "/openapi.json")
+_OWN_PATHS: Final = (BASE_PATH, "/health", "/ready", "/docs", "/openapi.json")
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.\-]*)://((?:[a-z0-9.\-_]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?)")
 MONGODB: Final = ("mongodb", "mongodb+srv")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}

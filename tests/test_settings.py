@@ -119,6 +119,7 @@ IMPOSSIBLE = [
     ("FHIR_QUERY_SECONDS", "0", "not a number of seconds"),
     ("FHIR_QUERY_SECONDS", "nan", "not a number of seconds"),
     ("FHIR_COUNT_SECONDS", "-1", "not a number of seconds"),
+    ("FHIR_OPERATION_WAIT_SECONDS", "-1", "not a number of seconds"),
     ("FHIR_DRAIN_SECONDS", "soon", "not a whole number"),
     ("FHIR_LOG_LEVEL", "verbose", "not one of debug, info, warning, error"),
     ("FHIR_LOG_FORMAT", "xml", "not one of auto, json, text"),

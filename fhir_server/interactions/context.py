@@ -40,6 +40,7 @@ class Limits:
     delete_matches: int = 1_000
     includes: int = 10_000
     count_seconds: float = 0.5
+    operation_wait_seconds: float = 10.0
     body_bytes: int = 20_000_000
     resource_bytes: int = 2_000_000
     answer_bytes: int = 50_000_000

@@ -14,6 +14,7 @@ from typing import Final
 
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
+from fhir_server.model.reference import local
 from fhir_server.outcome import Issue
 from fhir_server.search.criteria import (
     MODIFIERS,
@@ -299,6 +300,13 @@ def _parser(kind: Kind, modifier: str | None) -> Callable[[str], Value]:
     return by_modifier.get(modifier) or _PARSERS[kind]
 
 
+def _parse_reference(text: str) -> ReferenceValue:
+    value = unescape(text)
+    if "/" in value and ":" not in value and local(value) is None:
+        raise ValueError("a reference is id, Type/id, Type/id/_history/version or an absolute URL")
+    return ReferenceValue(value)
+
+
 def _parse_string(text: str) -> StringValue:
     return StringValue(unescape(text))
 
@@ -322,7 +330,7 @@ def _parse_uri(text: str) -> UriValue:
 _PARSERS: Final[Mapping[Kind, Callable[[str], Value]]] = {
     Kind.STRING: _parse_string,
     Kind.TOKEN: parse_token,
-    Kind.REFERENCE: lambda text: ReferenceValue(unescape(text)),
+    Kind.REFERENCE: _parse_reference,
     Kind.URI: _parse_uri,
     Kind.DATE: lambda text: parse_date(unescape(text), UTC),
     Kind.NUMBER: parse_number,

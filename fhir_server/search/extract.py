@@ -303,7 +303,26 @@ def _keys(value: Any) -> Iterator[str]:
 def _quantity(code: str, value: Any, entries: Entries) -> None:
     number = _number(value.get("value"))
     if number is not None:
-        entries.extend(Span(code, key, *point(number)) for key in _keys(value))
+        span = _compared(number, value.get("comparator"))
+        entries.extend(Span(code, key, *span) for key in _keys(value))
+
+
+def _compared(number: float, comparator: Any) -> tuple[float, float]:
+    """Return the span of a quantity: ``comparator`` is a modifier, ``> 100`` is all that is more and not 100.
+
+    Spec: https://hl7.org/fhir/R4/datatypes-definitions.html#Quantity.comparator
+    """
+    start, end = point(number)
+    match comparator:
+        case "<":
+            return -LARGEST, start
+        case "<=":
+            return -LARGEST, end
+        case ">":
+            return end, LARGEST
+        case ">=":
+            return start, LARGEST
+    return start, end
 
 
 def _money(code: str, value: Any, entries: Entries) -> None:

@@ -103,8 +103,11 @@ class Planner:
         code = has.parameter.code
         nodes = where.nodes if isinstance(where, And) else (where,)
         spans = {node.parameter for node in nodes if isinstance(node, Spans) and node.keys is None}
-        names = (c.name for c in compounds_of(has.type) if c.parts == (code,) and c.span in spans)
-        return ReferredBy(has.type, code, where, next(names, ""))
+        values = {node.parameter for node in nodes if isinstance(node, Equal) and isinstance(node.values, tuple)}
+        compounds = compounds_of(has.type)
+        names = [compound.name for compound in compounds if compound.parts == (code,) and compound.span in spans]
+        names += [compound.name for compound in compounds if compound.parts in {(code, value) for value in values}]
+        return ReferredBy(has.type, code, where, names[0] if names else "")
 
     def _chain(self, types: tuple[str, ...], chain: Chain, prefix: str) -> Node:
         code = chain.parameter.code

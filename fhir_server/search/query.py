@@ -220,7 +220,7 @@ class Updated:
 class ReferredBy:
     """Another resource, of ``type``, that matches ``where``, refers to this one by ``parameter``: ``_has``.
 
-    ``compound``: the name of one made of ``parameter`` and of a span that ``where`` asks for, if there is.
+    ``compound``: the name of one made of ``parameter`` and of a span, or else of values, that ``where`` asks for.
     """
 
     type: str
@@ -233,6 +233,14 @@ class ReferredBy:
         conjuncts = self.where.nodes if isinstance(self.where, And) else (self.where,)
         for node in conjuncts:
             if isinstance(node, Spans) and node.keys is None and f"{self.parameter}+{node.parameter}" == self.compound:
+                return node
+        return None
+
+    def values(self) -> Equal | None:
+        """Return what ``where`` asks for of the second part of the compound; what has no span is not in its entries."""
+        conjuncts = self.where.nodes if isinstance(self.where, And) else (self.where,)
+        for node in conjuncts:
+            if isinstance(node, Equal) and self.compound.startswith(f"{self.parameter}+{node.parameter}+"):
                 return node
         return None
 

@@ -245,7 +245,7 @@ def parse_number(text: str) -> NumberValue:
     prefix, literal = parse_prefix(text)
     match = _NUMBER.fullmatch(literal)
     if match is None:
-        raise ValueError("a number is written 100, 100.00 or 1.0e2")
+        raise ValueError("a number is written 100, 100.00 or 1.0e2, with at most 40 digits on either side of the point")
     number = Decimal(literal)
     if not math.isfinite(float(number)) or abs(int(match["exponent"] or 0)) > 300:
         raise ValueError("a number lies between -1e300 and 1e300")

@@ -49,4 +49,4 @@ async def test_document_is_written_once(
 
 
 async def test_pages_of_the_documentation_are_there(root: httpx.AsyncClient) -> None:
-    assert "/openapi.json" in (await root.get("/docs")).text
+    assert '"openapi.json"' in (await root.get("/docs")).text

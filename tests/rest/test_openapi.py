@@ -1,9 +1,13 @@
-"""OpenAPI and Swagger UI: what they tell is what is served. https://spec.openapis.org/oas/v3.1.0"""
+"""OpenAPI and its page: what they tell is what is served. https://spec.openapis.org/oas/v3.1.0"""
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
+from html import escape
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
@@ -12,6 +16,7 @@ from fastapi.openapi.models import OpenAPI
 
 from fhir_server.interactions.routes import BY_SHAPE, LEVELS, route
 from fhir_server.model.interaction import Interaction
+from fhir_server.rest.docs_page import page as page_of
 from fhir_server.search.criteria import Kind
 from tests.rest.asking import Json, created, ids, practitioner
 from tests.rest.conftest import Serve, Server
@@ -219,7 +224,55 @@ async def test_document_and_page_are_served_beside_the_base(server: Server, docu
         assert (await http.get("/openapi.json")).json() == document
         page = await http.get("/docs")
         assert page.status_code == 200
-        assert "/openapi.json" in page.text
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        for path, method, operation, _ in operations(document):
+            assert f"<th>{method.upper()}</th>" in page.text
+            assert escape(operation["summary"]) in page.text
+            assert f"<code>{path}</code>" in page.text
+        assert (await http.get("/redoc")).status_code == 404
+
+
+class Loaded(HTMLParser):
+    """What a browser would load or run for a page: every element but text and links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+async def test_page_needs_no_network_and_runs_nothing(server: Server) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(server.app), base_url="http://127.0.0.1:8080") as http:
+        page = await http.get("/docs")
+    loaded = Loaded()
+    loaded.feed(page.text)
+    assert not loaded.tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
+    assert loaded.attributes == {"charset", "content", "href", "id", "lang", "name"}
+    style = re.search("<style>(.*)</style>", page.text, re.DOTALL)
+    assert style is not None
+    digest = b64encode(sha256(style[1].encode()).digest()).decode()
+    assert page.headers["content-security-policy"].startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+
+
+def test_what_a_definition_says_is_text_in_the_page() -> None:
+    parameter = {"name": "<b>", "in": "query", "description": '`a<script>` & "b"'}
+    told = {
+        "info": {"title": "<i>", "version": "1"},
+        "servers": [{"url": '"><script>'}],
+        "tags": [{"name": "Slot"}],
+        "paths": {
+            "/Slot": {"get": {"tags": ["Slot"], "summary": "<u>", "parameters": [{"$ref": "#/x/Slot.b"}]}},
+        },
+        "components": {"parameters": {"Slot.b": parameter}},
+    }
+    text = page_of(told).decode()
+    assert "<code>a&lt;script&gt;</code> &amp; &quot;b&quot;" in text
+    for markup in ("<b>", "<i>", "<u>", "<script"):
+        assert markup not in text
 
 
 def test_document_is_made_once_and_when_it_is_asked_for(server: Server) -> None:

@@ -59,6 +59,30 @@ async def test_few_work_at_once_so_that_reads_find_a_reader(echoing: Server, mon
     assert (max(working), working[-1]) == (OPERATIONS_AT_ONCE, 0)
 
 
+async def test_operation_waits_for_its_turn_a_while_and_is_told_the_bound(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = asyncio.Event()
+
+    async def long(context: Context, call: Call) -> Response:
+        await over.wait()
+        return await echo(context, call)
+
+    monkeypatch.setattr("fhir_server.app.OPERATIONS", tuple(TABLE))
+    monkeypatch.setattr("fhir_server.operations.perform.PERFORM", {ECHO: long})
+    async with serve(operation_wait_seconds=0.02) as running:
+        running.may_fail = True
+        working = [asyncio.ensure_future(running.http.get("$echo?text=a")) for _ in range(OPERATIONS_AT_ONCE)]
+        await asyncio.sleep(0)
+        answer = await running.http.get("$echo?text=b")
+        refused(answer, 503, "operations-busy")
+        assert answer.headers["retry-after"] == "5"
+        assert "0.02 seconds, the bound of FHIR_OPERATION_WAIT_SECONDS" in answer.json()["issue"][0]["diagnostics"]
+        over.set()
+        assert {one.status_code for one in await asyncio.gather(*working)} == {200}
+        assert (await running.http.get("$echo?text=c")).status_code == 200
+
+
 async def test_methods_are_those_that_the_operation_has(echoing: Server) -> None:
     assert (await echoing.http.options("Slot/$echo")).headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert (await echoing.http.head("Slot/$echo")).status_code == 200

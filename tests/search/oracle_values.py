@@ -130,12 +130,21 @@ def uri(value: str, modifier: str, wanted: str) -> bool:
 # --- numbers: https://hl7.org/fhir/R4/search.html#number, https://hl7.org/fhir/R4/search.html#quantity
 
 
+LARGEST, LEAST = Decimal("Infinity"), Decimal("1e-20")
+
+
 def ends(value: Any) -> tuple[Decimal, Decimal]:
     """Return the least and the greatest number that a stored value covers."""
     if not isinstance(value, dict):
         return Decimal(str(value)), Decimal(str(value))
     if "value" in value:
-        return Decimal(str(value["value"])), Decimal(str(value["value"]))
+        middle = Decimal(str(value["value"]))
+        return {
+            "<": (-LARGEST, middle - LEAST),
+            "<=": (-LARGEST, middle),
+            ">": (middle + LEAST, LARGEST),
+            ">=": (middle, LARGEST),
+        }.get(value.get("comparator", ""), (middle, middle))
     low, high = value.get("low", {}).get("value", "-Infinity"), value.get("high", {}).get("value", "Infinity")
     return Decimal(str(low)), Decimal(str(high))
 

@@ -301,14 +301,17 @@ def test_compound_is_sound(registry: Registry, compound: Compound) -> None:
     [
         ("Schedule", "_has:Slot:schedule:start=ge2031-05-14", "schedule+start"),
         ("Schedule", "_has:Slot:schedule:start=lt2031,gt2032", "schedule+start"),
-        ("Schedule", "_has:Slot:schedule:status=free", ""),
+        ("Schedule", "_has:Slot:schedule:status=free", "schedule+status+start"),
+        ("Schedule", "_has:Slot:schedule:status:not=free", ""),
+        ("Practitioner", "_has:Appointment:actor:status=booked", "actor+status+date"),
         ("Schedule", "_has:Slot:schedule:start:missing=false", ""),
         ("Practitioner", "_has:Appointment:actor:date=ge2031-05-14", "actor+date"),
         ("Practitioner", "_has:Appointment:practitioner:date=ge2031-05-14", ""),
     ],
 )
-def test_window_on_what_refers_here_is_in_a_compound(ask: Ask, type_: str, query: str, compound: str) -> None:
+def test_window_or_value_of_what_refers_here_is_in_a_compound(ask: Ask, type_: str, query: str, compound: str) -> None:
     node = ask.where(type_, query)
     assert isinstance(node, ReferredBy)
     assert node.compound == compound
-    assert node.window() == (node.where if compound else None)
+    assert [node.window(), node.values()].count(None) == (1 if compound else 2)
+    assert (node.window() or node.values() or node.where) == node.where

@@ -214,7 +214,10 @@ RESOURCES: dict[str, st.SearchStrategy[Resource]] = {
         {
             "valueQuantity": st.fixed_dictionaries(
                 {"value": stored_number, "unit": st.sampled_from(("kg", "kilos")), "system": st.just(UCUM)},
-                optional={"code": st.sampled_from(("kg", "g"))},
+                optional={
+                    "code": st.sampled_from(("kg", "g")),
+                    "comparator": st.sampled_from(("<", "<=", ">", ">=")),
+                },
             ),
             "performer": _some(reference("Practitioner", "Organization")),
         },

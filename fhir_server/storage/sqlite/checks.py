@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import singledispatchmethod
 
 from fhir_server.search.query import (
+    RECORD_SEPARATOR,
     And,
     Bounds,
     EndsWith,
@@ -37,6 +38,9 @@ from fhir_server.storage.sqlite.names import KINDS, Kind, Names
 from fhir_server.storage.sqlite.sql import FALSE, TRUE, Sql, among, bind, build, every, going_on, neither, some, starts
 
 MILLISECOND = 1000
+
+FEW_KEYS = 10
+"""Values of a compound that are looked up by key."""
 
 
 class Checks:
@@ -201,13 +205,29 @@ class Checks:
         there = self._check(node.where, other, f"{alias}.ordinal")
         if there == FALSE:
             return FALSE
-        return build(
+        each = build(
             f"EXISTS (SELECT 1 FROM equality {alias} INDEXED BY equality_value "
             f"WHERE {alias}.field = {{}} AND {alias}.value = {{}} AND {{}})",
             bind(field),
             mine,
             there,
         )
+        return some([self._valued(node, other, mine), each])
+
+    def _valued(self, node: ReferredBy, type: int, mine: Sql) -> Sql:
+        """What refers to mine and has one of the values, as far as the compound has it: found by the key, however much
+        refers to mine. It goes before the look at each, which is left to what is not in the compound."""
+        equal = node.values()
+        field = None if equal is None else self._names.field(type, node.compound, "span")
+        if equal is None or field is None or not isinstance(equal.values, tuple) or len(equal.values) > FEW_KEYS:
+            return FALSE
+        alias = self._alias("s")
+        keys = [build("{} || {}", mine, bind(f"{RECORD_SEPARATOR}{value}")) for value in equal.values]
+        rest = And(tuple(each for each in conjunction(node.where) if each is not equal))
+        source = f"span {alias} INDEXED BY span_value WHERE {alias}.field = {{}} AND {alias}.key IN ({{}})"
+        there = self._check(rest, type, f"{alias}.ordinal")
+        listed = build(", ".join(["{}"] * len(keys)), *keys)
+        return build(f"EXISTS (SELECT 1 FROM {source}{{}})", bind(field), listed, going_on([there]))
 
     def _spanned(self, node: ReferredBy, span: Spans, type: int, mine: Sql) -> Sql:
         """What refers to mine and has the span is one range of the compound's index, however much refers to mine."""

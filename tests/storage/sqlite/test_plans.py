@@ -73,6 +73,9 @@ INSIDE = (
 )
 """A slot that contains its agenda, and whose agenda that is."""
 
+TIMELESS = (Equality("schedule", "Schedule/10"), Equality("status", "free\x1fs"))
+"""A slot without a start, so without a compound."""
+
 
 async def fill(file: Path) -> None:
     store = SqliteStore(file, clock=FixedClock())
@@ -80,7 +83,7 @@ async def fill(file: Path) -> None:
     await put_all(store, {Key("Schedule", str(n)): (Equality("actor", f"Practitioner/{n}"),) for n in range(100)})
     await put_all(store, {Key("Practitioner", str(n)): (Equality("identifier", f"{n}\x1frpps"),) for n in range(100)})
     await put_all(store, {Key("Slot", str(n)): slot(n) for n in range(SLOTS)})
-    await put_all(store, {Key("Slot", "inside"): INSIDE})
+    await put_all(store, {Key("Slot", "inside"): INSIDE, Key("Slot", "timeless"): TIMELESS})
     await store.close()
 
 
@@ -294,6 +297,29 @@ def test_what_refers_with_a_span_is_one_range_of_its_compound(recorder: Recorder
         [detail for of, detail in recorder.plans() if of == each] for each in recorder.statements if "EXISTS" in each
     ]
     assert any("USING COVERING INDEX span_value (field=? AND key=? AND low" in detail for detail in details), details
+
+
+@pytest.mark.parametrize("also", [EVERYTHING, Equal("identifier", ("7\x1furn:x",))], ids=["alone", "and more"])
+@pytest.mark.parametrize("values", [(FREE,), (FREE, "busy\x1fs"), ("none\x1fs",)], ids=["one", "two", "none"])
+def test_what_refers_with_a_value_is_one_key_of_its_compound(
+    recorder: Recorder, also: Node, values: tuple[str, ...]
+) -> None:
+    """However many busy slots an agenda has: whether it has a free one is one look at it. One without start counts."""
+    where = And((Equal("status", values), also))
+    asked = Ids(("7", "8", "10"))
+    slowly = recorder.reader.planner.count(Query(("Schedule",), And((asked, ReferredBy("Slot", "schedule", where)))))
+    recorder.reader.planner.begin(1)
+    quickly = And((asked, ReferredBy("Slot", "schedule", where, "schedule+status+start")))
+    expected = 0 if values[0] != FREE else 1 if also != EVERYTHING else 1 + len(values)
+    assert recorder.search(Query(("Schedule",), quickly), Page(10)) == slowly == expected
+    recorder.assert_searches()
+    statements = [each for each in recorder.statements if "EXISTS" in each]
+    assert statements
+    for statement in statements:
+        found, each = statement.find("span s"), statement.find("INDEXED BY equality_value")
+        assert 0 < found < each, "the key is looked up before each is looked at"
+        details = [detail for of, detail in recorder.plans() if of == statement]
+        assert any("USING COVERING INDEX span_value (field=? AND key=?)" in detail for detail in details), details
 
 
 WALKS: dict[str, tuple[Node, tuple[SortBy, ...]]] = {
