@@ -291,7 +291,7 @@ def build_service(settings: Settings, store: Store, parts: Parts) -> Service:
 
 async def install_definitions(settings: Settings, service: Service) -> None:
     """Store what is missing of this project's conformance resources and of the packages in their folder."""
-    await install(service, __version__, own=settings.definitions, packages=settings.packages)
+    await install(service, own=settings.definitions, packages=settings.packages)
 
 
 async def load_demo(settings: Settings, progress: Callable[[int, int], None], parts: Parts | None = None) -> None:

@@ -1,4 +1,4 @@
-"""snapshot: writes the snapshots of a folder of profiles, and checks their names and URLs."""
+"""snapshot: writes the snapshots and versions of a folder of profiles, and checks what its files say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fhir_server.cli.maintaining import Commands
 from fhir_server.cli.speech import complain, number, say
-from fhir_server.definitions.authoring import faults, text, with_snapshot
+from fhir_server.definitions.authoring import completed, faults, text, unsaid
 from fhir_server.definitions.guide import PROFILES, Folder
 from fhir_server.definitions.snapshot import ProfileError
 from fhir_server.definitions.structures import Structures
@@ -17,8 +17,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     own = commands.add_parser(
         "snapshot",
-        help="write the snapshots of profiles",
-        description="Write into each file of a folder the snapshot that its differential gives, and lay the file out.",
+        help="write the snapshots and versions of profiles",
+        description="Write into each file of a folder its version and its snapshot, and lay the file out.",
         epilog="See docs/profiles.md.",
     )
     own.add_argument("folder", nargs="?", type=Path, default=PROFILES, metavar="FOLDER", help="profiles/ by default")
@@ -36,10 +36,13 @@ def _run(options: argparse.Namespace) -> int:
     changed = []
     for name, resource in files.items():
         try:
-            written = text(with_snapshot(resource, Structures.load()))
+            written = text(completed(resource, Structures.load()))
         except (ProfileError, KeyError) as error:
             told.append(f"{name}: {error}")
             continue
+        told += [
+            f"{name}: it says no {element}" for element in unsaid(resource, Structures.load()) if element != "version"
+        ]
         if written != (options.folder / name).read_bytes():
             changed.append(name)
             if not options.check:

@@ -1,7 +1,8 @@
 """The files of a guide as people write them: what each must be, its snapshot, and the form of its text.
 
 A file is ``<type>-<id>.json``; its url is that of type and id under this project's canonical base, unless it is a copy
-of a definition that somebody else publishes. Of a profile a person writes the differential; the snapshot follows.
+of a definition that somebody else publishes. Of a profile a person writes the differential; the snapshot follows, and
+the version of all definitions is written into each.
 Spec: https://hl7.org/fhir/R4/profiling.html
 """
 
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from fhir_server.definitions.canonical import OURS
+from fhir_server.definitions.canonical import OURS, VERSION
 from fhir_server.definitions.snapshot import snapshot
 from fhir_server.definitions.structures import Structures
 from fhir_server.model.formats import Resource, serialize
@@ -24,15 +25,38 @@ _SPLIT: Final = re.compile(r"[|#]")
 _DEFINED: Final = re.compile(re.escape(OURS) + r"(StructureDefinition|CodeSystem|ValueSet|SearchParameter|ConceptMap)/")
 
 
-def with_snapshot(resource: Resource, structures: Structures) -> Resource:
-    """Return a resource with the snapshot that its differential gives, as the last element; others as they are.
+HEAD: Final = (
+    *("url", "version", "name", "title", "status", "experimental"),
+    *("date", "publisher", "description", "jurisdiction"),
+)
+"""What each file says of itself, as far as its type has it. https://hl7.org/fhir/R4/conformance-module.html"""
+
+
+def completed(resource: Resource, structures: Structures) -> Resource:
+    """Return a resource with the version of all, and a profile with the snapshot that its differential gives, last.
 
     Raises ``ProfileError``.
     """
+    made = _versioned(resource) if "version" in structures.children(resource["resourceType"]) else resource
     if resource["resourceType"] != "StructureDefinition":
-        return resource
-    rest = {name: value for name, value in resource.items() if name != "snapshot"}
+        return made
+    rest = {name: value for name, value in made.items() if name != "snapshot"}
     return {**rest, "snapshot": {"element": snapshot(resource, structures)}}
+
+
+def _versioned(resource: Resource) -> Resource:
+    before: Resource = {name: resource[name] for name in ("resourceType", "id", "url") if name in resource}
+    return {
+        **before,
+        "version": VERSION,
+        **{name: resource[name] for name in resource if name not in {*before, "version"}},
+    }
+
+
+def unsaid(resource: Resource, structures: Structures) -> list[str]:
+    """Return what a file should say of itself and does not."""
+    there = structures.children(resource["resourceType"])
+    return [name for name in HEAD if name in there and name not in resource]
 
 
 def text(resource: Resource) -> bytes:

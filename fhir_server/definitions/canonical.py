@@ -1,4 +1,4 @@
-"""The canonical URLs under which definitions are known: HL7's, and this project's.
+"""The canonical URLs under which definitions are known: HL7's, and this project's, with the version of ours.
 
 Spec: https://hl7.org/fhir/R4/references.html#canonical
 """
@@ -12,3 +12,7 @@ HL7: Final = "http://hl7.org/fhir/"
 
 OURS: Final = "https://cpts.example.org/fhir/"
 """The base of the definitions that this project adds to R4: the one place that says so."""
+
+VERSION: Final = "0.1.0"
+"""The version of those definitions, and of the working copies beside them: the one place that says it. It is not the
+server's: it changes when what a definition asks for does."""

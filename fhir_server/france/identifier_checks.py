@@ -1,4 +1,5 @@
-"""Identifiers of known systems, wherever they stand in a resource: a wrong pattern refuses, a wrong check digit warns.
+"""Identifiers of known systems, and codes of communes, wherever they stand in a resource: a wrong pattern refuses, a
+wrong check digit warns.
 
 No text holds a number: it may be a patient's. Spec: https://hl7.org/fhir/R4/datatypes.html#Identifier
 """
@@ -9,7 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from fhir_server.france.identifiers import BY_SYSTEM, RPPS_SYSTEM, Kind, check, forms, kind_of, wrong_pattern
+from fhir_server.france.identifiers import (
+    BY_SYSTEM,
+    COMMUNE_SYSTEM,
+    RPPS_SYSTEM,
+    Kind,
+    check,
+    forms,
+    kind_of,
+    wrong_pattern,
+)
 from fhir_server.model.formats import Resource
 from fhir_server.outcome import Issue, IssueType, Severity
 
@@ -28,15 +38,16 @@ class IdentifierChecks:
 
     def __call__(self, resource: Resource) -> Iterator[Issue]:
         """Yield what is wrong with the identifiers of one valid resource."""
-        for path, identifier, owner in _identifiers(resource, resource["resourceType"]):
-            system = self.spelled(identifier["system"])
-            if system in BY_SYSTEM and not (system == RPPS_SYSTEM and owner == _SITUATIONS):
-                yield from self._faults(system, identifier["value"], path)
+        for path, node, element, owner in _identifiers(resource, resource["resourceType"]):
+            system = self.spelled(node["system"])
+            is_meant = element == "value" or system == COMMUNE_SYSTEM
+            if is_meant and system in BY_SYSTEM and not (system == RPPS_SYSTEM and owner == _SITUATIONS):
+                yield from self._faults(system, node[element], path, element)
 
-    def _faults(self, system: str, value: str, path: str) -> Iterator[Issue]:
+    def _faults(self, system: str, value: str, path: str, element: str) -> Iterator[Issue]:
         wrong = wrong_pattern(system, value)
         if wrong is not None:
-            yield Issue(IssueType.BUSINESS_RULE, wrong, (f"{path}.value",), id="identifier-pattern")
+            yield Issue(IssueType.BUSINESS_RULE, wrong, (f"{path}.{element}",), id="identifier-pattern")
             return
         kind = kind_of(system, value)
         if kind is not None and kind.is_trial and self.refuse_trials:
@@ -44,7 +55,8 @@ class IdentifierChecks:
             yield Issue(IssueType.BUSINESS_RULE, told, (f"{path}.system",), id="identifier-trial")
         elif kind is None or check(kind.code, value) is False:
             severity = Severity.ERROR if self.refuse_digits and kind is not None else Severity.WARNING
-            yield Issue(IssueType.BUSINESS_RULE, _doubt(system, kind), (f"{path}.value",), severity, "identifier-check")
+            told = _doubt(system, kind)
+            yield Issue(IssueType.BUSINESS_RULE, told, (f"{path}.{element}",), severity, "identifier-check")
 
 
 def search_fault(spelled: Callable[[str], str], system: str, value: str) -> str | None:
@@ -64,13 +76,15 @@ def _doubt(system: str, kind: Kind | None) -> str:
 
 class _Found(NamedTuple):
     path: str
-    identifier: Resource
+    node: Resource
+    element: str
+    """What holds the number: ``value`` of an Identifier, ``code`` of a Coding."""
     owner: str
     """The type of the resource whose own element it is; empty: it stands deeper."""
 
 
 def _identifiers(node: Resource, path: str) -> Iterator[_Found]:
-    """Yield the identifiers with a system and a value that stand inside of an element, however deep."""
+    """Yield the identifiers and codings with a system that stand inside of an element, however deep."""
     owner = node.get("resourceType", "")
     for name, value in node.items():
         if value.__class__ is list:
@@ -82,6 +96,8 @@ def _identifiers(node: Resource, path: str) -> Iterator[_Found]:
 
 
 def _identifier(node: Resource, path: str, owner: str) -> Iterator[_Found]:
-    if node.get("system").__class__ is str and node.get("value").__class__ is str:
-        yield _Found(path, node, owner)
+    if node.get("system").__class__ is str:
+        for element in ("value", "code"):
+            if node.get(element).__class__ is str:
+                yield _Found(path, node, element, owner)
     yield from _identifiers(node, path)

@@ -23,10 +23,10 @@ from fhir_server.storage.protocol import StoreError
 _LOG: Final = logging.getLogger(__name__)
 
 
-async def install(service: Service, version: str, *, own: bool = True, packages: str = "") -> None:
-    """Store what is missing of our definitions, of a version, and of the packages in a folder; empty: none."""
+async def install(service: Service, *, own: bool = True, packages: str = "") -> None:
+    """Store what is missing of our definitions and of the packages in a folder; empty: none."""
     if own:
-        await _store(service, of_folder(Folder(), version))
+        await _store(service, of_folder(Folder()))
     if packages:
         try:
             known = await recorded_fingerprints(service)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from fhir_server.definitions.canonical import OURS
+from fhir_server.definitions.canonical import OURS, VERSION
 from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.package import Package, read_files
 from fhir_server.model.formats import Resource
@@ -44,10 +44,10 @@ class Published:
         return f"{self.package}#{self.version}"
 
 
-def of_folder(folder: Folder, version: str) -> Published:
+def of_folder(folder: Folder) -> Published:
     """Return this project's own resources, as the files are now."""
     title = "Ressources de conformité des CPTS"
-    return Published("cpts", "fr.cpts.fhir", version, title, folder.fingerprint(), folder.resources, has_ids=True)
+    return Published("cpts", "fr.cpts.fhir", VERSION, title, folder.fingerprint(), folder.resources, has_ids=True)
 
 
 def of_package(package: Package) -> Published:

@@ -9,20 +9,24 @@ from typing import Any, Final
 
 import pytest
 
-from fhir_server.definitions.authoring import faults, text, with_snapshot
-from fhir_server.definitions.canonical import HL7, OURS
+from fhir_server.definitions.authoring import completed, faults, text, unsaid
+from fhir_server.definitions.canonical import HL7, OURS, VERSION
 from fhir_server.definitions.guide import PROFILES, Folder, parameters_of
 from fhir_server.definitions.parameters import SearchParameters
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.definitions.structures import Structures
 from fhir_server.fhirpath import compile_path
 from fhir_server.france import vocabulary
+from fhir_server.outcome import Unprocessable
 from fhir_server.search.definition import faults as search_faults
+from fhir_server.terminology.expansion import Expander
 from fhir_server.validation.validator import Validator
 from tests.docs.reading import ROOT
+from tests.terminology.loading import Shelved
 
 R4: Final = Structures.load()
 FILES: Final = dict(Folder().resources())
+BY_URL: Final = {resource["url"]: resource for resource in FILES.values() if "url" in resource}
 REGISTRY: Final = Registry.load().with_parameters(parameters_of(), generation=0)
 PROSE: Final = ("title", "short", "description", "human")
 ENGLISH: Final = re.compile(r"\b(the|of|which|with|this|are)\b")
@@ -41,7 +45,15 @@ def test_each_file_is_valid_r4_without_a_warning(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_each_file_is_as_the_command_writes_it(name: str) -> None:
-    assert text(with_snapshot(FILES[name], R4)) == (PROFILES / name).read_bytes(), "run scripts/profiles"
+    assert text(completed(FILES[name], R4)) == (PROFILES / name).read_bytes(), "run scripts/profiles"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_says_what_it_is_in_which_version_and_whether_it_is_in_earnest(name: str) -> None:
+    resource = FILES[name]
+    assert unsaid(resource, R4) == []
+    assert resource.get("version", VERSION) == VERSION
+    assert resource["status"] == ("draft" if "Copie de travail" in resource["description"] else "active")
 
 
 def test_names_and_urls_fit_and_what_is_named_of_ours_is_defined() -> None:
@@ -94,11 +106,10 @@ def test_each_constraint_can_be_evaluated(name: str) -> None:
 
 
 def test_required_value_sets_of_ours_list_their_codes_or_name_whole_systems() -> None:
-    by_url = {resource["url"]: resource for resource in FILES.values() if "url" in resource}
     for resource in FILES.values():
         for element in resource.get("differential", {}).get("element", ()):
             binding = element.get("binding", {})
-            assert not binding or binding["valueSet"] in by_url, binding
+            assert not binding or binding["valueSet"] in BY_URL, binding
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("CapabilityStatement-")])
@@ -112,6 +123,35 @@ def test_capability_statements_name_parameters_that_are_there(name: str) -> None
         for include in (*resource.get("searchInclude", ()), *resource.get("searchRevInclude", ())):
             type_, code, *_ = include.split(":")
             assert code in REGISTRY.parameters(type_) or code in tables.of_type(type_)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("ConceptMap-")])
+def test_maps_lead_from_codes_of_their_source_to_codes_of_their_target(name: str) -> None:
+    map_ = FILES[name]
+    for end in ("source", "target"):
+        value_set = BY_URL.get(map_[f"{end}Canonical"])
+        systems = {one["system"]: one for one in value_set["compose"]["include"]} if value_set is not None else {}
+        assert systems or map_[f"{end}Canonical"].startswith(HL7)
+        for group in map_["group"] if systems else ():
+            listed = systems[group[end]].get("concept") or BY_URL[group[end]]["concept"]
+            assert _codes_of(group, end) <= {concept["code"] for concept in listed}
+
+
+def _codes_of(group: Any, end: str) -> set[str]:
+    elements = group["element"]
+    if end == "source":
+        return {element["code"] for element in elements}
+    return {target["code"] for element in elements for target in element["target"] if "code" in target}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("ValueSet-")])
+def test_each_value_set_is_expanded_offline_or_says_which_code_system_is_missing(name: str) -> None:
+    library = Shelved(*BY_URL.values())
+    if name == "ValueSet-commune.json":
+        with pytest.raises(Unprocessable, match=r"the CodeSystem .*TRE-R13-CommuneOM is not loaded here"):
+            Expander(library).within(FILES[name])
+    else:
+        assert Expander(library).within(FILES[name])
 
 
 def test_only_conformance_resources_stand_here() -> None:

@@ -27,6 +27,10 @@ def identifier(system: str, value: str) -> Json:
     return {"system": system, "value": value}
 
 
+def commune(code: str, system: str = ids.COMMUNE_SYSTEM) -> Json:
+    return {"url": "x", "valueCoding": {"system": system, "code": code}}
+
+
 @pytest.mark.parametrize(
     ("resource", "path"),
     [
@@ -47,6 +51,12 @@ def identifier(system: str, value: str) -> Json:
             {"identifier": [{"system": "x", "assigner": {"identifier": identifier(ids.FINESS_SYSTEM, "1")}}]},
             "Patient.identifier[0].assigner.identifier.value",
         ),
+        ({"address": [{"extension": [commune("2503")]}]}, "Patient.address[0].extension[0].valueCoding.code"),
+        ({"address": [{"extension": [commune("2C004")]}]}, "Patient.address[0].extension[0].valueCoding.code"),
+        (
+            {"extension": [commune("Audincourt", ids.COMMUNE_SYSTEM.replace("OM", ""))]},
+            "Patient.extension[0].valueCoding.code",
+        ),
     ],
 )
 def test_wrong_pattern_is_an_error_wherever_it_stands(resource: Json, path: str) -> None:
@@ -63,6 +73,7 @@ def test_wrong_pattern_is_an_error_wherever_it_stands(resource: Json, path: str)
         {"identifier": [{"system": INS}]},
         {"extension": [{"url": "x", "valueQuantity": {"system": INS, "value": 12}}]},
         {"extension": [{"url": "x", "valueCoding": {"system": ids.RPPS_SYSTEM, "code": "12"}}]},
+        *({"address": [{"extension": [commune(code)]}]} for code in ("25031", "2A004", "2B033", "97411", "99100")),
         # The number of a situation of practice has RPPS's system, and any form.
         {"resourceType": "PractitionerRole", "identifier": [identifier(ids.RPPS_SYSTEM, "F58000880311022013")]},
         {"contained": [{"resourceType": "PractitionerRole", "identifier": [identifier(ids.RPPS_SYSTEM, "1")]}]},

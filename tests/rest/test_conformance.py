@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fhir_server import __version__
-from fhir_server.definitions.canonical import OURS
+from fhir_server.definitions.canonical import OURS, VERSION
 from fhir_server.definitions.guide import Folder
 from fhir_server.definitions.package import read_package
 from fhir_server.interactions.context import Context
@@ -37,7 +37,7 @@ def write(folder: Path, *resources: Json) -> Published:
     for resource in resources:
         file = folder / f"{resource['resourceType']}-{resource['id']}.json"
         file.write_text(json.dumps(resource), encoding="utf-8")
-    return of_folder(Folder(folder), "1")
+    return of_folder(Folder(folder))
 
 
 async def stored(server: Server, published: Published) -> tuple[Loaded, list[Refusal]]:
@@ -134,8 +134,8 @@ async def test_a_file_that_is_refused_is_told_and_recorded_and_the_others_are_st
     report, refusals = await stored(server, write(folder / "ours", bad, slot, value_set("good")))
     assert report == Loaded(created=1, refused=2)
     assert [refusal.place for refusal in refusals] == [
-        "fr.cpts.fhir#1/Slot-x.json",
-        "fr.cpts.fhir#1/ValueSet-bad.json",
+        f"fr.cpts.fhir#{VERSION}/Slot-x.json",
+        f"fr.cpts.fhir#{VERSION}/ValueSet-bad.json",
     ]
     record = await read(server, "ImplementationGuide/cpts")
     assert "ValueSet-bad.json: " in record["description"]
