@@ -25,11 +25,12 @@ from fhir_server.maintenance.restore import restore, verify
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Store
 from tests.maintenance.conftest import START, Json, Place, get, put, unindex
+from tests.rounds import FULL
 
 ROOT = Path(__file__).parent.parent.parent
 URL = "https://example.org/fictif/SearchParameter/colour"
 MANY = 2_000
-ROUNDS = 10 if os.environ.get("FHIR_TORTURE") == "full" else 1
+ROUNDS = 10 if FULL else 1
 
 
 def parameter(**more: Any) -> Json:

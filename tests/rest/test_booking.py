@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import httpx
+import pytest
 
 from tests.rest.asking import BASE, Json, created, done, entry, etag, found, ids, post, refused, status, urn
 from tests.rest.conftest import Serve
+from tests.rounds import FULL
 from tests.scheduling.worlds import appointment, seen, slot
-
-FULL = os.environ.get("FHIR_TORTURE") == "full"
 
 
 async def stored(http: httpx.AsyncClient, *resources: Json) -> None:
@@ -237,6 +236,7 @@ async def _winners(http: httpx.AsyncClient) -> Counter[str]:
     return Counter(one["resource"]["slot"][0]["reference"] for one in answer)
 
 
+@pytest.mark.torture
 async def test_every_slot_has_one_winner_and_everybody_else_is_told_so(http: httpx.AsyncClient) -> None:
     many, few = (500, 50) if FULL else (50, 5)
     hours = [f"{8 + n // 5:02}" for n in range(few)]
@@ -246,6 +246,7 @@ async def test_every_slot_has_one_winner_and_everybody_else_is_told_so(http: htt
     assert set(await statuses(http, *(f"a{n}" for n in range(few)))) == {"busy*"}
 
 
+@pytest.mark.torture
 async def test_a_session_takes_as_many_as_it_has_places_and_overlapping_slots_one(serve: Serve) -> None:
     """By two servers on one store; and everybody is told what is so, nobody that something has moved."""
     many, places = (200, 40) if FULL else (40, 9)
@@ -273,6 +274,7 @@ async def test_bookings_that_share_a_commit_see_each_other(serve: Serve) -> None
         assert winners == {"Slot/a0": 1, "Slot/a1": 6, "Slot/a2": 3}
 
 
+@pytest.mark.torture
 async def test_a_booked_time_is_never_offered_while_bookings_race_with_publications(serve: Serve) -> None:
     """Publications replace what is free, or add to it: neither reads what the other request writes."""
     rounds = 20 if FULL else 6

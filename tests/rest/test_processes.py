@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -21,9 +20,9 @@ from fhir_server.maintenance.check import check
 from fhir_server.settings import Settings
 from tests.rest.asking import SYSTEM, bundle, entry, organization
 from tests.rest.process import Process
+from tests.rounds import FULL
 
 SERVERS = 4
-FULL = os.environ.get("FHIR_TORTURE") == "full"
 WRITES = 3_333 if FULL else 20
 """Of each kind, by the clients of each server."""
 KILLS = 50 if FULL else 2

@@ -18,8 +18,9 @@ from tests.france.sas.telling import told
 from tests.rest.asking import Json, bundle, entry
 from tests.rest.conftest import Server
 from tests.rest.process import Process
+from tests.rounds import FULL
 
-ROUNDS = 10 if os.environ.get("FHIR_TORTURE") == "full" else 1
+ROUNDS = 10 if FULL else 1
 MANY = 40
 PUSH = ("sas", "push-appointments")
 

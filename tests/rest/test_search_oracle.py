@@ -22,11 +22,12 @@ from fhir_server.definitions.registry import Registry
 from tests.mongo_server import server as mongo_server
 from tests.rest.asking import bundle, link
 from tests.rest.conftest import MEMORY, START, Server
+from tests.rounds import FULL
 from tests.search.asking import BASE, PARIS
 from tests.search.oracle import Oracle, Resource
 from tests.search.worlds import TYPES, Asked, searches, targets, worlds
 
-EXAMPLES = 300 if os.environ.get("FHIR_TORTURE") == "full" else 3
+EXAMPLES = 300 if FULL else 3
 NewStore = Callable[[], AbstractContextManager[str]]
 
 
@@ -44,6 +45,7 @@ def new_store(request: pytest.FixtureRequest) -> NewStore:
     return partial(mongo_server.database, request.getfixturevalue("mongo_uri"))
 
 
+@pytest.mark.torture
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(world=worlds(), several=st.lists(searches(), min_size=4, max_size=10), count=st.integers(1, 3))
 def test_server_finds_what_the_specification_says(

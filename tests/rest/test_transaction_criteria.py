@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from itertools import permutations
 from typing import Any
 
@@ -33,6 +32,7 @@ from tests.rest.asking import (
     status,
     urn,
 )
+from tests.rounds import FULL
 
 OTHER = "https://example.org/autre"
 
@@ -446,7 +446,7 @@ async def test_resource_that_is_none_is_refused_as_such(http: httpx.AsyncClient,
 
 # --- many ------------------------------------------------------------------------------------------------------------
 
-MANY = 600 if os.environ.get("FHIR_TORTURE") == "full" else 150
+MANY = 600 if FULL else 150
 
 
 @pytest.mark.torture

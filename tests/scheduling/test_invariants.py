@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +13,9 @@ from fhir_server.model.reference import Key
 from fhir_server.scheduling.appointments import appointment_of
 from fhir_server.scheduling.booking import Booking
 from fhir_server.scheduling.slots import Slot, slot_of
+from tests.rounds import FULL
 from tests.scheduling.worlds import BASE, World, appointment, delete, put, slot
 
-FULL = os.environ.get("FHIR_TORTURE") == "full"
 SLOTS = ("a", "b", "c", "d")
 APPOINTMENTS = ("x", "y", "z")
 TIMES = [(f"09:{start:02}", f"{9 + (start + 20) // 60:02}:{(start + 20) % 60:02}") for start in (0, 10, 20, 40)]
@@ -47,6 +47,7 @@ transactions = st.lists(
 )
 
 
+@pytest.mark.torture
 @given(writes=st.lists(transactions, min_size=1, max_size=14))
 @settings(max_examples=1_000 if FULL else 100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_no_time_is_promised_twice(writes: list[list[Asked]]) -> None:
@@ -60,6 +61,7 @@ async def test_no_time_is_promised_twice(writes: list[list[Asked]]) -> None:
         assert not problems, (asked, problems)
 
 
+@pytest.mark.torture
 @given(writes=st.lists(transactions, min_size=1, max_size=10))
 @settings(max_examples=300 if FULL else 30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_no_slot_has_more_holders_than_places_where_slots_are_parallel(writes: list[list[Asked]]) -> None:

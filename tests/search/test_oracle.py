@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,12 +17,13 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.plan import compartment_query, plan
 from fhir_server.search.query import Query
 from fhir_server.search.request import parse_search
+from tests.rounds import FULL
 from tests.search.asking import BASE, NOW, PARIS
 from tests.search.engine import Found, MemoryEngine, Record
 from tests.search.oracle import Oracle, Resource
 from tests.search.worlds import Asked, searches, targets, worlds
 
-EXAMPLES = 1_000 if os.environ.get("FHIR_TORTURE") == "full" else 60
+EXAMPLES = 1_000 if FULL else 60
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def _engine(indexer: Indexer, world: list[Resource]) -> MemoryEngine:
     )
 
 
+@pytest.mark.torture
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(world=worlds(), several=st.lists(searches(), min_size=3, max_size=8))
 def test_index_and_plan_find_what_the_specification_says(

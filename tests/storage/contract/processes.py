@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from tests.rounds import FULL
+
 ROOT: Final = Path(__file__).parents[3]
-SECONDS: Final = 60 if os.environ.get("FHIR_TORTURE") != "full" else 1_800
+SECONDS: Final = 1_800 if FULL else 60
 
 
 def start(place: str, task: str, name: str, count: int) -> subprocess.Popen[str]:

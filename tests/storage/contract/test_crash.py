@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 
@@ -12,12 +11,13 @@ import pytest
 from fhir_server.model.reference import Key
 from fhir_server.search.query import EVERYTHING, Equal, Page, Query
 from fhir_server.storage.protocol import Store
+from tests.rounds import FULL
 from tests.storage.conftest import store_at
 from tests.storage.contract import processes
 from tests.storage.contract.test_commit import whole_log
 from tests.storage.writing import FixedClock
 
-ROUNDS = 100 if os.environ.get("FHIR_TORTURE") == "full" else 4
+ROUNDS = 100 if FULL else 4
 SERIES = 8
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from itertools import pairwise
 
 import pytest
@@ -12,11 +11,12 @@ import pytest
 from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality
 from fhir_server.storage.protocol import Planned, Store, View
+from tests.rounds import FULL
 from tests.storage.contract.processes import together
 from tests.storage.contract.test_commit import holders, whole_log
 from tests.storage.writing import SLOT, body, following
 
-WRITES = 9_999 if os.environ.get("FHIR_TORTURE") == "full" else 150
+WRITES = 9_999 if FULL else 150
 """Of each process; a third of each kind."""
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry, Page, Query
 from fhir_server.storage.protocol import Snapshot, Store
+from tests.rounds import FULL
 from tests.storage.conftest import NewPlace, store_at
 from tests.storage.contract import oracle
 from tests.storage.contract.generated import queries, resources
 from tests.storage.writing import FixedClock, delete, ordinal, put, put_all
 
-EXAMPLES = 1_500 if os.environ.get("FHIR_TORTURE") == "full" else 40
+EXAMPLES = 1_500 if FULL else 40
 
 Resources = dict[tuple[str, str], tuple[IndexEntry, ...]]
 
@@ -88,6 +89,7 @@ async def agree(place: str, wanted: Resources, asked: list[Query], count: int) -
         await store.close()
 
 
+@pytest.mark.torture
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4))
 def test_search_agrees_with_the_oracle(new_place: NewPlace, wanted: Resources, asked: list[Query], count: int) -> None:

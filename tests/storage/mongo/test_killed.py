@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Final
 
 import bson
 import pytest
 
+from tests.rounds import FULL
 from tests.storage.conftest import store_at
 from tests.storage.contract import processes
 from tests.storage.contract.test_crash import SERIES, check_after_kill
@@ -16,7 +16,7 @@ from tests.storage.mongo.conftest import through
 from tests.storage.mongo.proxy import Direction, Fate, Proxy
 from tests.storage.writing import FixedClock
 
-ROUNDS: Final = 50 if os.environ.get("FHIR_TORTURE") == "full" else 3
+ROUNDS: Final = 50 if FULL else 3
 OP_MSG: Final = 2013
 HEAD_BYTES: Final = 21
 """Of a message before its command: length, two numbers, the kind of message, flags, the kind of section."""

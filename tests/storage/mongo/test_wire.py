@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from typing import Final
@@ -14,12 +13,13 @@ from fhir_server.model.reference import Key
 from fhir_server.search.query import Equality
 from fhir_server.storage.mongo import MongoStore
 from fhir_server.storage.protocol import Committed, Planned, Store, StoreUnavailable, View
+from tests.rounds import FULL
 from tests.storage.contract.test_commit import holders, whole_log
 from tests.storage.mongo.conftest import OpenMongo, through
 from tests.storage.mongo.proxy import Direction, Fate, Proxy
 from tests.storage.writing import SLOT, Written, body, following, put
 
-ROUNDS: Final = 200 if os.environ.get("FHIR_TORTURE") == "full" else 12
+ROUNDS: Final = 200 if FULL else 12
 FATES: Final[tuple[Fate, ...]] = ("cut before", "cut after", "delay")
 
 

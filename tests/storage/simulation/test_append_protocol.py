@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -10,11 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests.rounds import FULL
 from tests.storage.simulation.model import KEYS, RULES, Kind, Rule
 from tests.storage.simulation.world import DELIVERIES, Delivery, World
 
 KINDS: tuple[Kind, ...] = ("append", "create", "delete", "transfer", "define", "prepared")
-MACHINES = 1_000 if os.environ.get("FHIR_TORTURE") == "full" else 80
+MACHINES = 1_000 if FULL else 80
 WRITERS = st.integers(0, 2)
 WISHES = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["Slot/a", "Slot/b"])), min_size=1, max_size=3)
 
@@ -67,7 +67,7 @@ class AppendProtocol(RuleBasedStateMachine):
 AppendProtocol.TestCase.settings = settings(
     max_examples=MACHINES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestAppendProtocol = AppendProtocol.TestCase
+TestAppendProtocol = pytest.mark.torture(AppendProtocol.TestCase)
 
 
 def wander(seed: int, broken: frozenset[Rule]) -> None:

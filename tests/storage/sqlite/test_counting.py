@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from fhir_server.model.reference import Key
 from fhir_server.search.query import EVERYTHING, Query
 from fhir_server.storage.sqlite import SqliteStore, counting
 from fhir_server.storage.sqlite.readers import Reader
+from tests.rounds import FULL
 from tests.storage.writing import FixedClock, delete, put, put_all
 
-EXAMPLES = 500 if os.environ.get("FHIR_TORTURE") == "full" else 25
+EXAMPLES = 500 if FULL else 25
 SLOTS = Query(("Slot",), EVERYTHING)
 
 steps = st.lists(
@@ -25,6 +25,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.torture
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=steps, changes=st.sampled_from([0, 2, 1_000]))
 def test_count_is_followed_exactly(steps: list[tuple[str, str, bool]], changes: int) -> None:

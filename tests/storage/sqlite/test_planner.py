@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from unittest import mock
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.search.query import Query
 from fhir_server.storage.sqlite import connection, planner
 from fhir_server.storage.sqlite.choosing import Effort
+from tests.rounds import FULL
 from tests.storage.contract.generated import aligned_queries, queries, resources, single_resources
 from tests.storage.contract.test_search import Resources, agree
 
-EXAMPLES = 1_500 if os.environ.get("FHIR_TORTURE") == "full" else 25
+EXAMPLES = 1_500 if FULL else 25
 
 efforts = st.builds(
     Effort,
@@ -36,6 +37,7 @@ def agree_with(effort: Effort, wanted: Resources, asked: list[Query], count: int
         asyncio.run(agree(f"sqlite:{folder}", wanted, asked, count))
 
 
+@pytest.mark.torture
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(wanted=resources, asked=st.lists(queries, min_size=3, max_size=8), count=st.integers(1, 4), effort=efforts)
 def test_every_way_of_the_planner_agrees_with_the_oracle(
@@ -44,6 +46,7 @@ def test_every_way_of_the_planner_agrees_with_the_oracle(
     agree_with(effort, wanted, asked, count)
 
 
+@pytest.mark.torture
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     wanted=single_resources,
