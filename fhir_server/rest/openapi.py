@@ -6,57 +6,33 @@ Spec: https://spec.openapis.org/oas/v3.1.0
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from fhir_server.definitions.operations import Operation, Parameter
-from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
-from fhir_server.interactions import capabilities, history
+from fhir_server.interactions import history
 from fhir_server.interactions.parameters import GENERAL, SHAPING
 from fhir_server.interactions.routes import BY_SHAPE, LEVELS, of_shape
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.media_types import FHIR_JSON, FORM, JSON_PATCH
-from fhir_server.search.criteria import MODIFIERS, RESULT_PARAMETERS, SUMMARIES, TOTALS, Kind
+from fhir_server.rest.openapi_components import (
+    OBJECT,
+    R4,
+    TEXT,
+    Json,
+    components,
+    named,
+    parameter_object,
+    reference,
+    searchable,
+)
+from fhir_server.search.criteria import RESULT_PARAMETERS
 from fhir_server.search.plan import compartment_types
 
-Json: TypeAlias = dict[str, Any]
-
-R4: Final = "https://hl7.org/fhir/R4/"
 SYSTEM: Final = "system"
 """The tag of what concerns no type."""
 
 _I: Final = Interaction
-_OBJECT: Final[Json] = {"type": "object"}
-_TEXT: Final[Json] = {"type": "string"}
-
-# --- what stands in queries, headers and paths -----------------------------------------------------------------------
-
-_QUERY: Final[Mapping[str, tuple[str, Json]]] = {
-    "_sort": ("Search parameters parted by commas; `-` before one: descending.", _TEXT),
-    "_count": ("Entries of a page.", {"type": "integer", "minimum": 0}),
-    "_include": ("`Type:parameter`: what matches refer to.", _TEXT),
-    "_revinclude": ("`Type:parameter`: what refers to matches.", _TEXT),
-    "_total": ("How exact a total is wanted.", {"enum": list(TOTALS)}),
-    "_summary": ("Which part of each resource.", {"enum": list(SUMMARIES)}),
-    "_elements": ("Top-level elements, parted by commas.", _TEXT),
-    "_format": ("The format of the answer; goes before `Accept`.", {"enum": ["json", FHIR_JSON]}),
-    "_pretty": ("Whether to write with line breaks.", {"type": "boolean"}),
-    "_type": ("Types, parted by commas.", _TEXT),
-    "_since": ("An instant: only versions made at it or later.", _TEXT),
-    "_at": ("A date or instant: only versions that were current then.", _TEXT),
-    "_after": ("A position of the log: read forwards from there, the way to synchronise; `0` at first.", _TEXT),
-    "_page": ("Where a page starts, from a link.", _TEXT),
-    "mode": ("Which statement.", {"enum": list(capabilities.MODES)}),
-}
-
-_HEADERS: Final[Mapping[str, str]] = {
-    "If-Match": 'The version that must be current, `W/"3"`.',
-    "If-None-Match": 'A version that the client has, `W/"3"`; on an update `*`: it must not exist.',
-    "If-Modified-Since": "The date of what the client has.",
-    "If-Unmodified-Since": "A date: refused where the resource was modified later; `If-Match` is exact.",
-    "If-None-Exist": "Search criteria: create unless something matches.",
-    "Prefer": "`return=minimal`, `return=representation` or `return=OperationOutcome`; `handling=strict` or `lenient`.",
-}
 
 _READING: Final = ("If-None-Match", "If-Modified-Since", *SHAPING, *GENERAL)
 _WRITING: Final = ("Prefer", *GENERAL)
@@ -135,7 +111,7 @@ def described(plain: Json, registry: Registry, servers: Iterable[str]) -> Json:
     tags: list[Json] = [{"name": SYSTEM, "description": "All types together."}]
     tags += [{"name": type_, "externalDocs": {"url": f"{R4}{type_.lower()}.html"}} for type_ in types]
     given = plain.get("components", {})
-    ours = _components(registry)
+    ours = components(registry)
     return {
         **plain,
         "servers": [{"url": url} for url in servers],
@@ -200,7 +176,7 @@ def _asked(registry: Registry, asked: Operation, shape: str, method: str, type_:
     structures = registry.structures
     taken = asked.parameters_at(LEVELS[shape])
     primitive = [one for one in taken if one.type in structures.types and structures.kind(one.type) == "primitive-type"]
-    parameters = [_reference("parameters", name) for name in GENERAL]
+    parameters = [reference("parameters", name) for name in GENERAL]
     parameters += [_query_parameter(one) for one in primitive if method == "GET"]
     level = LEVELS[shape].value
     described: Json = {
@@ -210,26 +186,28 @@ def _asked(registry: Registry, asked: Operation, shape: str, method: str, type_:
         "tags": [type_ or SYSTEM],
         "parameters": parameters,
         "responses": {
-            "200": {"description": "Done.", "content": {FHIR_JSON: {"schema": _OBJECT}}},
-            "default": _reference("responses", "Refused"),
+            "200": {"description": "Done.", "content": {FHIR_JSON: {"schema": OBJECT}}},
+            "default": reference("responses", "Refused"),
         },
     }
     if method == "GET":
         return described
-    return {**described, "requestBody": {"content": {FHIR_JSON: {"schema": _reference("schemas", "Parameters")}}}}
+    return {**described, "requestBody": {"content": {FHIR_JSON: {"schema": reference("schemas", "Parameters")}}}}
 
 
 def _query_parameter(parameter: Parameter) -> Json:
-    schema: Json = {"type": parameter.type} if parameter.type in {"boolean", "integer"} else _TEXT
+    schema: Json = {"type": parameter.type} if parameter.type in {"boolean", "integer"} else TEXT
     if parameter.max != 1:
         schema = {"type": "array", "items": schema}
-    told = _parameter(parameter.name, "query", f"{parameter.type}, {parameter.min}..{parameter.max or '*'}", schema)
+    told = parameter_object(
+        parameter.name, "query", f"{parameter.type}, {parameter.min}..{parameter.max or '*'}", schema
+    )
     return {**told, "required": True} if parameter.min else told
 
 
 def _with_path_parameters(path: str, operations: Json) -> Json:
     names = [name for name in ("id", "vid") if f"{{{name}}}" in path]
-    return {**operations, "parameters": [_reference("parameters", name) for name in names]} if names else operations
+    return {**operations, "parameters": [reference("parameters", name) for name in names]} if names else operations
 
 
 def _operation(registry: Registry, interaction: Interaction, shape: str, method: str, type_: str) -> Json:
@@ -238,10 +216,10 @@ def _operation(registry: Registry, interaction: Interaction, shape: str, method:
     is_form = shape.endswith("_search")
     is_conditional = shape == "type" and interaction in {_I.UPDATE, _I.PATCH, _I.DELETE}
     names = [name for name in told.parameters if not is_form or name not in (*RESULT_PARAMETERS, "_type")]
-    parameters = [_reference("parameters", name) for name in names]
+    parameters = [reference("parameters", name) for name in names]
     if is_conditional or (told.is_by_criteria and not is_form):
-        criteria = (_named(one) for one in _searchable(registry, type_ or "Resource"))
-        parameters += [_reference("parameters", name) for name in criteria]
+        criteria = (named(one) for one in searchable(registry, type_ or "Resource"))
+        parameters += [reference("parameters", name) for name in criteria]
     operation: Json = {
         "operationId": "-".join(part for part in (interaction.value, _suffix(shape, is_conditional), type_) if part),
         "summary": told.title + (", named by criteria" if is_conditional else ""),
@@ -264,96 +242,23 @@ def _suffix(shape: str, is_conditional: bool) -> str:
 def _body(interaction: Interaction, is_form: bool, type_: str) -> Json:
     """Return what may be sent, by media type."""
     if is_form:
-        values = {"type": "array", "items": _TEXT}
-        return {FORM: {"schema": {**_OBJECT, "additionalProperties": values}}}
+        values = {"type": "array", "items": TEXT}
+        return {FORM: {"schema": {**OBJECT, "additionalProperties": values}}}
     if interaction is _I.PATCH:
         kinds = {JSON_PATCH: "JsonPatch", FHIR_JSON: "Parameters"}
-        return {media: {"schema": _reference("schemas", kind)} for media, kind in kinds.items()}
-    return {FHIR_JSON: {"schema": _reference("schemas", type_ or "Bundle")}}
+        return {media: {"schema": reference("schemas", kind)} for media, kind in kinds.items()}
+    return {FHIR_JSON: {"schema": reference("schemas", type_ or "Bundle")}}
 
 
 def _responses(told: _Told, type_: str) -> Json:
-    result = {FHIR_JSON: {"schema": _reference("schemas", told.result.replace("[type]", type_))}}
-    headers = {name: _reference("headers", name) for name in ("ETag", "Last-Modified")}
+    result = {FHIR_JSON: {"schema": reference("schemas", told.result.replace("[type]", type_))}}
+    headers = {name: reference("headers", name) for name in ("ETag", "Last-Modified")}
     responses: Json = {}
     for status, text in told.statuses.items():
         responses[status] = {"description": text}
         if status in {"200", "201"}:
             responses[status]["content"] = result
         if told.result == "[type]":
-            location = {"Location": _reference("headers", "Location")} if status == "201" else {}
+            location = {"Location": reference("headers", "Location")} if status == "201" else {}
             responses[status]["headers"] = {**headers, **location}
-    return {**responses, "default": _reference("responses", "Refused")}
-
-
-# --- components ------------------------------------------------------------------------------------------------------
-
-
-def _components(registry: Registry) -> Json:
-    types = sorted(registry.types)
-    parameters = {name: _parameter(name, "query", text, schema) for name, (text, schema) in _QUERY.items()}
-    parameters |= {name: _parameter(name, "header", text, _TEXT) for name, text in _HEADERS.items()}
-    identifier = {**_TEXT, "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
-    parameters["id"] = {**_parameter("id", "path", "The logical id.", identifier), "required": True}
-    parameters["vid"] = {**_parameter("vid", "path", "The version id.", identifier), "required": True}
-    for type_ in ("Resource", *types):
-        parameters |= {_named(one): _search_parameter(one, registry) for one in _searchable(registry, type_)}
-    others = ("Bundle", "CapabilityStatement", "OperationOutcome", "Parameters")
-    return {
-        "schemas": {
-            **{type_: _schema(type_) for type_ in sorted({*types, *others})},
-            "JsonPatch": {"type": "array", "items": _OBJECT, "description": "https://www.rfc-editor.org/rfc/rfc6902"},
-        },
-        "parameters": parameters,
-        "headers": {
-            "ETag": {"description": 'The version, `W/"3"`.', "schema": _TEXT},
-            "Last-Modified": {"description": "When the version was made.", "schema": _TEXT},
-            "Location": {"description": "The URL of the version.", "schema": _TEXT},
-        },
-        "responses": {
-            "Refused": {
-                "description": "Refused; the issues tell why.",
-                "content": {FHIR_JSON: {"schema": _reference("schemas", "OperationOutcome")}},
-            }
-        },
-    }
-
-
-def _schema(type_: str) -> Json:
-    return {
-        "type": "object",
-        "title": type_,
-        "externalDocs": {"url": f"{R4}{type_.lower()}.html"},
-        "required": ["resourceType"],
-        "properties": {"resourceType": {"const": type_}, "id": _TEXT, "meta": _OBJECT},
-    }
-
-
-def _parameter(name: str, place: str, text: str, schema: Json) -> Json:
-    return {"name": name, "in": place, "description": text, "schema": schema}
-
-
-def _search_parameter(parameter: SearchParameter, registry: Registry) -> Json:
-    """Return one search parameter; repeated, all must hold, and values parted by commas are alternatives."""
-    targets = sorted(parameter.targets & registry.types) if parameter.targets else []
-    to = f" to {', '.join(targets)}" if targets else ""
-    modifiers = [f"`:{name}`" for name in MODIFIERS[parameter.type]]
-    if parameter.type is Kind.REFERENCE:
-        modifiers.append("`:[type]`")
-    prefixes = f" Prefixes: {', '.join(parameter.comparators)}." if parameter.comparators else ""
-    text = f"{parameter.type.value}{to}: `{parameter.expression}`. Modifiers: {', '.join(modifiers)}.{prefixes}"
-    return _parameter(parameter.code, "query", f"{text} {parameter.url}", {"type": "array", "items": _TEXT})
-
-
-def _searchable(registry: Registry, type_: str) -> list[SearchParameter]:
-    found = registry.parameters(type_)
-    return [found[code] for code in sorted(found) if found[code].type is not Kind.COMPOSITE]
-
-
-def _named(parameter: SearchParameter) -> str:
-    """Return what a search parameter is called among the components: one of all types stands there once."""
-    return f"{parameter.base}.{parameter.code}"
-
-
-def _reference(kind: str, name: str) -> Json:
-    return {"$ref": f"#/components/{kind}/{name}"}
+    return {**responses, "default": reference("responses", "Refused")}

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.definitions.structures import Structures
-from fhir_server.interactions.patching.fhirpath_patch import PATH_LENGTH, PATHS_LENGTH, parse_fhirpath_patch
+from fhir_server.interactions.patching.fhirpath_document import PATH_LENGTH, PATHS_LENGTH
+from fhir_server.interactions.patching.fhirpath_patch import parse_fhirpath_patch
 from fhir_server.interactions.patching.json_patch import duplicate
 from fhir_server.model.formats import MAX_DEPTH, parse, serialize
 from fhir_server.outcome import BadRequest, FhirError, TooLarge, Unprocessable
