@@ -11,14 +11,12 @@ from fhir_server.definitions.library import Library
 from fhir_server.definitions.operations import Level, Operation, Parameter, of_r4
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Response
-from fhir_server.interactions.library import consult
 from fhir_server.operations.call import Call
 from fhir_server.operations.coded import coded
 from fhir_server.operations.resources import named
-from fhir_server.operations.verdict import answered
-from fhir_server.terminology.displays import languages
+from fhir_server.operations.verdict import ABOUT_A_CODE, judged, wish_of
 from fhir_server.terminology.problems import unknown
-from fhir_server.terminology.validate_code import Verdict, Wish, in_code_system
+from fhir_server.terminology.validate_code import Verdict, in_code_system
 
 _TYPE: Final = frozenset((Level.TYPE,))
 
@@ -30,11 +28,7 @@ VALIDATE_CODE: Final[Operation] = of_r4(
         Parameter("codeSystem", "CodeSystem", levels=_TYPE),
         Parameter("code", "code"),
         Parameter("version", "string"),
-        Parameter("display", "string"),
-        Parameter("coding", "Coding"),
-        Parameter("codeableConcept", "CodeableConcept"),
-        Parameter("abstract", "boolean"),
-        Parameter("displayLanguage", "code"),
+        *ABOUT_A_CODE,
     ),
 )
 
@@ -45,7 +39,7 @@ async def validate_code(context: Context, call: Call) -> Response:
     Raises ``NotFound`` for one that is not loaded, ``Unprocessable`` where it cannot be told.
     """
     values = call.values
-    wish = Wish(languages(values.text("displayLanguage")), values.flag("abstract"))
+    wish = wish_of(values)
     async with context.store.snapshot() as snapshot:
         is_needed = values.has("code")
         given = await named(context, call, snapshot, "codeSystem", "version", is_needed=is_needed)
@@ -58,5 +52,4 @@ async def validate_code(context: Context, call: Call) -> Response:
                 raise unknown("CodeSystem", given, values.at("url"))
             return in_code_system(library, resource, several, wish)
 
-        consulted = await consult(context, snapshot, work, len(call.request.body))
-    return answered(consulted.answer)
+        return await judged(context, call, snapshot, work)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fhir_server.definitions.library import Library, made_of
+from fhir_server.definitions.library import Library
 from fhir_server.definitions.operations import Level, Operation, Parameter, of_r4
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Response
@@ -16,8 +16,7 @@ from fhir_server.model.formats import serialize
 from fhir_server.operations.call import Call, parameters
 from fhir_server.operations.resources import subject
 from fhir_server.outcome import BadRequest, Issue, IssueType
-from fhir_server.terminology.code_system import CodeSystem
-from fhir_server.terminology.finding import code_system
+from fhir_server.terminology.finding import code_system, concepts_of
 from fhir_server.terminology.problems import unknown
 from fhir_server.terminology.subsumption import subsumption
 
@@ -51,7 +50,7 @@ async def subsumes(context: Context, call: Call) -> Response:
         (system,) = systems
 
         def work(library: Library) -> str:
-            known = made_of(resource, CodeSystem) if resource is not None else code_system(library, system, version)
+            known = concepts_of(resource) if resource is not None else code_system(library, system, version)
             if known is None:
                 raise unknown("CodeSystem", f"{system}|{version}" if version else system)
             return subsumption(known, first, second)

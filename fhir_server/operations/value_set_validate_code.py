@@ -11,14 +11,12 @@ from fhir_server.definitions.library import Library
 from fhir_server.definitions.operations import Level, Operation, Parameter, of_r4
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Response
-from fhir_server.interactions.library import consult
 from fhir_server.operations.call import Call
 from fhir_server.operations.coded import coded
 from fhir_server.operations.resources import named
-from fhir_server.operations.verdict import answered
-from fhir_server.terminology.displays import languages
+from fhir_server.operations.verdict import ABOUT_A_CODE, judged, wish_of
 from fhir_server.terminology.finding import demanded
-from fhir_server.terminology.validate_code import Verdict, Wish, in_value_set
+from fhir_server.terminology.validate_code import Verdict, in_value_set
 
 _TYPE: Final = frozenset((Level.TYPE,))
 
@@ -32,11 +30,7 @@ VALIDATE_CODE: Final[Operation] = of_r4(
         Parameter("code", "code"),
         Parameter("system", "uri"),
         Parameter("systemVersion", "string"),
-        Parameter("display", "string"),
-        Parameter("coding", "Coding"),
-        Parameter("codeableConcept", "CodeableConcept"),
-        Parameter("abstract", "boolean"),
-        Parameter("displayLanguage", "code"),
+        *ABOUT_A_CODE,
     ),
 )
 
@@ -46,7 +40,7 @@ async def validate_code(context: Context, call: Call) -> Response:
     ``Unprocessable`` where it cannot be told."""
     values = call.values
     several = coded(values)
-    wish = Wish(languages(values.text("displayLanguage")), values.flag("abstract"))
+    wish = wish_of(values)
     async with context.store.snapshot() as snapshot:
         value_set = await named(context, call, snapshot, "valueSet", "valueSetVersion")
         assert value_set is not None  # noqa: S101 - it is needed
@@ -56,5 +50,4 @@ async def validate_code(context: Context, call: Call) -> Response:
                 demanded(library, value_set, values.at("url"))
             return in_value_set(library, value_set, several, wish)
 
-        consulted = await consult(context, snapshot, work, len(call.request.body))
-    return answered(consulted.answer)
+        return await judged(context, call, snapshot, work)

@@ -153,7 +153,7 @@ class Expander:
 
     def _chosen(self, system: CodeSystem, part: Mapping[str, Any]) -> Iterator[Member]:
         """Yield the concepts of a code system that the filters of an include let through, all without filters."""
-        if system.content in {"not-present", "example", "supplement"}:
+        if system.content in {"not-present", "example"}:
             raise not_complete(system.url, system.content)
         if not system.is_complete:
             self.fragments[system.canonical] = None

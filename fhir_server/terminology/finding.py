@@ -12,7 +12,7 @@ from typing import Final
 from fhir_server.definitions.library import Library, all_codes, made_of, split
 from fhir_server.model.formats import Resource
 from fhir_server.terminology.code_system import CodeSystem
-from fhir_server.terminology.problems import bad_definition, unknown
+from fhir_server.terminology.problems import bad_definition, is_supplement, unknown
 
 IMPLICIT: Final = "?fhir_vs"
 """Behind the URL of a code system: the value set of all its codes."""
@@ -41,10 +41,17 @@ ANY_VERSION: Final = Versions()
 def code_system(
     library: Library, system: str, version: str | None = None, versions: Versions = ANY_VERSION
 ) -> CodeSystem | None:
-    """Return a code system, None if it is not loaded in that version."""
+    """Return a code system, None if it is not loaded in that version. Raises ``Unprocessable`` for a supplement."""
     wanted = versions.of(system, version)
     found = library.find(f"{system}|{wanted}" if wanted else system, "CodeSystem")
-    return None if found is None else made_of(found, CodeSystem)
+    return None if found is None else concepts_of(found)
+
+
+def concepts_of(resource: Resource) -> CodeSystem:
+    """Return a CodeSystem resource made ready. Raises ``Unprocessable`` for a supplement."""
+    if resource.get("content") == "supplement":
+        raise is_supplement(resource.get("url", ""), resource.get("supplements", ""))
+    return made_of(resource, CodeSystem)
 
 
 def value_set(library: Library, canonical: str) -> Resource | None:

@@ -25,6 +25,12 @@ def not_complete(url: str, content: str) -> Unprocessable:
     return Unprocessable(Issue(IssueType.NOT_SUPPORTED, told, id="code-system-content"))
 
 
+def is_supplement(url: str, of: str) -> Unprocessable:
+    """Return the refusal to take a supplement for a code system. https://hl7.org/fhir/R4/codesystem.html#supplements"""
+    told = f"the CodeSystem {url} only supplements {of or 'another'}: it has no codes of its own"
+    return Unprocessable(Issue(IssueType.NOT_SUPPORTED, told, id="code-system-content"))
+
+
 def check_path(path: Sequence[str], url: str) -> None:
     """Raise ``Unprocessable`` where the way that led to a value set, or concept map, is a circle or too long."""
     if url in path:

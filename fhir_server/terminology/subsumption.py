@@ -12,7 +12,7 @@ def subsumption(system: CodeSystem, first: str, second: str) -> str:
 
     Raises ``NotFound`` for a code that is not there, ``Unprocessable`` for a code system without its codes.
     """
-    if system.content in {"not-present", "example", "supplement"}:
+    if system.content in {"not-present", "example"}:
         raise not_complete(system.url, system.content)
     codes = []
     for code in (first, second):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fhir_server.definitions.library import Library, made_of
+from fhir_server.definitions.library import Library
 from fhir_server.model.formats import Resource
-from fhir_server.terminology.code_system import CodeSystem, Concept
+from fhir_server.terminology.code_system import Concept
 from fhir_server.terminology.displays import display, is_one_of, texts
-from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system
+from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, concepts_of
 from fhir_server.terminology.membership import Code, Membership, Told
 
 
@@ -67,7 +67,7 @@ def in_code_system(library: Library, resource: Resource | None, several: Sequenc
         if resource is None:
             system = code_system(library, code.system, code.version, wish.versions)
         else:
-            system = made_of(resource, CodeSystem)
+            system = concepts_of(resource)
         if system is None:
             version = f"|{code.version}" if code.version else ""
             return Told(None, (f"the CodeSystem {code.system}{version} is not loaded",))

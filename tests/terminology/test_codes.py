@@ -5,16 +5,20 @@ Spec: https://hl7.org/fhir/R4/codesystem-operations.html
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from fhir_server.outcome import NotFound, Unprocessable
 from fhir_server.terminology.code_system import CodeSystem
 from fhir_server.terminology.displays import display, languages
+from fhir_server.terminology.expansion import Expander
 from fhir_server.terminology.lookup import look_up
 from fhir_server.terminology.membership import Code
 from fhir_server.terminology.subsumption import subsumption
 from fhir_server.terminology.validate_code import Coded, Verdict, Wish, in_code_system, in_value_set
 from tests.terminology.loading import (
+    BASE,
     CARE,
     EMPTY,
     FLAT,
@@ -22,6 +26,7 @@ from tests.terminology.loading import (
     PARTIAL,
     SYSTEM,
     Shelved,
+    code_system,
     concept,
     url,
     value_set,
@@ -184,3 +189,26 @@ def test_children_by_property_are_below() -> None:
 )
 def test_display_is_in_the_language_wanted(wanted: str | None, text: str) -> None:
     assert display("Burn", "en", [{"language": "fr", "value": "Brûlure"}], languages(wanted)) == text
+
+
+SUPPLEMENT = code_system(
+    f"{BASE}/CodeSystem/care-fr", concept("burn", display="Brûlure"), content="supplement", supplements=CARE
+)
+SUPPLEMENTED = Shelved(SYSTEM, SUPPLEMENT)
+BURN = coded("burn", system=SUPPLEMENT["url"])
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: look_up(SUPPLEMENTED, BURN.code, (), ()),
+        lambda: in_code_system(SUPPLEMENTED, None, [BURN], Wish()),
+        lambda: in_code_system(SUPPLEMENTED, SUPPLEMENT, [BURN], Wish()),
+        lambda: in_value_set(SUPPLEMENTED, value_set("all", {"system": SUPPLEMENT["url"]}), [BURN], Wish()),
+        lambda: Expander(SUPPLEMENTED).within(value_set("all", {"system": SUPPLEMENT["url"]})),
+    ],
+)
+def test_supplement_is_never_taken_for_a_code_system(take: Callable[[], object]) -> None:
+    with pytest.raises(Unprocessable, match=f"only supplements {CARE}"):
+        take()
+    assert look_up(SUPPLEMENTED, Code(CARE, "burn"), (), ()).display == "Burn"

@@ -54,21 +54,24 @@ def constraint_check(constraint: Constraint, told: str) -> Check:
     key, severity, expression = constraint
 
     def check(item: Item, run: Run) -> Found:
-        if not run.may_go_on():
-            return None
-        compiled = _compiled(expression, item.type, run.structures)
-        if isinstance(compiled, str):
-            run.note("invariant-not-checked", key, f"{key} cannot be evaluated here ({compiled}): {expression}{told}")
-            return None
-        try:
-            if compiled.holds(item, run.environment):
-                return None
-        except EvaluationError as error:
-            run.note("invariant-not-checked", key, f"{key} cannot be evaluated on this data ({error}){told}")
+        if not run.may_go_on() or holds(expression, item, run, key, f"{key}{told}") is not False:
             return None
         return [Fault(f"invariant-{key}", f"{key} does not hold: {expression}{told}", severity=severity)]
 
     return check
+
+
+def holds(expression: str, item: Item, run: Run, about: str, named: str) -> bool | None:
+    """Return whether an expression holds on a value, None (noted ``about`` what, ``named``) if that cannot be told."""
+    compiled = _compiled(expression, item.type, run.structures)
+    if isinstance(compiled, str):
+        run.note("invariant-not-checked", about, f"{named} cannot be evaluated here ({compiled}): {expression}")
+        return None
+    try:
+        return compiled.holds(item, run.environment)
+    except EvaluationError as error:
+        run.note("invariant-not-checked", about, f"{named} cannot be evaluated on this data ({error})")
+        return None
 
 
 def problem(constraint: Constraint, type_: str, structures: Structures) -> str | None:

@@ -5,7 +5,8 @@ Spec: https://hl7.org/fhir/R4/profiling.html#discriminator
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from fhir_server.fhirpath import Item
@@ -76,39 +77,37 @@ def _through_profiles(ends: Sequence[End], items: Sequence[Item], run: Run) -> b
 # --- exists, type, profile -------------------------------------------------------------------------------------------
 
 
-def _exists(path: str, node: Node) -> Test:
+Judge = Callable[[Sequence[End], Sequence[Item], Run], bool | None]
+"""Tells by the ends of a path in the definition whether what it finds in an item fits; None if that cannot be told."""
+
+
+def _judged(judge: Judge, path: str, node: Node) -> Test:
     way = Way(path, node)
 
     def test(item: Item, run: Run) -> bool | None:
         items = evaluate(path, item, run)
-        if items is None:
-            return None
-        for end in way.ends(run):
-            if end.node.definition.get("max") == "0":
-                return not items
-            if least(end.node):
-                return bool(items)
-        return None
+        return None if items is None else judge(way.ends(run), items, run)
 
     return test
 
 
-def _type(path: str, node: Node) -> Test:
-    way = Way(path, node)
+def _exists(ends: Sequence[End], items: Sequence[Item], run: Run) -> bool | None:
+    for end in ends:
+        if end.node.definition.get("max") == "0":
+            return not items
+        if least(end.node):
+            return bool(items)
+    return None
 
-    def test(item: Item, run: Run) -> bool | None:
-        items = evaluate(path, item, run)
-        if items is None:
+
+def _type(ends: Sequence[End], items: Sequence[Item], run: Run) -> bool | None:
+    for end in ends:
+        codes = _codes(end, run)
+        if codes is None:
             return None
-        for end in way.ends(run):
-            codes = _codes(end, run)
-            if codes is None:
-                return None
-            if codes:
-                return any_of(any(run.structures.is_a(one.type, code) for code in codes) for one in items)
-        return None
-
-    return test
+        if codes:
+            return any_of(any(run.structures.is_a(one.type, code) for code in codes) for one in items)
+    return None
 
 
 def _codes(end: End, run: Run) -> list[str] | None:
@@ -125,25 +124,15 @@ def _codes(end: End, run: Run) -> list[str] | None:
     return codes
 
 
-def _profile(path: str, node: Node) -> Test:
-    way = Way(path, node)
-
-    def test(item: Item, run: Run) -> bool | None:
-        items = evaluate(path, item, run)
-        if items is None:
-            return None
-        for end in way.ends(run):
-            types = types_of(end.node)
-            profiles = [one for type_ in types for one in (type_.targets if end.resolved else type_.profiles)]
-            if profiles:
-                return any_of(
-                    None if _is_absent(one, run) else _conforms(one, profile, run)
-                    for one in items
-                    for profile in profiles
-                )
-        return None
-
-    return test
+def _profile(ends: Sequence[End], items: Sequence[Item], run: Run) -> bool | None:
+    for end in ends:
+        types = types_of(end.node)
+        profiles = [one for type_ in types for one in (type_.targets if end.resolved else type_.profiles)]
+        if profiles:
+            return any_of(
+                None if _is_absent(one, run) else _conforms(one, profile, run) for one in items for profile in profiles
+            )
+    return None
 
 
 def _conforms(item: Item, profile: str, run: Run) -> bool | None:
@@ -162,4 +151,10 @@ def _is_absent(item: Item, run: Run) -> bool:
     return not item.value and run.is_resource(item)
 
 
-_TESTS: Final = {"value": _value, "pattern": _value, "exists": _exists, "type": _type, "profile": _profile}
+_TESTS: Final[Mapping[str, Callable[[str, Node], Test]]] = {
+    "value": _value,
+    "pattern": _value,
+    "exists": partial(_judged, _exists),
+    "type": partial(_judged, _type),
+    "profile": partial(_judged, _profile),
+}

@@ -13,6 +13,7 @@ from typing import Any
 from fhir_server.fhirpath import EvaluationError, ExpressionError, Item, compile_path
 from fhir_server.model.formats import Resource
 from fhir_server.validation.faults import Fault
+from fhir_server.validation.profiles.constraints import holds
 from fhir_server.validation.profiles.run import Run
 
 
@@ -60,6 +61,9 @@ def check_extension(item: Item, place: Place, run: Run, *, is_modifier: bool) ->
     if definition.get("type") == "Extension" and not _may_stand(definition, place, run, url):
         faults = [*faults, Fault("extension-context", f"it may not stand here: expected {_expected(definition)}{told}")]
     root = run.tree(url)
+    for expression in _context_invariants(definition):
+        if _holds(expression, place, run, url) is False:
+            faults = [*faults, Fault("extension-context", f"it may stand only where {expression}{told}")]
     if root is not None and is_modifier != (root.definition.get("isModifier") is True):
         expected = "extension" if is_modifier else "modifierExtension"
         faults = [*faults, Fault("extension-context", f"it must stand in {expected}{told}")]
@@ -81,12 +85,25 @@ def _expected(definition: Resource) -> str:
 
 def _may_stand(definition: Resource, place: Place, run: Run, url: str) -> bool:
     contexts = _contexts(definition)
-    if definition.get("contextInvariant"):
-        run.note("invariant-not-checked", url, f"the contextInvariant of the extension {url} is not checked")
     if not contexts:
         return True
     here = set(place.paths(run))
     return any(_is_at(type_, expression, here, place, run, url) for type_, expression in contexts)
+
+
+def _context_invariants(definition: Resource) -> list[str]:
+    listed = definition.get("contextInvariant")
+    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
+def _holds(expression: str, place: Place, run: Run, url: str) -> bool | None:
+    """Tell whether a rule of where an extension may stand holds on the element that it stands on; None (noted) if that
+    cannot be told: of the value of a primitive element, the walk has the extensions only."""
+    about, named = f"{url} {expression}", f"the contextInvariant of the extension {url}"
+    if place.item.type in run.structures.types and run.structures.kind(place.item.type) == "primitive-type":
+        run.note("invariant-not-checked", about, f"{named} is not checked on {place.item.type}: {expression}")
+        return None
+    return holds(expression, place.item, run, about, named)
 
 
 def _is_at(type_: str, expression: str, here: set[str], place: Place, run: Run, url: str) -> bool:

@@ -96,6 +96,27 @@ def test_extension_of_an_extension_and_of_what_an_expression_finds() -> None:
     assert said(timed, extension(("fhirpath", "nonsense()"))) == [("invariant-not-checked", "Slot")]
 
 
+RULES = [
+    ("status = 'free'", slot(extension=[RED], status="free"), []),
+    ("status = 'free'", slot(extension=[RED], status="busy"), [("extension-context", "Slot.extension[0]")]),
+    ("use.exists()", slot(identifier=[{"use": "old", "extension": [RED]}]), []),
+    (
+        "use.exists()",
+        slot(identifier=[{"value": "1", "extension": [RED]}]),
+        [("extension-context", "Slot.identifier[0].extension[0]")],
+    ),
+    ("nonsense()", slot(extension=[RED]), [("invariant-not-checked", "Slot")]),
+    ("length() > 2", slot(_comment={"extension": [RED]}), [("invariant-not-checked", "Slot")]),
+]
+
+
+@pytest.mark.parametrize(("rule", "resource", "wanted"), RULES)
+def test_rules_of_an_extension_hold_on_the_element_that_it_stands_on(
+    rule: str, resource: dict[str, Any], wanted: Any
+) -> None:
+    assert said(resource, extension(("element", "Element"), ("element", "Slot"), contextInvariant=[rule])) == wanted
+
+
 def test_unknown_extension_is_accepted_and_unknown_modifier_told_once() -> None:
     unknown = {"url": "urn:x:unknown", "valueCode": "red"}
     assert said(slot(extension=[unknown])) == []
