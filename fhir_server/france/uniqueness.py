@@ -17,6 +17,7 @@ from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import located
 from fhir_server.interactions.rules import Asked, AtHead, Ruling
 from fhir_server.model.formats import Resource, parse
+from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
 from fhir_server.outcome import Conflict, Issue, IssueType
 from fhir_server.search.query import UNIT_SEPARATOR as US
@@ -42,7 +43,8 @@ class UniqueIdentifiers:
         pace = Pace()
         for one in asked:
             if one.resource is not None and one.key.type in self.concerns:
-                written.append(_Written(self.families, one.key, one.resource, one.at))
+                is_new = one.interaction is Interaction.CREATE
+                written.append(_Written(self.families, one.key, one.resource, one.at, is_new))
                 written[-1].look()
                 await pace.keep()
         return Ruling(at_head=_at_head(self.families, written)) if written else None
@@ -50,12 +52,15 @@ class UniqueIdentifiers:
 
 @dataclass(slots=True)
 class _Written:
-    """A resource that is written, and what it claims; ``at`` is the Bundle entry that it came in."""
+    """A resource that is written, and what it claims; ``at`` is the Bundle entry that it came in.
+
+    ``is_new``: its id was just given, and nobody will ever find it if the write is refused."""
 
     families: Families
     key: Key
     resource: Resource
     at: str
+    is_new: bool
     _claims: Mapping[Claim, str] | None = None
 
     def look(self) -> None:
@@ -68,9 +73,19 @@ class _Written:
         """What it claims, with the paths of the identifiers that do."""
         return self.families.claims(self.resource) if self._claims is None else self._claims
 
-    def taken(self, claim: Claim, other: Key) -> Issue:
+    @property
+    def name(self) -> str:
+        """How a refusal names it to others: by what its client knows it by."""
+        return self.at if self.is_new else str(self.key)
+
+    def taken(self, claim: Claim, other: str) -> Issue:
         """Return why it cannot have what another resource has."""
-        told = f"this identifier of {self.key} is that of {other}, which is active: update or deactivate one of them"
+        if self.is_new:
+            told = f"this identifier is that of {other}, which is active: update or deactivate that one"
+        else:
+            told = (
+                f"this identifier of {self.key} is that of {other}, which is active: update or deactivate one of them"
+            )
         issue = Issue(IssueType.DUPLICATE, told, (self.claims[claim],), id="identifier-taken")
         return located(issue, self.at)
 
@@ -82,9 +97,9 @@ def _at_head(families: Families, written: Sequence[_Written]) -> AtHead:
         for one in written:
             for claim in one.claims if one.key in changed else ():
                 wanted[claim].append(one)
-        issues = [one.taken(claim, first.key) for claim, (first, *others) in wanted.items() for one in others]
+        issues = [one.taken(claim, first.name) for claim, (first, *others) in wanted.items() for one in others]
         for claim, other in await _held(view, families, wanted, changed):
-            issues.extend(one.taken(claim, other) for one in wanted[claim])
+            issues.extend(one.taken(claim, str(other)) for one in wanted[claim])
         if issues:
             raise Conflict(*dict.fromkeys(issues))
         return {}

@@ -15,7 +15,7 @@ from fhir_server.model.reference import Key
 from fhir_server.outcome import Issue
 from fhir_server.scheduling.actors import Overlap, check_actors
 from fhir_server.scheduling.appointments import Appointment
-from fhir_server.scheduling.decisions import Decision, Status, decide
+from fhir_server.scheduling.decisions import Decision, Status, decide, warnings
 from fhir_server.scheduling.gathering import AtHead, Gathering, OnSnapshot, Reads
 from fhir_server.scheduling.slots import Slot, with_status
 from fhir_server.scheduling.state import State, Turn, appointments_asked, slots_asked
@@ -79,7 +79,10 @@ class Write:
             raise decision.refusal
         if decision.slots != prepared.slots or decision.kept.keys() != prepared.kept.keys():
             raise Moved
-        return await check_actors(AtHead(view), state, self.rule.overlap, self.rule.bases)
+        found = dict(await check_actors(AtHead(view), state, self.rule.overlap, self.rule.bases))
+        for key, issues in warnings(state).items():
+            found[key] = [*found.get(key, ()), *issues]
+        return found
 
 
 def _with(status: Status, sent: Resource | None, stored: Stored | None) -> Resource:

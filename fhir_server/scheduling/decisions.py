@@ -21,6 +21,8 @@ from fhir_server.scheduling.state import State, Turn
 NAMED: Final = 5
 """How many resources an issue names."""
 
+OUTSIDE: Final = "appointment-outside-slots"
+
 
 class Status(NamedTuple):
     """What a slot is to have: its status, and whether bookings have made it so."""
@@ -44,6 +46,33 @@ class Decision:
         if missing:
             return Unprocessable(*missing)
         return Conflict(*self.issues) if self.issues else None
+
+
+def warnings(state: State) -> dict[Key, list[Issue]]:
+    """Return, by appointment, that it begins or ends outside of the slots that it holds; only where that is new."""
+    found: dict[Key, list[Issue]] = {}
+    for key, turn in state.appointments.items():
+        before, after = turn.before, turn.after
+        if after is None or after.start >= after.end:
+            continue
+        if before is not None and (before.slots.keys(), before.start, before.end) == (
+            after.slots.keys(),
+            after.start,
+            after.end,
+        ):
+            continue
+        turns = (state.slots.get(one) for one in after.slots)
+        slots = [one.after for one in turns if one is not None and one.after is not None and one.after.has_time]
+        if not slots:
+            continue
+        start, end = min(slot.start for slot in slots), max(slot.end for slot in slots)
+        spanned = slots[0]._replace(start=start, end=end).times
+        for name, is_outside in (("start", not start <= after.start < end), ("end", not start < after.end <= end)):
+            if is_outside:
+                told = f"the {name} of the appointment is outside of its slots, {spanned}"
+                issue = Issue(IssueType.BUSINESS_RULE, told, (f"Appointment.{name}",), Severity.WARNING, OUTSIDE)
+                found.setdefault(key, []).append(issue)
+    return found
 
 
 def decide(state: State, *, is_parallel: bool = False) -> Decision:
@@ -151,6 +180,9 @@ def _problem(state: State, turn: Turn[Slot], slot: Slot, others: list[Slot], hol
     if slot.is_walk_in:
         told = f"{name} is for walk-ins, it cannot be booked"
         return Issue(IssueType.CONFLICT, told, (path,), id="slot-walk-in")
+    if not slot.has_time:
+        told = f"{name} has no time, it cannot be booked: a start and an end are expected"
+        return Issue(IssueType.CONFLICT, told, (path,), id="slot-without-time")
     rivals = state.held[slot.key] - {holder}
     if len(rivals) >= slot.capacity:
         places = "place" if slot.capacity == 1 else "places"

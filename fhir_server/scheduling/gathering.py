@@ -130,7 +130,7 @@ class Gathering:
         """Take in, and return, what overlaps some slots and is not known yet."""
         by_schedule: defaultdict[str, list[Slot]] = defaultdict(list)
         for slot in slots:
-            if slot.schedule is not None:
+            if slot.schedule is not None and slot.has_time:
                 by_schedule[slot.schedule].append(slot)
         new: list[Slot] = []
         for where in _windows(by_schedule):

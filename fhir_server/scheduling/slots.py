@@ -35,7 +35,7 @@ _NUMBERS: Final = ("valuePositiveInt", "valueInteger")
 
 
 class Slot(NamedTuple):
-    """One version of a Slot. ``start`` and ``end`` are microseconds since the epoch."""
+    """One version of a Slot. ``start`` and ``end`` are microseconds since the epoch; both 0: it has no time."""
 
     key: Key
     schedule: str | None
@@ -48,6 +48,11 @@ class Slot(NamedTuple):
     capacity: int
     is_walk_in: bool
 
+    @property
+    def has_time(self) -> bool:
+        """Whether its start and its end have values: R4 lets an extension stand in their place."""
+        return self.end != 0
+
     def overlaps(self, other: Slot) -> bool:
         """Tell whether two slots of one schedule have some time in common."""
         return self.schedule == other.schedule and self.start < other.end and other.start < self.end
@@ -55,6 +60,8 @@ class Slot(NamedTuple):
     @property
     def times(self) -> str:
         """When it is, for people."""
+        if not self.has_time:
+            return "an unknown time"
         return f"{moment(self.start):%Y-%m-%dT%H:%M}Z to {moment(self.end):%Y-%m-%dT%H:%M}Z"
 
 
@@ -64,12 +71,14 @@ def slot_of(key: Key, resource: Resource, bases: Sequence[str]) -> Slot:
     text = schedule.get("reference") if isinstance(schedule, dict) else None
     found = local(text, bases) if isinstance(text, str) else None
     start, end = time_of(resource.get("start")), time_of(resource.get("end"))
+    if start is None or end is None:
+        start = end = 0
     status = resource.get("status")
     return Slot(
         key,
         str(found.key) if found is not None and found.key.type == "Schedule" else None,
-        start or 0,
-        end or start or 0,
+        start,
+        end,
         status if isinstance(status, str) else "",
         any(map(_is_booked, _dicts(resource.get("extension")))),
         next((number for number in map(_number, _capacities(resource)) if number is not None), 1),

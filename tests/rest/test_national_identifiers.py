@@ -139,7 +139,8 @@ async def test_identifier_belongs_to_one_active_professional(http: httpx.AsyncCl
     for body in (professional(), professional("http://rpps.esante.gouv.fr"), professional(IDNPS, PREFIXED)):
         answer = await http.post("Practitioner", json=body)
         refused(answer, 409, "identifier-taken")
-        assert f"Practitioner/{first}" in issues(answer)[0]["diagnostics"]
+        assert f"that of Practitioner/{first}," in issues(answer)[0]["diagnostics"]
+        assert issues(answer)[0]["diagnostics"].count("Practitioner/") == 1, "what was never stored has no name"
         assert NUMBER not in answer.text
         assert expressions(answer) == ["Practitioner.identifier[0]"]
     assert (await put(http, first, professional(active=True))).status_code == 200, "its own"

@@ -12,6 +12,7 @@ from fhir_server.model.reference import Key
 from fhir_server.outcome import Conflict, Unprocessable
 from fhir_server.scheduling.appointments import HOLDING
 from fhir_server.scheduling.booking import Booking
+from fhir_server.scheduling.decisions import warnings
 from tests.scheduling.worlds import BASE, World, appointment, delete, put, seen, slot
 
 
@@ -26,6 +27,13 @@ class Case(NamedTuple):
 
 def taken(id_: str = "a", by: str = "x", **more: Any) -> list[Resource]:
     return [slot(id_, status="busy", booked=True, **more), appointment(by, id_)]
+
+
+def timeless(id_: str) -> Resource:
+    """A slot of which R4 lets an extension say why it has no start."""
+    body = slot(id_)
+    del body["start"]
+    return {**body, "_start": {"extension": [{"url": "https://example.org/why", "valueCode": "unknown"}]}}
 
 
 CASES = [
@@ -43,6 +51,9 @@ CASES = [
     Case("a full slot", taken(), [put(appointment("y", "a"))], ["slot-full"]),
     Case("two of one transaction want one slot", [slot("a")],
          [put(appointment("x", "a")), put(appointment("y", "a"))], ["slot-full", "slot-full"]),
+    Case("a slot without a time", [timeless("a")], [put(appointment("x", "a"))], ["slot-without-time"]),
+    Case("a slot without a time overlaps nothing", [timeless("b"), slot("a")], [put(appointment("x", "a"))],
+         {"a": "busy*", "b": "free"}),
     Case("a slot that is not there", [], [put(appointment("x", "a"))], ["slot-missing"]),
     Case("a slot that goes in the same transaction", [slot("a")],
          [delete("Slot/a"), put(appointment("x", "a"))], ["slot-held"]),
@@ -236,3 +247,25 @@ MALFORMED: list[object] = [None, 1, "x", [], [1], {}, {"reference": 1}, [{"refer
 async def test_what_is_not_valid_yet_is_looked_at_without_harm(name: str, value: object) -> None:
     broken = [{**slot("a"), name: value}, {**appointment("x", "a"), name: value}]
     await World().has(slot("b")).decided(*map(put, broken))
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ({"start": "09:00", "end": "09:30"}, []),
+        ({"start": "09:05", "end": "10:00"}, []),
+        ({"start": "08:50", "end": "09:30"}, ["Appointment.start"]),
+        ({"start": "09:40", "end": "10:10"}, ["Appointment.end"]),
+        ({"start": "15:00", "end": "15:30"}, ["Appointment.start", "Appointment.end"]),
+    ],
+)
+async def test_appointment_outside_of_its_slots_is_warned_of(times: dict[str, str], told: list[str]) -> None:
+    world = World().has(slot("a"), slot("b", "09:30", "10:00"))
+    asked = put(appointment("x", "a", "b", **times))
+    state, decision = await world.decided(asked)
+    assert decision.refusal is None
+    found = warnings(state).get(asked.key, [])
+    assert [issue.expression for issue in found] == [(path,) for path in told]
+    assert not any(issue.is_error for issue in found)
+    await world.write(asked)
+    assert not warnings((await world.decided(asked))[0]), "it was told already"
