@@ -15,7 +15,7 @@ from typing import Final
 
 from pymongo.errors import OperationFailure, PyMongoError, WriteConcernError
 
-from fhir_server.storage.mongo.connection import Document
+from fhir_server.storage.mongo.connection import Document, passes
 from fhir_server.storage.mongo.documents import Written, commit_document, written_of
 from fhir_server.storage.mongo.log import Log, State
 from fhir_server.storage.mongo.projecting import project
@@ -48,8 +48,10 @@ class Appender:
                     return bool(there == document["token"])
             except (WriteConcernError, StoreUnavailable) as error:
                 await _wait(error)
-            except OperationFailure:  # refused, and nothing written
-                raise
+            except OperationFailure as error:
+                if not passes(error.code):  # refused, and nothing written
+                    raise
+                await _wait(error)
             except PyMongoError as error:
                 await _wait(error)
 

@@ -26,7 +26,7 @@ from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.asking import AskingView, Leads, driven
 from fhir_server.storage.mongo.connection import unavailable
 from fhir_server.storage.mongo.documents import Written, commit_document, resource_document
-from fhir_server.storage.mongo.log import Log
+from fhir_server.storage.mongo.log import DOCUMENT_BYTES, Log
 from fhir_server.storage.mongo.reading import Reading
 from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.turns import IDLE_SECONDS, Turns
@@ -49,8 +49,6 @@ from fhir_server.storage.sizes import size
 LOG: Final = logging.getLogger(__name__)
 DEADLINE_SECONDS: Final = 30.0
 """So long plans run again, and a commit of unknown outcome is settled."""
-DOCUMENT_BYTES: Final = 16_000_000
-"""The largest document, a little under MongoDB's own bound."""
 CHANGE_BYTES: Final = 300
 """What a change takes in a commit besides its body, its entries and its key."""
 LARGE_BYTES: Final = 2_000_000
@@ -166,7 +164,13 @@ class Committer:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while True:
-                    answers = await self._attempt(jobs)
+                    try:
+                        answers = await self._attempt(jobs)
+                    except CommitTooLarge as error:  # more than was weighed: nothing was sent
+                        if len(jobs) == 1:
+                            return [(jobs[0], error)]
+                        jobs = jobs[:1]
+                        continue
                     if answers is not None:
                         self.failure = None
                         return answers

@@ -39,6 +39,11 @@ READS: Final = ReadConcern("majority")
 DUPLICATE: Final = 11000
 _COSTLY: Final = frozenset({292, 16819, 16820, 16945, 51091})
 """Sorts and groups past the server's memory, and patterns that are too long."""
+_PASSING: Final = frozenset(
+    {6, 7, 24, 50, 63, 64, 89, 91, 112, 133, 134, 150, 189, 202, 249, 262}
+    | {9001, 10058, 10107, 11600, 11601, 11602, 13388, 13435, 13436, 14031}
+)
+"""What a shard, or a member that is losing its place, may answer: it says nothing of what was written."""
 _REFUSED: Final = {13: "the user may not do this", 18: "the user or the password is wrong"}
 
 
@@ -68,6 +73,11 @@ def connect(uri: str, seconds: float, listeners: tuple[Any, ...] = ()) -> Client
 def database(client: Client) -> Database:
     """Return the database that the URI names, with the concerns of every command."""
     return client.get_default_database(read_concern=READS, write_concern=WRITES, read_preference=ReadPreference.PRIMARY)
+
+
+def passes(code: int | None) -> bool:
+    """Tell whether a write that failed so may have happened, or may succeed a little later as it is."""
+    return code in _PASSING
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:

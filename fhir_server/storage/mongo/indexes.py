@@ -5,11 +5,16 @@ The compounds of ``search.compounds`` are spans as any others: ``schedule+status
 
 from __future__ import annotations
 
+import logging
 from typing import Final, NamedTuple
 
 from pymongo import ASCENDING, IndexModel
+from pymongo.errors import NetworkTimeout
 
 from fhir_server.storage.mongo.connection import Collection, Document, told
+from fhir_server.storage.protocol import StoreUnavailable
+
+LOG: Final = logging.getLogger(__name__)
 
 
 class Index(NamedTuple):
@@ -45,6 +50,17 @@ ARRAYS: Final = frozenset({"equal", "text", "span", "point"})
 
 
 async def create(collection: Collection, indexes: tuple[Index, ...]) -> None:
-    """Create what is missing; what is there already costs one command."""
-    with told():
-        await collection.create_indexes([index.model() for index in indexes])
+    """Create what is missing; what is there already costs one command.
+
+    On a collection that is large already it takes long: asked again, MongoDB answers when it has built them.
+    """
+    while True:
+        try:
+            with told():
+                await collection.create_indexes([index.model() for index in indexes])
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, NetworkTimeout):
+                raise
+            LOG.warning("MongoDB is building indexes of %s, which is waited for", collection.name)
+        else:
+            return

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple
 
+import bson
 from pymongo import ASCENDING, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, ExecutionTimeout
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.storage.mongo.connection import READS, WRITE_MILLISECONDS, Collection, Database, Document, told
 from fhir_server.storage.mongo.documents import commit_of
 from fhir_server.storage.mongo.indexes import COMMITS, RESOURCES, VERSIONS, create
-from fhir_server.storage.protocol import ENDED, SCHEMA, Commit, Head, StoreUnavailable
+from fhir_server.storage.protocol import ENDED, SCHEMA, Commit, CommitTooLarge, Head, StoreUnavailable
 
+DOCUMENT_BYTES: Final = 16_000_000
+"""The largest document, a little under MongoDB's own bound."""
 HEAD: Final[Document] = {"_id": "head"}
 FEED_COMMITS: Final = 100
 """Commits of the feed in one question: a slow reader holds no cursor for long."""
@@ -103,21 +106,30 @@ class Log:
 
     async def is_free(self, number: int) -> bool:
         """Tell for certain whether no commit has this number."""
-        with told():
-            return await self._certain.find_one({"_id": number}, {"_id": 1}, max_time_ms=WRITE_MILLISECONDS) is None
+        return await self._surely(number, "_id") is None
 
     async def token(self, number: int) -> str | None:
         """Tell for certain whose commit has this number."""
-        with told():
-            document = await self._certain.find_one({"_id": number}, {"token": 1}, max_time_ms=WRITE_MILLISECONDS)
+        document = await self._surely(number, "token")
         return None if document is None else str(document["token"])
 
+    async def _surely(self, number: int, field: str) -> Document | None:
+        """Ask a primary that is certain to be one; one that has lost the others never answers."""
+        with told():
+            try:
+                return await self._certain.find_one({"_id": number}, {field: 1}, max_time_ms=WRITE_MILLISECONDS)
+            except ExecutionTimeout as error:
+                raise StoreUnavailable("MongoDB took too long to confirm what the log holds") from error
+
     async def insert(self, document: Document) -> bool:
-        """Append a commit; return False if its number is taken. Other errors leave the outcome unknown."""
+        """Append a commit; return False if its number is taken. Raises ``CommitTooLarge``; other errors leave the
+        outcome unknown."""
         try:
             await self.commits.insert_one(document)
         except DuplicateKeyError:
             return False
+        except DocumentTooLarge as error:  # which the driver finds before it sends anything
+            raise CommitTooLarge(len(bson.encode(document)), DOCUMENT_BYTES) from error
         return True
 
     async def find(self, number: int) -> Document | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final
 
 from pymongo.errors import (
     ConfigurationError,
@@ -16,6 +16,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from pymongo.topology_description import TOPOLOGY_TYPE
 
 from fhir_server.storage.mongo.connection import Client, Database, Document, connect, database
 from fhir_server.storage.protocol import SchemaTooNew, StoreUnavailable
@@ -40,6 +41,8 @@ def explained(uri: str) -> Iterator[None]:
         ) from error
     except (ConfigurationError, OperationFailure, ServerSelectionTimeoutError, ConnectionFailure) as error:
         raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_advice(error)}") from error
+    except (ValueError, OSError) as error:  # a port, or a file of TLS's
+        raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_misconfiguration(str(error))}") from error
 
 
 def _hosts(uri: str) -> str:
@@ -52,6 +55,8 @@ def _advice(error: PyMongoError) -> str:
         return _refusal(error)
     if isinstance(error, ConfigurationError):
         return _misconfiguration(str(error))
+    if "SSL" in str(error) or "certificate" in str(error):
+        return "cannot be reached by TLS: look at tls and tlsCAFile in the URI, and at its certificate and host name"
     return "does not answer, or has no primary: see that it runs, and that this machine may reach it"
 
 
@@ -66,14 +71,26 @@ def _refusal(error: OperationFailure) -> str:
 def _misconfiguration(told: str) -> str:
     if "wire version" in told:
         return f"is too old: {OLDEST} or newer is needed"
+    if "not readable" in told:
+        return "cannot be used as the URI says: a file that it names for TLS cannot be read"
     if "DNS" in told:
         return "has no address in the DNS, where mongodb+srv:// looks for one: see that the name is right"
     return "cannot be used as the URI says: its options must be right, and it must name a database, as in mongodb://HOST/NAME"
 
 
 async def is_linearizable(client: Client) -> bool:
-    """Tell whether reads can be linearizable: a standalone server knows no such concern, and needs none."""
+    """Tell whether reads can be linearizable: a standalone server knows no such concern, and needs none.
+
+    Raises ``StoreUnavailable`` for a direct connection to one member of a replica set: the driver would go on reading
+    from it when it is no longer the primary.
+    """
     answer = await client.admin.command("ismaster")
+    topology: Any = client.topology_description  # which the driver's types take for a function
+    if answer.get("setName") and topology.topology_type == TOPOLOGY_TYPE.Single:
+        raise StoreUnavailable(
+            "this MongoDB is a member of a replica set, and may cease to be the primary:"
+            " leave directConnection=true out of the URI"
+        )
     return bool(answer.get("setName")) or answer.get("msg") == "isdbgrid"
 
 

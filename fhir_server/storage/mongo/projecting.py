@@ -11,7 +11,7 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from fhir_server.model.reference import Key
-from fhir_server.storage.mongo.connection import DUPLICATE, Collection, Document, unavailable
+from fhir_server.storage.mongo.connection import DUPLICATE, Collection, Document, passes, unavailable
 from fhir_server.storage.mongo.documents import Written, resource_document, version_row
 from fhir_server.storage.mongo.log import Log
 from fhir_server.storage.mongo.refused import note_refused, with_equality_only, without_values
@@ -71,9 +71,9 @@ async def _write(
         await log.resources(type).bulk_write(writes, ordered=False)
     except BulkWriteError as error:
         details = error.details or {}
-        if details.get("writeConcernErrors"):
-            raise unavailable(error) from error
         failed = [one for one in details.get("writeErrors", ()) if one["code"] != DUPLICATE]
+        if details.get("writeConcernErrors") or any(passes(one["code"]) for one in failed):
+            raise unavailable(error) from error
         for one in failed:
             LOG.error("MongoDB refuses the index values of %s (%s)", changes[one["index"]].stored.key, one["code"])
         return [changes[one["index"]] for one in failed]

@@ -49,8 +49,9 @@ class TooMany(Exception):
 class Resolving:
     """Resolves nodes for one question; what it has found it keeps."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, milliseconds: int) -> None:
         self._log = log
+        self._milliseconds = milliseconds
         self._found: dict[tuple[str, Node], frozenset[str]] = {}
         self._referring: dict[tuple[str, ReferredBy], frozenset[str]] = {}
 
@@ -109,7 +110,9 @@ class Resolving:
     async def _find(
         self, type: str, where: Document, fields: dict[str, int], *, bounded: bool = True
     ) -> list[Document]:
-        cursor = self._log.resources(type).find(every([where, LIVE]), fields, batch_size=BATCH + 1)
+        cursor = self._log.resources(type).find(
+            every([where, LIVE]), fields, batch_size=BATCH + 1, max_time_ms=self._milliseconds
+        )
         found = await (cursor.limit(RESOLVED + 1) if bounded else cursor).to_list(None)
         if bounded and len(found) > RESOLVED:
             raise TooMany

@@ -83,7 +83,7 @@ class _Search:
         self._sort = sort
         self._page = page
         self._milliseconds = milliseconds
-        self._resolving = Resolving(log)
+        self._resolving = Resolving(log, milliseconds)
         self.backward = page.before is not None
         self.by_distance = any(by.kind == "near" for by in sort)
 
@@ -169,7 +169,9 @@ class _Search:
         except TooMany as error:
             raise too_costly() from error
         where = every([{"_id": {"$in": list(domain)}}, filter_of(node)])
-        found = self._log.resources(asked.type).find(where, {"_id": 1}, batch_size=BATCH)
+        found = self._log.resources(asked.type).find(
+            where, {"_id": 1}, batch_size=BATCH, max_time_ms=self._milliseconds
+        )
         kept = {document["_id"] async for document in found}
         return [document for document in chunk if document["_id"] in kept]
 
@@ -235,7 +237,10 @@ class _Search:
                 by_type.setdefault(type_, []).append(id_)
             for type_, ids in by_type.items():
                 where = {"_id": {"$in": ids}}
-                async for document in self._log.resources(type_).find(where, _HEADER, batch_size=BATCH):
+                bodies = self._log.resources(type_).find(
+                    where, _HEADER, batch_size=BATCH, max_time_ms=self._milliseconds
+                )
+                async for document in bodies:
                     found[type_, document["_id"]] = stored_of(type_, document)
                     taken += len(document.get("body") or b"")
             if self._page.bytes is not None and taken > self._page.bytes:

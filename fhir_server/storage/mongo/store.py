@@ -217,7 +217,7 @@ async def _tick(committer: Committer) -> None:
         try:
             await committer.tick()
         except (StoreError, PyMongoError) as error:
-            LOG.warning("the log could not be looked after: %s", error)
+            LOG.warning("the log could not be looked after: %s", type(error).__name__)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

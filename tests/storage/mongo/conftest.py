@@ -74,4 +74,4 @@ def through(proxy: Proxy, uri: str) -> str:
     _, _, rest = uri.partition("://")
     before, mark, _ = rest.rpartition("@")
     database = uri.partition("://")[2].partition("/")[2].partition("?")[0]
-    return f"mongodb://{before}{mark}127.0.0.1:{proxy.own_port}/{database}?directConnection=true"
+    return f"mongodb://{before}{mark}127.0.0.1:{proxy.own_port}/{database}"

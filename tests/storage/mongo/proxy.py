@@ -7,7 +7,9 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
+
+import bson
 
 Fate: TypeAlias = Literal["pass", "delay", "cut before", "cut after"]
 """``cut before``: the message never arrives. ``cut after``: it arrives, and its sender will not know."""
@@ -15,6 +17,8 @@ Direction: TypeAlias = Literal["request", "answer"]
 Decide: TypeAlias = Callable[[Direction, bytes], Fate]
 
 DELAY_SECONDS = 0.15
+DOCUMENT_STARTS: Final = {1: 36, 2013: 21}
+"""Where the document of an answer begins, by the kind of message: OP_REPLY, OP_MSG."""
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Proxy:
             while True:
                 head = await reader.readexactly(4)
                 message = head + await reader.readexactly(struct.unpack("<i", head)[0] - 4)
+                if direction == "answer":
+                    message = for_the_whole_set(message, f"127.0.0.1:{self.own_port}")
                 fate = self.decide(direction, message)
                 if fate == "cut before":
                     break
@@ -76,6 +82,21 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def for_the_whole_set(message: bytes, address: str) -> bytes:
+    """Let a member of a replica set say that it is the only one, at an address: a driver would go round the proxy."""
+    start = DOCUMENT_STARTS.get(int.from_bytes(message[12:16], "little"))
+    if start is None or b"\x02setName\0" not in message:
+        return message
+    size = int.from_bytes(message[start : start + 4], "little")
+    said: dict[str, Any] = bson.decode(message[start : start + size])
+    if "setName" not in said:
+        return message
+    own: dict[str, Any] = {"me": address, "primary": address, "hosts": [address], "passives": [], "arbiters": []}
+    document = bson.encode(said | own)
+    rest = message[4:start] + document + message[start + size :]
+    return struct.pack("<i", 4 + len(rest)) + rest
 
 
 @asynccontextmanager

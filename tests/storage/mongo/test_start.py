@@ -26,6 +26,7 @@ URI = "mongodb://reader:se%3Fcret@db1.example.org:27017,db2.example.org/cpts?aut
         (ConfigurationError("Server at x reports wire version 8, but ..."), "is too old: MongoDB 4.4 or newer"),
         (ConfigurationError("no default database"), "it must name a database"),
         (ConfigurationError("The DNS query name does not exist: _mongodb._tcp.x."), "has no address in the DNS"),
+        (ServerSelectionTimeoutError("x:27017: [SSL: CERTIFICATE_VERIFY_FAILED] secret"), "cannot be reached by TLS"),
         (InvalidURI("Username and password must be escaped"), "written as %XX"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -96,3 +97,15 @@ async def test_an_option_that_says_nothing_is_refused(make_mongo: OpenMongo) -> 
     for option in ("wTimeoutMS=soon", "tlsInsecur=true", "w=-1"):
         with pytest.raises(StoreUnavailable, match="its options must be right"):
             await make_mongo(at=f"mongodb://127.0.0.1:9/cpts?{option}").open()
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("mongodb://reader@127.0.0.1:secret/cpts", "its options must be right"),
+        ("mongodb://127.0.0.1:9/cpts?tls=true&tlsCAFile=/none/secret.pem", "a file that it names for TLS"),
+    ],
+)
+async def test_what_the_driver_cannot_read_is_told(uri: str, sentence: str, make_mongo: OpenMongo) -> None:
+    with pytest.raises(StoreUnavailable, match=sentence):
+        await make_mongo(at=uri).open()
