@@ -47,8 +47,8 @@ from fhir_server.rest.cors import with_cors
 from fhir_server.rest.door import Door, Doors
 from fhir_server.rest.elsewhere import pointing
 from fhir_server.rest.forwarded import ByForwarded
+from fhir_server.rest.listed import Listed
 from fhir_server.rest.peers import Trusted
-from fhir_server.rest.subjects import listed
 from fhir_server.scheduling import guide as scheduling
 from fhir_server.scheduling.actors import Overlap
 from fhir_server.search.index import Indexer
@@ -138,9 +138,10 @@ def fhir_paths(settings: Settings, service: Service) -> dict[str, ASGIApp]:
 def make_door(settings: Settings) -> Door | None:
     """Return what lets clients in, None where everybody comes in everywhere. Raises ``SettingsError``."""
     try:
-        clients = listed(settings.clients)
+        follows = Listed(settings.clients)
     except ValueError as error:
         raise SettingsError(f"FHIR_CLIENTS: {error}.") from None
+    clients = follows.clients()
     if not clients and settings.sas_port is None:
         return None
     doors = Doors(
@@ -152,7 +153,7 @@ def make_door(settings: Settings) -> Door | None:
         header=settings.client_header,
         verify_header=settings.client_verify_header,
     )
-    return Door(doors, Trusted(settings.trusted_proxies))
+    return Door(doors, Trusted(settings.trusted_proxies), follows.clients)
 
 
 def _around(settings: Settings, service: Service, bases: Sequence[str], path: str, own_path: str | None) -> ASGIApp:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -21,7 +21,7 @@ from fhir_server.model.formats import serialize
 from fhir_server.model.media_types import FHIR_JSON
 from fhir_server.outcome import Issue, IssueType, operation_outcome
 from fhir_server.rest.peers import Trusted
-from fhir_server.rest.subjects import Client, read
+from fhir_server.rest.subjects import Client, Subject, read
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Doors:
     """What is where, and who may come in."""
 
     clients: frozenset[Client] = frozenset()
-    """Those on the list."""
+    """Those on the list at the start; if there are none, nobody is asked for a certificate."""
     is_everywhere: bool = False
     """Whether every path demands a listed client, and not the SAS base paths alone."""
     sas_paths: tuple[str, ...] = ()
@@ -58,10 +58,12 @@ class Doors:
 class Door:
     """Refuses requests, and logs each refusal without a name."""
 
-    def __init__(self, doors: Doors, trusted: Trusted) -> None:
+    def __init__(self, doors: Doors, trusted: Trusted, clients: Callable[[], frozenset[Client]] | None = None) -> None:
+        """``clients`` gives those who are on the list now, if that may change."""
         self._doors = doors
         self._trusted = trusted
-        self._unlisted = lru_cache(maxsize=256)(self._read)
+        self._clients = clients or (lambda: doors.clients)
+        self._subject = lru_cache(maxsize=256)(_subject)
         self._told = frozenset(name.encode() for name in (doors.header, doors.verify_header) if name)
 
     async def refuses(self, scope: Scope, send: Send) -> bool:
@@ -128,12 +130,17 @@ class Door:
             return "unverified", name.encode("utf-8", "surrogateescape")
         return self._unlisted(name), name.encode("utf-8", "surrogateescape")
 
-    def _read(self, name: str) -> str:
-        try:
-            subject = read(name)
-        except ValueError:
-            return "malformed"
-        return subject.unlisted(self._doors.clients)
+    def _unlisted(self, name: str) -> str:
+        subject = self._subject(name)
+        return "malformed" if subject is None else subject.unlisted(self._clients())
+
+
+def _subject(name: str) -> Subject | None:
+    """Return the subject that a text tells, None if it tells none."""
+    try:
+        return read(name)
+    except ValueError:
+        return None
 
 
 def _is_below(path: str, bases: tuple[str, ...]) -> bool:

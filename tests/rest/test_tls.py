@@ -53,6 +53,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder)
     crl = authority.revoke(folder / "crl.pem")
+    (folder / "clients").write_text(f"CN={CN},OU={OU}\n")
     stderr = folder / "stderr"
     with stderr.open("wb") as log:
         process = Process(
@@ -65,7 +66,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             f"--sas-tls-certificate={authority.server().path}",
             f"--client-authorities={authority.path}",
             f"--client-crls={crl}",
-            f"--clients=CN={CN},OU={OU}",
+            f"--clients=@{folder / 'clients'}",
             stderr=log,
             tls=anonymous(),
             variables={"FHIR_TLS_KEY_PASSWORD": "secret"},
@@ -143,6 +144,26 @@ def test_client_that_cannot_be_verified_is_refused(
         guarded.ask(context)
     [line] = guarded.refusals()[before:]
     assert (line["reason"], line["level"]) == (reason, "warning")
+
+
+def test_list_of_clients_counts_as_soon_as_it_is_written(guarded: Guarded) -> None:
+    client, file = guarded.authority.client().client(), guarded.folder / "clients"
+    before = file.read_text()
+    assert guarded.ask(client)[0] == 200
+    for text, wanted in (("CN=another.example.org,OU=1259999076\n", 403), ("no subject\n", 403), (before, 200)):
+        file.write_text(text)
+        _wait_for(guarded, client, wanted)
+    assert guarded.refusals()[-1]["reason"] == "wrong-cn"
+    assert "another.example.org" not in guarded.stderr.read_text()
+
+
+def _wait_for(guarded: Guarded, client: ssl.SSLContext, wanted: int) -> None:
+    """Ask until each of the two workers may have looked again and several answers in a row are as wanted."""
+    end, row = time.monotonic() + 20, 0
+    while row < 8:
+        assert time.monotonic() < end, f"not {wanted}"
+        row = row + 1 if guarded.ask(client)[0] == wanted else 0
+        time.sleep(0.2)
 
 
 def test_revocation_counts_as_soon_as_the_list_is_written(guarded: Guarded) -> None:
