@@ -23,7 +23,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     own.add_argument(
         "--rpps", nargs="+", default=(), metavar="NUMBER", help="professionals with slots; else they are looked for"
     )
-    own.add_argument("--siret", nargs="+", default=(), metavar="NUMBER", help="sites of SOS Médecins: plays SOS too")
+    own.add_argument(
+        "--siret", nargs="+", default=(), metavar="NUMBER", help="structures of SOS Médecins; else they are looked for"
+    )
     own.add_argument("--guide", default="1.2.0", metavar="VERSION", help="1.1.0 or 1.2.0 [default: 1.2.0]")
     own.add_argument(
         "--write", action="store_true", help="play INT_R02 with fictitious accounts, which are disabled at the end"

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 PARIS = ZoneInfo("Europe/Paris")
 PLAIN = "http://sas.fr/fhir/StructureDefinition/FrSlotAgregateur"
 CPTS = "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/sas-cpts-slot-aggregator"
+SOS = "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/sas-sos-slot-aggregator"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000\+0[12]:00")
 
 
@@ -125,7 +126,7 @@ def test_opening_hours_stay_on_the_wall_clock_when_the_offset_changes(day: date,
     slots = slots_of(day)
     assert slots
     assert {slot["start"][-6:] for slot in slots} == {offset}
-    hours = "09:00" if day.weekday() == 5 else "14:00"
+    hours = "09:00" if day.weekday() == 5 else "10:00"
     assert min(slot["start"][11:16] for slot in slots) == hours
 
 
@@ -140,8 +141,9 @@ def test_most_slots_are_free_and_only_those_are_published(slots: list[Json]) -> 
 
 def test_published_slots_have_one_profile_that_fits_their_audience(slots: list[Json]) -> None:
     for slot in published(slots):
-        assert slot["meta"]["profile"] == [CPTS if "CPTS" in audience(slot) else PLAIN]
-        assert audience(slot) <= {"PUBLIC", "PRO", "SNP", "CPTS"}
+        is_sos = slot["schedule"]["reference"].startswith("Schedule/sos-")
+        assert slot["meta"]["profile"] == [SOS if is_sos else CPTS if "CPTS" in audience(slot) else PLAIN]
+        assert audience(slot) <= ({"PUBLIC", "SNP"} if is_sos else {"PUBLIC", "PRO", "SNP", "CPTS"})
         assert bool(references_to_cpts(slot)) == ("CPTS" in audience(slot))
 
 
@@ -168,7 +170,7 @@ def test_one_agenda_is_seen_by_two_cpts(slots: list[Json]) -> None:
 
 def test_every_audience_and_mode_is_there(slots: list[Json]) -> None:
     audiences = {tuple(sorted(audience(slot))) for slot in published(slots)}
-    assert audiences == {("PUBLIC",), ("PRO",), ("SNP",), ("CPTS", "SNP")}
+    assert audiences == {("PUBLIC",), ("PRO",), ("SNP",), ("CPTS", "SNP"), ("PUBLIC", "SNP")}
     codes = {
         coding["code"] for slot in slots for concept in slot["serviceType"] for coding in concept.get("coding", [])
     }
@@ -185,3 +187,10 @@ def test_slots_conform_to_our_profile_which_they_leave_to_that_of_the_sas_to_cla
     kinds = {(slot["status"], len(slot["serviceType"]), "specialty" in slot): slot for slot in slots}
     for slot in kinds.values():
         assert [issue for issue in told("cpts-slot", slot) if issue[0] == "error"] == []
+
+
+def test_sos_is_open_every_day_at_each_place(slots: list[Json]) -> None:
+    free = {(slot["schedule"]["reference"], slot["start"][:10]) for slot in published(slots)}
+    sos = {agenda for agenda, _ in free if agenda.startswith("Schedule/sos-")}
+    assert len(sos) == 2
+    assert len([agenda for agenda, _ in free if agenda in sos]) == 14

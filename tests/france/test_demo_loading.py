@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from fhir_server.app import Parts, load_demo, opened
-from fhir_server.france.demo.roster import ROSTER_MARKER
+from fhir_server.france.demo.roster import ROSTER
 from fhir_server.interactions.exchange import Request
 from fhir_server.settings import Settings
 
@@ -24,5 +26,20 @@ async def test_second_load_writes_the_days_that_are_new_and_no_roster_again(tmp_
     assert len(await load(settings, NOW)) > 8
     assert await load(settings, NOW) == [(0, 0)]
     async with opened(settings, Parts(clock=lambda: NOW)) as service:
-        await service.perform(Request("DELETE", ROSTER_MARKER))
+        await service.perform(Request("DELETE", ROSTER[0].marker))
     assert await load(settings, NOW + DAY) == [(0, 1), (1, 1)]
+
+
+async def test_store_from_before_sos_gets_it_and_keeps_its_cpts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(store=f"sqlite:{tmp_path}/x.db")
+    cpts, sos = ROSTER
+    with monkeypatch.context() as before:
+        before.setattr("fhir_server.france.demo.loading.ROSTER", (cpts,))
+        before.setattr("fhir_server.france.demo.agenda._sos_agendas", lambda: iter(()))
+        await load(settings, NOW)
+    assert (await load(settings, NOW))[-1] == (8, 8)  # seven days, and the bundle of SOS
+    async with opened(settings, Parts(clock=lambda: NOW)) as service:
+        for part in (cpts, sos):
+            assert (await service.perform(Request("GET", part.marker))).headers["ETag"] == 'W/"1"'

@@ -11,7 +11,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_server.france import identifiers as ids
-from fhir_server.france.demo import DEMO_TAG, ROSTER_MARKER, roster_bundles
+from fhir_server.france.demo import DEMO_TAG, ROSTER, roster_bundles
 from tests.definitions.test_profile_examples import EXAMPLES, told
 
 Json = dict[str, Any]
@@ -26,6 +26,11 @@ SAS_PROFILES = {
     "Practitioner": "http://sas.fr/fhir/StructureDefinition/FrPractitionerAgregateur",
     "PractitionerRole": "http://sas.fr/fhir/StructureDefinition/FrPractitionerRoleExerciceAgregateur",
     "Schedule": "http://sas.fr/fhir/StructureDefinition/FrScheduleAgregateur",
+}
+SOS_PROFILES = {
+    "Organization": "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/sas-sos-organization-aggregator",
+    "Location": "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/sas-sos-location-aggregator",
+    "Schedule": "https://interop.esante.gouv.fr/ig/fhir/sas/StructureDefinition/sas-sos-schedule-aggregator",
 }
 OURS = frozenset(("CareTeam", "OrganizationAffiliation", "ServiceRequest", "Task"))
 BY_TYPE = {
@@ -57,6 +62,11 @@ def key(resource: Json) -> str:
 
 def of_type(roster: list[Json], type_: str) -> list[Json]:
     return [resource for resource in roster if resource["resourceType"] == type_]
+
+
+def claims(resource: Json, profiles: dict[str, str]) -> bool:
+    found: bool = resource["meta"].get("profile") == [profiles[resource["resourceType"]]]
+    return found
 
 
 def by_key(roster: list[Json], reference: str) -> Json:
@@ -117,8 +127,9 @@ def test_references_never_point_beyond_their_bundle(bundles: list[Json]) -> None
                 assert node["reference"] in known or node["reference"] == "#lieu"
 
 
-def test_the_marker_is_the_last_resource_written(bundles: list[Json]) -> None:
-    assert key(bundles[-1]["entry"][-1]["resource"]) == ROSTER_MARKER
+def test_the_marker_is_the_last_resource_written_of_its_part() -> None:
+    for part in ROSTER:
+        assert key(list(part.bundles())[-1]["entry"][-1]["resource"]) == part.marker
 
 
 def test_the_roster_is_the_same_each_time(bundles: list[Json]) -> None:
@@ -195,7 +206,7 @@ def test_professional_numbers_are_fictitious_and_right(roster: list[Json]) -> No
 def test_structure_numbers_are_fictitious_and_right(roster: list[Json]) -> None:
     for value in numbers(roster, ids.IDNST_SYSTEM):
         assert ids.check("IDNST", value) is True
-        assert value.startswith(("1259999", "49970099"))
+        assert value.startswith(("1259999", "3999999014", "49970099"))
     finess = numbers(roster, ids.FINESS_SYSTEM)
     assert finess
     assert all(value.startswith("259999") and ids.check("FINEG", value) for value in finess)
@@ -237,7 +248,8 @@ def test_what_the_sas_reads_claims_its_profile_alone_and_teams_and_requests_clai
         if resource["resourceType"] in OURS:
             assert all(profile.startswith("https://cpts.example.org/fhir/StructureDefinition/") for profile in claimed)
         else:
-            assert claimed in ([], [SAS_PROFILES.get(resource["resourceType"])])
+            of_type = SOS_PROFILES if resource["id"].startswith("sos-") else SAS_PROFILES
+            assert claimed in ([], [of_type.get(resource["resourceType"])])
 
 
 def test_each_resource_conforms_to_the_profile_of_its_kind(roster: list[Json]) -> None:
@@ -263,7 +275,7 @@ def profile_of(resource: Json) -> str:
 
 
 def test_sas_cpts_organization_has_one_finess_identifier_that_both_versions_accept(roster: list[Json]) -> None:
-    found = [org for org in of_type(roster, "Organization") if "profile" in org["meta"]]
+    found = [org for org in of_type(roster, "Organization") if claims(org, SAS_PROFILES)]
     assert len(found) == 2
     for organization in found:
         (identifier,) = organization["identifier"]
@@ -301,7 +313,7 @@ def test_sas_role_has_one_contained_place_and_a_logical_practice(roster: list[Js
 
 def test_each_place_has_one_role_and_one_agenda_with_both_actors(roster: list[Json]) -> None:
     places = {role["id"]: role for role in of_type(roster, "PractitionerRole") if "profile" in role["meta"]}
-    schedules = [schedule for schedule in of_type(roster, "Schedule") if "profile" in schedule["meta"]]
+    schedules = [schedule for schedule in of_type(roster, "Schedule") if claims(schedule, SAS_PROFILES)]
     assert sorted(places) == sorted(schedule["id"] for schedule in schedules)
     for schedule in schedules:
         role = places[schedule["id"]]
@@ -313,3 +325,21 @@ def test_a_place_without_agenda_claims_no_profile(roster: list[Json]) -> None:
     pharmacist = by_key(roster, "PractitionerRole/avenir-sante-pharmacien-01-lieu-1")
     assert "profile" not in pharmacist["meta"]
     assert "meta" not in pharmacist["contained"][0]
+
+
+def test_sos_has_a_siret_and_places_of_its_own_with_an_agenda_each(roster: list[Json]) -> None:
+    (association,) = [org for org in of_type(roster, "Organization") if claims(org, SOS_PROFILES)]
+    (identifier,) = association["identifier"]
+    assert re.fullmatch(r"3999999014\d{5}", identifier["value"])
+    assert identifier["type"]["coding"] == [
+        {"system": "http://interopsante.org/fhir/CodeSystem/fr-location-identifier-type", "code": "IDNST"}
+    ]
+    places = {key(place): place for place in of_type(roster, "Location") if place["meta"].get("profile")}
+    assert len(places) == 2
+    for place in places.values():
+        assert place["managingOrganization"] == {"reference": key(association)}
+        assert place["name"]
+        assert set(place["address"]) >= {"line", "city", "postalCode"}
+        assert [coding["code"] for coding in place["identifier"][0]["type"]["coding"]] == ["INTRN"]
+    schedules = [schedule for schedule in of_type(roster, "Schedule") if claims(schedule, SOS_PROFILES)]
+    assert sorted(actor["reference"] for schedule in schedules for actor in schedule["actor"]) == sorted(places)

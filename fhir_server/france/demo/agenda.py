@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 from zlib import crc32
 
-from fhir_server.france.demo.facts import Cpts, common, every_cpts, service_id
+from fhir_server.france.demo.facts import Cpts, common, every_cpts, service_id, sos, sos_place_id
 from fhir_server.france.demo.resources import SLOT_SYSTEM, national, tagged
 from fhir_server.france.sas import profiles
 from fhir_server.france.vocabulary import ACT_CODE, APPOINTMENT_REASON, Json, coding, concept, reference, tre
@@ -39,6 +39,9 @@ AUDIENCES: tuple[tuple[str, ...], ...] = (
 )
 """A die with ten faces: to whom a slot is open. Where it is open to nobody, it is taken."""
 
+SOS_AUDIENCES: tuple[tuple[str, ...], ...] = ((), (), *[("PUBLIC", "SNP")] * 4, *[("SNP",)] * 4)
+"""The same for the agendas of SOS Médecins, which no CPTS sees."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
@@ -52,6 +55,9 @@ class Agenda:
     specialty: list[str] | None = None
     visible_to: tuple[str, ...] = ()
     link: str = ""
+    audiences: tuple[tuple[str, ...], ...] = AUDIENCES
+    profile: str = profiles.PLAIN_SLOT
+    """Of a slot that no CPTS sees."""
 
 
 def agenda_bundles(days: Sequence[date], zone: tzinfo) -> Iterator[Json]:
@@ -90,6 +96,7 @@ def _session_id(cpts: Cpts, row: dict[str, Any]) -> str:
 
 
 def _agendas() -> Iterator[Agenda]:
+    yield from _sos_agendas()
     openings = common()["ouvertures"]
     for cpts in every_cpts():
         for member in cpts.members:
@@ -109,6 +116,23 @@ def _agendas() -> Iterator[Agenda]:
             yield Agenda(_session_id(cpts, row), (hours,), 60, row["nom"])
 
 
+def _sos_agendas() -> Iterator[Agenda]:
+    facts = sos()
+    for place in facts["lieux"]:
+        id_ = sos_place_id(place)
+        yield Agenda(
+            id=id_,
+            openings=tuple(facts["ouvertures"]),
+            minutes=facts["duree"],
+            reason=facts["motif"],
+            modes=tuple(facts["modes"]),
+            specialty=facts["specialite"],
+            link=f"https://agenda.example.org/{id_}",
+            audiences=SOS_AUDIENCES,
+            profile=profiles.SOS_SLOT,
+        )
+
+
 def _slots(agenda: Agenda, day: date, zone: tzinfo) -> Iterator[Json]:
     for opening in agenda.openings:
         if DAYS[day.weekday()] not in opening["jours"]:
@@ -121,13 +145,13 @@ def _slots(agenda: Agenda, day: date, zone: tzinfo) -> Iterator[Json]:
 
 
 def _slot(agenda: Agenda, start: datetime, end: datetime) -> Json:
-    """One appointment with a professional. A checksum of its identifier is the die: the same slots at each start."""
+    """One appointment. A checksum of its identifier is the die: the same slots at each start."""
     key = _key(agenda, start)
     die = crc32(key.encode())
-    audience = AUDIENCES[die % 10]
+    audience = agenda.audiences[die % 10]
     mode = agenda.modes[die // 10 % len(agenda.modes)]
     shared = agenda.visible_to if "CPTS" in audience else ()
-    profile = profiles.CPTS_SLOT if shared else profiles.PLAIN_SLOT
+    profile = profiles.CPTS_SLOT if shared else agenda.profile
     return tagged(
         "Slot",
         None,

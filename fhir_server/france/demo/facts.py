@@ -96,6 +96,17 @@ def common() -> dict[str, Any]:
 
 
 @cache
+def sos() -> dict[str, Any]:
+    """The association of SOS Médecins."""
+    return _read("sos-medecins.json")
+
+
+def sos_place_id(place: dict[str, Any]) -> str:
+    """The logical id of one of its places, a row of ``lieux``; the agenda of that place has it too."""
+    return f"{sos()['cle']}-{place['id']}"
+
+
+@cache
 def every_cpts() -> tuple[Cpts, ...]:
     """The CPTS of the demonstration, in the order of their files."""
     found: list[Cpts] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from fhir_server.france.demo.agenda import AGENDA_DAYS, agenda_bundles, agenda_marker
-from fhir_server.france.demo.roster import ROSTER_MARKER, roster_bundles
+from fhir_server.france.demo.roster import ROSTER
 from fhir_server.france.vocabulary import Json
 from fhir_server.interactions.exchange import Request
 from fhir_server.model.formats import parse
@@ -18,7 +18,7 @@ from fhir_server.service import Service
 
 
 async def load_missing(service: Service, progress: Callable[[int, int], None]) -> None:
-    """Write the roster unless it is there, and the slots of the coming days not yet covered.
+    """Write the parts of the roster that are not there, and the slots of the coming days not yet covered.
 
     The days begin with that of the service's clock, in its zone. ``progress`` takes the Bundles done and those in all.
     """
@@ -30,13 +30,17 @@ async def load_missing(service: Service, progress: Callable[[int, int], None]) -
 
 
 async def _missing_roster(service: Service) -> list[Json]:
+    return [bundle for part in ROSTER if await _is_missing(service, part.marker) for bundle in part.bundles()]
+
+
+async def _is_missing(service: Service, marker: str) -> bool:
     try:
-        await service.perform(Request("GET", ROSTER_MARKER))
+        await service.perform(Request("GET", marker))
     except NotFound:
-        return list(roster_bundles())
+        return True
     except Gone:
-        return []  # it was loaded, and somebody deleted of it since
-    return []
+        return False  # it was loaded, and somebody deleted of it since
+    return False
 
 
 async def _missing_agendas(service: Service) -> list[Json]:

@@ -6,12 +6,15 @@ Spec: https://hl7.org/fhir/R4/http.html#transaction
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Final
 
 from fhir_server.france.demo.agenda import session_schedules
 from fhir_server.france.demo.facts import every_cpts
 from fhir_server.france.demo.people import people
+from fhir_server.france.demo.sos import association
 from fhir_server.france.demo.structures import networks, population, shared_structures, structures
 from fhir_server.france.demo.teams import patients, teams
 from fhir_server.france.vocabulary import Json
@@ -19,22 +22,31 @@ from fhir_server.france.vocabulary import Json
 BUNDLE_SIZE = 200
 """Entries of one Bundle: a commit stays small, and a progress bar has something to show."""
 
-ROSTER_MARKER = "Group/capacites-besancon-population"
-"""The last resource of the last Bundle: where it can be read, the whole roster was loaded."""
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Resources that are loaded together. ``marker`` is the last of them: where it can be read, all were loaded.
+
+    Every entry is a PUT with an id of its own: loading twice gives the same resources, and undoes what was
+    changed in between. So load a part only where its marker cannot be read.
+    """
+
+    marker: str
+    resources: Callable[[], Iterator[Json]]
+
+    def bundles(self) -> Iterator[Json]:
+        """Yield the transactions that create the resources."""
+        left = self.resources()
+        while chunk := list(islice(left, BUNDLE_SIZE)):
+            yield {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(resource) for resource in chunk]}
 
 
 def roster_bundles() -> Iterator[Json]:
-    """Yield the transactions that create the structures, people, teams, agendas, patients and requests.
-
-    Every entry is a PUT with an id of its own: loading twice gives the same resources, and undoes what was
-    changed in between. So load only where ``ROSTER_MARKER`` cannot be read.
-    """
-    resources = _resources()
-    while chunk := list(islice(resources, BUNDLE_SIZE)):
-        yield {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(resource) for resource in chunk]}
+    """Yield the transactions of all parts: structures, people, teams, agendas, patients and requests."""
+    return chain.from_iterable(part.bundles() for part in ROSTER)
 
 
-def _resources() -> Iterator[Json]:
+def _of_cpts() -> Iterator[Json]:
     everyone = every_cpts()
     return chain(
         shared_structures(),
@@ -51,3 +63,10 @@ def _resources() -> Iterator[Json]:
 def _entry(resource: Json) -> Json:
     url = f"{resource['resourceType']}/{resource['id']}"
     return {"resource": resource, "request": {"method": "PUT", "url": url}}
+
+
+ROSTER: Final = (
+    Part("Group/capacites-besancon-population", _of_cpts),
+    Part("Schedule/sos-medecins-fictif-montbeliard", association),
+)
+"""The CPTS, and SOS Médecins: a store that has the one from before gets the other."""

@@ -142,10 +142,11 @@ async def _slots(searches: Searches, wish: Wish, report: Report) -> Iterable[Act
 
 
 async def _sos(searches: Searches, wish: Wish, report: Report) -> Iterable[Actor]:
-    if not wish.structures:
+    structures = wish.structures or await searches.found_structures()
+    if not structures:
         report.leave_out("SOS", "siret")
         return ()
-    await _flow(searches, SOS, wish.structures, report)
+    await _flow(searches, SOS, structures, report)
     return (Actor.SOS,)
 
 

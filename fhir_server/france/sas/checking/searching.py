@@ -5,12 +5,13 @@ Source: https://interop.esante.gouv.fr/ig/fhir/sas/ (INT_R01, INT_R04, SOS), its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
-from fhir_server.france.identifiers import IDNPS_SYSTEM, add_prefix, fictitious_rpps
+from fhir_server.france.identifiers import IDNPS_SYSTEM, IDNST_SYSTEM, add_prefix, fictitious_rpps
 from fhir_server.france.sas.base import Version
 from fhir_server.france.sas.checking.answer import Answer, check_seconds
 from fhir_server.france.sas.checking.asked import INT_R01, SOS, Dates, Flow, Search, Window
@@ -26,6 +27,8 @@ MOST: Final = 25
 """How many professionals the platform asks for at once."""
 
 _LONG_AGO: Final = Window(datetime(2001, 1, 1, tzinfo=PARIS), datetime(2001, 1, 2, tzinfo=PARIS))
+
+_SOS_NUMBER: Final = re.compile(r"3\d{14}")
 
 Tell: TypeAlias = Callable[[str, Iterable[Verdict]], None]
 """Takes what was played, in a word, and what was found."""
@@ -62,6 +65,21 @@ class Searches:
             if text(number, "system") == IDNPS_SYSTEM
         )
         return tuple(dict.fromkeys(one for one in numbers if one.isalnum()))[:MOST]
+
+    async def found_structures(self) -> tuple[str, ...]:
+        """Return the numbers of structures of SOS with free slots, if the server lets one search for all of them."""
+        without_slots = replace(SOS, before=tuple(one for one in SOS.before if not one.startswith("_revinclude")))
+        search = Search(without_slots, self.window, (), more=("_count=1000",))
+        page = page_of(await self.caller.get(search.path), search)
+        if page is None:
+            return ()
+        numbers = (
+            text(number, "value")
+            for structure in page.of("Organization")
+            for number in objects(structure, "identifier")
+            if text(number, "system") == IDNST_SYSTEM
+        )
+        return tuple(dict.fromkeys(one for one in numbers if _SOS_NUMBER.fullmatch(one)))[:MOST]
 
     async def play(self, flow: Flow, numbers: tuple[str, ...]) -> Page | None:
         """Play a flow as the platform does; return the page that answers it."""

@@ -116,8 +116,11 @@ async def test_interrupted_check_disables_what_it_made() -> None:
     assert [made.is_active for made in report.remaining] == [False]
 
 
-async def test_professionals_are_found_where_none_is_named() -> None:
-    report = await checked(Editor(), write=False, numbers=())
+async def test_professionals_and_structures_are_found_where_none_is_named() -> None:
+    editor, wish = Editor(), checking.Wish(BASE)
+    report = Report(BASE, NOW, wish.version)
+    await checking.play(wish, report, validate=validate, transport=httpx.MockTransport(editor))
+    assert any(f"%7C{SIRET}&" in query for _, query in editor.requests)
     assert not report.has_failed
     assert report.left_out == [("INT_R02", "write")]
 
