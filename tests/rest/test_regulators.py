@@ -1,6 +1,6 @@
 """INT_R02 of the SAS: accounts of regulators are created, updated, disabled and handed on, without races.
 
-Rows are those of the national platform's demands on an editor's server.
+Rows are those of the exchange that an ordinary server does not do; pitfalls, those of test_sas_pitfalls.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ async def state(http: httpx.AsyncClient, id_: str) -> tuple[bool, list[str]]:
     return body["active"], [one["value"] for one in body["identifier"]]
 
 
-async def test_facts_4_2_account_is_created_with_its_location(http: httpx.AsyncClient) -> None:
+async def test_account_is_created_with_its_location(http: httpx.AsyncClient) -> None:
     answer = await http.post("Practitioner", json=account())
     assert answer.status_code == 201
     assert answer.headers["location"].startswith(f"{BASE}/Practitioner/{answer.json()['id']}")
 
 
-async def test_facts_9_row_37_second_post_of_an_active_account_is_refused(http: httpx.AsyncClient) -> None:
+async def test_pitfall_37_second_post_of_an_active_account_is_refused(http: httpx.AsyncClient) -> None:
     await created(http, account())
     refused(await http.post("Practitioner", json=account()), 409, "identifier-taken")
     refused(
@@ -67,11 +67,11 @@ async def test_facts_9_row_37_second_post_of_an_active_account_is_refused(http: 
     )
 
 
-async def test_facts_9_row_37_update_of_an_unknown_identifier_creates(sas: httpx.AsyncClient) -> None:
+async def test_pitfall_37_update_of_an_unknown_identifier_creates(sas: httpx.AsyncClient) -> None:
     assert (await put(sas, ACCOUNTS, UUID, account())).status_code == 201
 
 
-async def test_facts_9_row_38_and_10_row_7_id_in_the_body_says_nothing(sas: httpx.AsyncClient) -> None:
+async def test_pitfall_38_row_7_id_in_the_body_says_nothing(sas: httpx.AsyncClient) -> None:
     made = await sas.post("Practitioner", json=account(id="theirs"))
     id_ = made.json()["id"]
     assert (made.status_code, id_ != "theirs") == (201, True)
@@ -83,7 +83,7 @@ async def test_facts_9_row_38_and_10_row_7_id_in_the_body_says_nothing(sas: http
     assert (new.status_code, new.json()["id"] != "theirs") == (201, True)
 
 
-async def test_facts_10_row_8_location_of_an_update(sas: httpx.AsyncClient) -> None:
+async def test_row_8_location_of_an_update(sas: httpx.AsyncClient) -> None:
     id_ = (await created(sas, account()))["id"]
     answer = await put(sas, ACCOUNTS, UUID, account(active=False))
     assert answer.status_code == 200
@@ -103,13 +103,13 @@ async def test_facts_10_row_8_location_of_an_update(sas: httpx.AsyncClient) -> N
         account(meta={"profile": [7], "source": REGUL}),
     ],
 )
-async def test_facts_10_row_9_bad_fields_are_refused_on_post_and_put(http: httpx.AsyncClient, body: Json) -> None:
+async def test_row_9_bad_fields_are_refused_on_post_and_put(http: httpx.AsyncClient, body: Json) -> None:
     for answer in (await http.post("Practitioner", json=body), await put(http, ACCOUNTS, UUID, body)):
         assert answer.status_code in {400, 422}
     assert await found(http, "Practitioner") == []
 
 
-async def test_facts_4_2_update_may_change_the_identifier_itself(sas: httpx.AsyncClient) -> None:
+async def test_update_may_change_the_identifier_itself(sas: httpx.AsyncClient) -> None:
     id_ = (await created(sas, account()))["id"]
     for asked, given in (
         ((ACCOUNTS, UUID), (ACCOUNTS, OTHER_UUID)),
@@ -123,7 +123,7 @@ async def test_facts_4_2_update_may_change_the_identifier_itself(sas: httpx.Asyn
     refused(await put(sas, ACCOUNTS, UUID, account(IDNPS, NUMBER)), 409, "identifier-taken")
 
 
-async def test_facts_10_row_10_disabled_account_frees_its_number(sas: httpx.AsyncClient) -> None:
+async def test_pitfall_38_row_10_disabled_account_frees_its_number(sas: httpx.AsyncClient) -> None:
     first = (await created(sas, account(IDNPS, NUMBER)))["id"]
     assert (await put(sas, IDNPS, NUMBER, account(IDNPS, NUMBER, active=False))).status_code == 200
     second = (await created(sas, account(IDNPS, NUMBER)))["id"]
@@ -137,7 +137,7 @@ async def test_facts_10_row_10_disabled_account_frees_its_number(sas: httpx.Asyn
     )
 
 
-async def test_facts_10_row_11_professional_with_the_same_number_is_left_alone(sas: httpx.AsyncClient) -> None:
+async def test_row_11_professional_with_the_same_number_is_left_alone(sas: httpx.AsyncClient) -> None:
     somebody = {"resourceType": "Practitioner", "identifier": [{"system": IDNPS, "value": NUMBER}]}
     id_ = (await created(sas, somebody))["id"]
     answer = await put(sas, IDNPS, NUMBER, account(IDNPS, NUMBER))

@@ -159,7 +159,6 @@ async def test_int_r01_finds_the_free_slots_of_the_window_at_each_place(sas: htt
     roles = ["PractitionerRole/alice-1", "PractitionerRole/alice-2", "Schedule/alice-1", "Schedule/alice-2"]
     assert kinds(page, "include") == ["Practitioner/alice", *roles]
     assert page["total"] == 3
-    assert all(len(one["resource"]["meta"]["profile"]) == 1 for one in page["entry"])  # row 13
     assert all(one["fullUrl"].startswith(f"{SAS}/") for one in page["entry"])
 
 
@@ -228,6 +227,25 @@ async def test_slot_comes_back_as_it_is_stored(sas: httpx.AsyncClient) -> None:
     stored = (await sas.get("http://127.0.0.1:8080/fhir/Slot/plain")).content
     assert (await sas.get("Slot/plain")).content == stored
     assert stored in (await sas.get(INT_R01)).content
+
+
+async def test_row_12_labels_are_replaced_and_instants_stay_as_written(sas: httpx.AsyncClient) -> None:
+    before = SLOTS[0]
+    labels = [{"system": LABELS, "code": "PRO"}]
+    after = {**before, "meta": {**before["meta"], "security": labels}, "end": "2026-01-05T09:40:00.120+01:00"}
+    assert (await sas.put(f"{BASE}/Slot/plain", json=after)).status_code == 200
+    seen = (await sas.get("Slot/plain")).json()
+    assert seen["meta"]["security"] == labels
+    assert (seen["start"], seen["end"]) == (before["start"], after["end"])
+
+
+async def test_row_13_everything_has_one_profile_even_if_more_are_stored(sas: httpx.AsyncClient) -> None:
+    more = {"profile": ["https://example.org/p", profiles.PRACTITIONER]}
+    assert (await sas.put(f"{BASE}/Practitioner/alice", json={**ROSTER[0], "meta": more})).status_code == 200
+    for query in (INT_R01, INT_R04, SOS):
+        page = await asked(sas, query)
+        assert page["entry"]
+        assert all(len(one["resource"]["meta"]["profile"]) == 1 for one in page["entry"])
 
 
 async def test_read_renders_and_follows_changes(sas: httpx.AsyncClient) -> None:

@@ -27,6 +27,7 @@ TYPES: Final = frozenset(
 """What the platform may learn of: who offers what, where and when; nobody who takes it."""
 
 _UTC: Final = re.compile(r"((?:[a-z]{2})?\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?)[+ ]00:00")
+_CAPITAL: Final = re.compile(r"(^|\.)Identifier$")
 _KEPT: Final = re.compile(r"%(?:2B|25|26|23|3D|20|0[0-9A-F]|1[0-9A-F]|7F|[89A-F][0-9A-F]|22|3C|3E)", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 
@@ -42,6 +43,11 @@ def spoken(query: str) -> str:
 def written(pairs: Pairs) -> str:
     """Return the pairs of a form as a query string of the ``self`` link."""
     return "&".join(f"{quote(name, safe=':._-')}={quote(value, safe=':/,|._-')}" for name, value in pairs)
+
+
+def r4_name(name: str) -> str:
+    """Return the name of a parameter as R4 spells it: the guide also writes ``Identifier``."""
+    return _CAPITAL.sub(r"\1identifier", name)
 
 
 def in_paris_time(pairs: Pairs) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ the actors do not do is 405. Source: https://interop.esante.gouv.fr/ig/fhir/sas/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,6 +19,7 @@ from fhir_server.france.sas.asked import (
     check,
     check_types,
     in_paris_time,
+    r4_name,
     slots_of_agendas,
     spoken,
     written,
@@ -143,7 +143,8 @@ class SasService(Service):
     async def _search(self, context: Context, request: Request, found: Route) -> Response:
         given = pairs(request.query)
         posted = form(request.body) if request.method == "POST" else []
-        asked = in_paris_time((*given, *posted)) if self._base.is_local_time else [*given, *posted]
+        named = [(r4_name(name), value) for name, value in (*given, *posted)]
+        asked = in_paris_time(named) if self._base.is_local_time else named
         check_types(asked)
         check(asked, self._limits.identifiers, context.registry.aliases.system)
         shared = slots_of_agendas(asked) if found.type == "Schedule" else None
@@ -193,9 +194,9 @@ def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
 
 
 def _spelled(request: Request) -> Request:
-    """Return an update with its criterion as R4 spells it: the guide writes ``?Identifier=``."""
-    parts = (re.sub("^Identifier=", "identifier=", part) for part in request.query.split("&"))
-    return replace(request, query="&".join(parts))
+    """Return an update with its criteria as R4 spells them."""
+    parts = (part.partition("=") for part in request.query.split("&"))
+    return replace(request, query="&".join(r4_name(name) + equals + value for name, equals, value in parts))
 
 
 def _wish(context: Context, type_: str, asked: Pairs) -> SearchRequest:

@@ -112,7 +112,7 @@ def test_agenda_has_the_profile_of_its_flow(actor: str, profile: str) -> None:
     ("version", "types"),
     [(Version.V1_1, vocabulary.PLACE_IDENTIFIER_TYPES_OLD), (Version.V1_2, vocabulary.IDENTIFIER_TYPES)],
 )
-def test_pitfall_3_type_of_a_cpts_number_is_of_the_guides_version(version: Version, types: str) -> None:
+def test_pitfall_03_type_of_a_cpts_number_is_of_the_guides_version(version: Version, types: str) -> None:
     finess = {"system": "https://finess.esante.gouv.fr", "value": "259999407"}
     seen = shown(one("Organization", identifier=[finess], name="CPTS fictive"), version)
     assert seen["identifier"] == [typed(types, "IDNST", IDNST, "1259999407")]
