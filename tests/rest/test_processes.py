@@ -22,8 +22,8 @@ from fhir_server.settings import Settings
 from tests.rest.asking import SYSTEM, bundle, entry, organization
 from tests.rest.process import Process
 
-SERVERS = 4
 FULL = os.environ.get("FHIR_TORTURE") == "full"
+SERVERS = 4 if FULL else 2
 WRITES = 3_333 if FULL else 20
 """Of each kind, by the clients of each server."""
 KILLS = 50 if FULL else 2
