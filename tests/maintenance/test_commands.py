@@ -1,8 +1,9 @@
-"""The commands as a person runs them: a process of its own, killed if need be; every example of the documentation."""
+"""The commands as a person runs them, in processes of their own where they are killed; every example of their page."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -11,11 +12,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+
+from fhir_server.__main__ import main
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "commands.md"
@@ -32,15 +37,40 @@ def command(*arguments: str) -> list[str]:
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    """Run a command in this process, as if it had one of its own: to start one takes longer than most commands."""
+    output, errors = StringIO(), StringIO()
+    with (
+        patch.dict(os.environ, environment(**variables), clear=True),
+        chdir(folder),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+        _undone(),
+    ):
+        code = _exit_code(arguments)
+    return subprocess.CompletedProcess(command(*arguments), code, output.getvalue(), errors.getvalue())
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    """Take back what a command does to its process: where it logs, and what a signal does."""
+    handler = signal.getsignal(signal.SIGTERM)
+    loggers = [logging.getLogger(name) for name in (None, "fhir_server", "uvicorn")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        for logger, level, handlers in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+
+
+def _exit_code(arguments: Sequence[str]) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code
 
 
 def kill_when(folder: Path, ready: Callable[[], bool], number: signal.Signals, *arguments: str) -> tuple[int, str]:

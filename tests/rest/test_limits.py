@@ -141,15 +141,17 @@ async def test_resource_of_an_entry_past_its_limit_is_refused(serve: Serve) -> N
         refused(response, 400, "resource-limit")
 
 
-async def test_heavy_resource_leaves_the_loop_to_others(server: Server) -> None:
+async def test_heavy_resource_leaves_the_loop_to_others(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A patient of 2 MB took the loop for a second; now a process checks it."""
-    preparer = server.service.context.preparer
-    assert isinstance(preparer, InProcesses)
+    monkeypatch.setattr("fhir_server.app.InProcesses", InProcesses)  # of its own: none is started yet
     extensions = [{"url": "https://example.org/fictif", "valueString": f"fictif {number}"} for number in range(2_000)]
-    for heavy in (False, True):
-        body = practitioner(extension=extensions) if heavy else practitioner()
-        assert (await server.http.post("Practitioner", json=body)).status_code == 201
-        assert bool(preparer.pids) is heavy
+    async with serve() as server:
+        preparer = server.service.context.preparer
+        assert isinstance(preparer, InProcesses)
+        for heavy in (False, True):
+            body = practitioner(extension=extensions) if heavy else practitioner()
+            assert (await server.http.post("Practitioner", json=body)).status_code == 201
+            assert bool(preparer.pids) is heavy
 
 
 # --- forms -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from tests.rest.asking import SYSTEM, bundle, entry, organization
 from tests.rest.process import Process
 from tests.rounds import FULL
 
-SERVERS = 4
+SERVERS = 4 if FULL else 2
 WRITES = 3_333 if FULL else 20
 """Of each kind, by the clients of each server."""
 KILLS = 50 if FULL else 2

@@ -1,4 +1,4 @@
-"""The import as a person runs it: a process of its own, killed, run again; what it says and how it ends."""
+"""The import as a person runs it: a process that is killed, and run again; what it says and how it ends."""
 
 from __future__ import annotations
 
