@@ -1,9 +1,8 @@
-"""The command, as a person runs it: a process of its own, real sockets, real signals."""
+"""The command, as a person runs it: real sockets, real signals, a process of its own where more than a text comes."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,8 +19,7 @@ import pytest
 from fhir_server import __version__
 from fhir_server.__main__ import main
 from fhir_server.settings import SETTINGS
-
-ROOT = Path(__file__).parent.parent
+from tests.command import command, environment, run
 
 STAND_IN = """
 import asyncio, sys, types
@@ -68,20 +66,9 @@ sys.exit(main())
 """The command around an app that does what ``mode``, its first argument, says."""
 
 
-def environment(**variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
-    return kept | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | variables
-
-
-def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def started_and_ended(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "fhir_server", *arguments],
-        cwd=cwd,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -141,15 +128,15 @@ def test_a_server_without_standard_error_serves(tmp_path: Path, closed: str) -> 
 
 
 def test_help_explains_the_commands_with_examples() -> None:
-    result = run("--help")
+    result = started_and_ended("--help")
     assert result.returncode == 0
     assert "serve" in result.stdout
     assert "version" in result.stdout
     assert "fhir-server serve --demo" in result.stdout
 
 
-def test_help_of_serve_lists_each_setting_with_its_variable_and_default() -> None:
-    text = " ".join(run("serve", "--help").stdout.split())
+def test_help_of_serve_lists_each_setting_with_its_variable_and_default(tmp_path: Path) -> None:
+    text = " ".join(run(tmp_path, "serve", "--help").stdout.split())
     for setting in SETTINGS:
         assert setting.flag in text
         assert setting.is_secret != (f"{setting.variable}; default: " in text)
@@ -157,7 +144,7 @@ def test_help_of_serve_lists_each_setting_with_its_variable_and_default() -> Non
 
 @pytest.mark.parametrize("words", ["version", "--version"])
 def test_version_is_the_one_of_the_package(words: str) -> None:
-    result = run(words)
+    result = started_and_ended(words)
     assert result.returncode == 0
     assert result.stdout.startswith(f"fhir-server {__version__} (FHIR R4 4.0.1")
 
@@ -171,7 +158,7 @@ def test_ctrl_c_before_a_command_has_begun_is_no_success(monkeypatch: pytest.Mon
 
 
 def test_no_command_is_an_error_that_shows_the_usage() -> None:
-    result = run()
+    result = started_and_ended()
     assert result.returncode == 2
     assert result.stderr.startswith("usage: fhir-server")
 
@@ -191,13 +178,13 @@ def test_no_command_is_an_error_that_shows_the_usage() -> None:
 def test_wrong_setting_is_one_sentence_and_exit_code_2(
     flags: tuple[str, ...], variables: dict[str, str], sentence: str, tmp_path: Path
 ) -> None:
-    result = run("serve", *flags, cwd=tmp_path, **variables)
+    result = run(tmp_path, "serve", *flags, **variables)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", sentence + "\n")
     assert not list(tmp_path.iterdir())
 
 
 def test_listener_outside_this_machine_is_refused(tmp_path: Path) -> None:
-    result = run("serve", "--host", "0.0.0.0", cwd=tmp_path)  # noqa: S104 it is refused
+    result = run(tmp_path, "serve", "--host", "0.0.0.0")  # noqa: S104 it is refused
     assert result.returncode == 2
     assert "add --unprotected" in result.stderr
     assert result.stderr.count("\n") == 1
@@ -206,7 +193,7 @@ def test_listener_outside_this_machine_is_refused(tmp_path: Path) -> None:
 def test_port_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        result = run("serve", "--port", str(port), cwd=tmp_path)
+        result = started_and_ended("serve", "--port", str(port), cwd=tmp_path)
     expected = f"fhir-server: Port {port} of 127.0.0.1 is in use by another program; give another with --port.\n"
     assert (result.returncode, result.stderr) == (1, expected)
 
@@ -214,21 +201,21 @@ def test_port_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
 def test_port_of_the_sas_in_use_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        result = run("serve", "--port", "0", "--sas-listen", f"127.0.0.1:{port}", cwd=tmp_path)
+        result = run(tmp_path, "serve", "--port", "0", "--sas-listen", f"127.0.0.1:{port}")
     expected = f"fhir-server: Port {port} of 127.0.0.1 is in use by another program; give another with --sas-listen.\n"
     assert (result.returncode, result.stderr) == (1, expected)
 
 
 def test_certificate_that_is_none_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "server.pem").touch()
-    result = run("serve", "--port", "0", "--tls-certificate", "server.pem", cwd=tmp_path)
+    result = run(tmp_path, "serve", "--port", "0", "--tls-certificate", "server.pem")
     told = "server.pem cannot be read as a certificate and its key: there is no certificate in PEM"
     assert (result.returncode, result.stderr) == (2, f"fhir-server: TLS cannot be served: {told}.\n")
 
 
 @pytest.mark.parametrize("flags", [("--types", "Slot"), ("--bundle-entries", "10"), ("--no-update-create",)])
 def test_demonstration_that_the_settings_do_not_allow_is_one_sentence(flags: tuple[str, ...], tmp_path: Path) -> None:
-    result = run("serve", "--demo", "--port", "0", "--log-level", "error", *flags, cwd=tmp_path)
+    result = run(tmp_path, "serve", "--demo", "--port", "0", "--log-level", "error", *flags)
     assert result.returncode == 1
     assert result.stderr.startswith("fhir-server: The demonstration cannot be loaded with these settings: ")
     assert result.stderr.count("\n") == 1
@@ -236,7 +223,7 @@ def test_demonstration_that_the_settings_do_not_allow_is_one_sentence(flags: tup
 
 def test_folder_that_cannot_be_made_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run("serve", "--port", "0", "--store", "sqlite:file/folder/cpts.sqlite", cwd=tmp_path)
+    result = run(tmp_path, "serve", "--port", "0", "--store", "sqlite:file/folder/cpts.sqlite")
     assert result.returncode == 1
     assert result.stderr.startswith("fhir-server: The folder file/folder of the store cannot be made: ")
     assert result.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.maintenance.test_commands import command, environment, run
+from tests.command import command, environment, run
 
 
 def seen(folder: Path, *arguments: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from fhir_server.__main__ import main
 from fhir_server.definitions.guide import PROFILES
+from tests.command import run
 from tests.definitions.packaging import package
-from tests.maintenance.test_commands import run
 
 
 def test_load_package_loads_the_sound_ones_and_says_why_not_the_others(tmp_path: Path) -> None:

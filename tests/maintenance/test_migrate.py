@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +20,7 @@ from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.outcome import Unavailable
 from fhir_server.service import Service
 from fhir_server.storage.protocol import ENDED, Commit, Store, StoreError, StoreUnavailable
+from tests.command import run
 from tests.maintenance.conftest import START, Place, delete, get, organization, put, whole_log
 
 ROOT = Path(__file__).parents[2]
@@ -190,17 +188,11 @@ async def test_a_difference_stops_it_before_the_old_store_ends(ways: Ways, monke
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fhir_server", "migrate", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
-
-
 def test_the_command_says_what_it_did_and_shows_no_options(ways: Ways) -> None:
     asyncio.run(_filled(ways))
     options = "?appName=secret"
     source, target = (url + options if url.startswith("mongodb") else url for url in (ways.source, ways.target))
-    done = run("--from", source, "--to", target, folder=ways.place.folder)
+    done = run(ways.place.folder, "migrate", "--from", source, "--to", target)
     assert done.returncode == 0, done.stderr
     assert "Migrated and verified: 16 versions in 16 commits." in done.stdout
     assert f"{ways.target} is the store now" in done.stdout
@@ -224,7 +216,7 @@ async def _filled(ways: Ways) -> None:
 def test_what_cannot_be_migrated_is_one_sentence(
     arguments: tuple[str, ...], code: int, sentence: str, place: Place
 ) -> None:
-    done = run(*arguments, folder=place.folder)
+    done = run(place.folder, "migrate", *arguments)
     assert done.returncode == code
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1

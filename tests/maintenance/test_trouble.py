@@ -17,8 +17,8 @@ import pytest
 from fhir_server.maintenance.documents import sources
 from fhir_server.maintenance.files import replacing, unnamed
 from fhir_server.maintenance.progress import CommandFailed
+from tests.command import ROOT, command, environment, run
 from tests.maintenance.conftest import Place, bodies, loaded, organization
-from tests.maintenance.test_commands import ROOT, command, environment, run
 
 ORGANIZATION = json.dumps(organization("Été", "a"), ensure_ascii=False)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fhir_server.cli import importing as command
 from fhir_server.france import importing
+from tests.command import run
 from tests.france.importing.test_registers import ALICE, extract
-from tests.maintenance.test_commands import commits, kill_when, run
+from tests.maintenance.test_commands import commits, kill_when
 
 LINES = 200
 
