@@ -21,8 +21,6 @@ from fhir_server.scheduling.state import State, Turn
 NAMED: Final = 5
 """How many resources an issue names."""
 
-OUTSIDE: Final = "appointment-outside-slots"
-
 
 class Status(NamedTuple):
     """What a slot is to have: its status, and whether bookings have made it so."""
@@ -70,7 +68,8 @@ def warnings(state: State) -> dict[Key, list[Issue]]:
         for name, is_outside in (("start", not start <= after.start < end), ("end", not start < after.end <= end)):
             if is_outside:
                 told = f"the {name} of the appointment is outside of its slots, {spanned}"
-                issue = Issue(IssueType.BUSINESS_RULE, told, (f"Appointment.{name}",), Severity.WARNING, OUTSIDE)
+                path = (f"Appointment.{name}",)
+                issue = Issue(IssueType.BUSINESS_RULE, told, path, Severity.WARNING, id="appointment-outside-slots")
                 found.setdefault(key, []).append(issue)
     return found
 
