@@ -6,6 +6,7 @@ more cost the same whether they come after twelve or after twenty-four.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -44,11 +45,13 @@ def steps(run: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # what other tests left would be finalized here, and counted
     sys.settrace(trace)
     try:
         run()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 
