@@ -49,7 +49,9 @@ async def _forever(service: Service) -> None:
     news = service.context.definitions.news
     work = CatchingUp(tell=_LOG.error, is_patient=True)
     trouble = ""
-    while True:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this runs in one
+    while not task.cancelling():  # what is awaited below may have kept the cancellation to itself
         news.clear()
         try:
             await _catch_up(work, service)

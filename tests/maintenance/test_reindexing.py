@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from fhir_server.app import open_engine
 from fhir_server.interactions.exchange import Request
+from fhir_server.maintenance import reindexing as loop
 from fhir_server.maintenance.backup import backup
 from fhir_server.maintenance.check import check
 from fhir_server.maintenance.restore import restore, verify
@@ -236,3 +237,18 @@ async def test_check_tells_what_waits_and_finds_what_is_wrong(place: Place) -> N
         await check(service.context, tell=told.append)
         assert len(told) == 1
         assert "(colour)" in told[0]
+
+
+async def test_a_server_ends_although_what_it_awaited_kept_the_cancellation(
+    sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_waiting = asyncio.Event()
+
+    async def keep(_work: object, _service: object) -> None:
+        is_waiting.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(loop, "_catch_up", keep)
+    async with asyncio.timeout(30), sqlite_place.open() as service, loop.reindexing(service):
+        await is_waiting.wait()
