@@ -39,7 +39,8 @@ def local(text: str, bases: Sequence[str] = ()) -> Local | None:
     for rest in (text, *rests):
         match = _LOCAL.fullmatch(rest)
         if match is not None:
-            return Local(Key(match["type"], match["id"]), match["version"])
+            type_, id_, version = match.groups()
+            return Local(Key(type_, id_), version)
     return None
 
 

@@ -70,6 +70,7 @@ class Nodes:
         self.zone = zone
         self.bases = tuple(bases)
         self.now = now
+        self._known: dict[tuple[tuple[TokenValue, ...], frozenset[str]], Sequence[TokenValue]] = {}
 
     def criterion(self, criterion: Criterion, prefix: str = "") -> Node:
         """Return the node of a criterion; ``prefix`` stands before the code of what is contained."""
@@ -133,7 +134,16 @@ class Nodes:
         return _coded(code, self._compared(tokens, frozenset(leaf.type for leaf in found)))
 
     def _compared(self, tokens: Sequence[TokenValue], types: frozenset[str]) -> Sequence[TokenValue]:
-        """Return tokens in the form that the index has, where values of ``types`` are found; none: of any type."""
+        """Return tokens in the form that the index has, where values of ``types`` are found; none: of any type.
+
+        The end of a chain is planned for each place where it may stand, contained ones too: its values are those.
+        """
+        asked = (tuple(tokens), types)
+        if asked not in self._known:
+            self._known[asked] = self._forms(*asked)
+        return self._known[asked]
+
+    def _forms(self, tokens: Sequence[TokenValue], types: frozenset[str]) -> Sequence[TokenValue]:
         aliases = self.registry.aliases
         compared: list[TokenValue] = []
         for token in tokens:
