@@ -14,7 +14,7 @@ from fhir_server.definitions.library import Library, Loaded, all_codes, best, sp
 from fhir_server.definitions.registry import CONFORMANCE_TYPES, Registry
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.pace import Pace, aside
-from fhir_server.interactions.shelf import Shelf
+from fhir_server.interactions.shelf import Asked, Shelf
 from fhir_server.model.formats import Resource
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType
@@ -42,8 +42,8 @@ class Consulted(Generic[T]):
     """Of the stored resources that were found: a write that depends on them adds them to ``Prepared.versions``."""
     missing: frozenset[str] = frozenset()
     """The canonicals that lead nowhere."""
-    asked: frozenset[str] = frozenset()
-    """The URLs that were asked for."""
+    asked: frozenset[Asked] = frozenset()
+    """What was asked for."""
 
 
 @dataclass(slots=True)
@@ -66,19 +66,20 @@ class _Open(Library):
 
     def __init__(self, builtin: Builtin) -> None:
         self._builtin = builtin
-        self.of_url: dict[str, _Found] = {}
-        self.wanted: set[str] = set()
-        self.asked: set[str] = set()
+        self.found: dict[Asked, _Found] = {}
+        self.wanted: set[Asked] = set()
+        self.asked: set[Asked] = set()
         self.used: dict[int, Loaded] = {}
         self.missing: set[str] = set()
 
     def find(self, canonical: str, type: str | None = None) -> Resource | None:
         url, version = split(canonical)
-        self.asked.add(url)
-        if url not in self.of_url:
-            self.wanted.add(url)
+        asked = url, type
+        self.asked.add(asked)
+        if asked not in self.found:
+            self.wanted.add(asked)
             return None
-        there = self.of_url[url]
+        there = self.found[asked]
         if (found := best(there.resources, version, type)) is not None:
             return self._use(found)
         if type in {None, "ValueSet"} and (system := best(there.systems, version)) is not None:
@@ -96,7 +97,7 @@ class _Open(Library):
     @property
     def size(self) -> int:
         """What has been read, in bytes: work on it may take as long as work on a body of that size."""
-        return sum(found.size for found in self.of_url.values())
+        return sum(found.size for found in self.found.values())
 
 
 async def consult(context: Context, snapshot: Snapshot, work: Callable[[Library], T], size: int = 0) -> Consulted[T]:
@@ -114,11 +115,11 @@ async def consult_each(
     snapshot: Snapshot,
     works: Sequence[Callable[[Library], T]],
     size: int = 0,
-    ahead: Collection[str] = (),
+    ahead: Collection[Asked] = (),
 ) -> Consulted[list[T]]:
     """Do the same for pieces of work that ask for much the same, one after the other, others running between them.
 
-    ``size`` is that of one piece. ``ahead``: URLs that are probably asked for, read before.
+    ``size`` is that of one piece. ``ahead``: what is probably asked for, read before.
     """
     library, pace = _Open(context.builtin), Pace()
     library.wanted.update(ahead)
@@ -156,13 +157,17 @@ async def _settled(context: Context, snapshot: Snapshot, library: _Open, work: C
 
 
 async def _read_wanted(context: Context, snapshot: Snapshot, library: _Open) -> None:
-    if len(library.of_url) + len(library.wanted) > MAX_URLS or library.size > MAX_BYTES:
+    if len(library.found) + len(library.wanted) > MAX_URLS or library.size > MAX_BYTES:
         told = f"more than {MAX_URLS} conformance resources, or {MAX_BYTES} bytes of them, would have to be read"
         raise BadRequest(Issue(IssueType.TOO_COSTLY, told, id="library-too-costly"))
-    if library.wanted:
-        types = _types(context.registry)
-        library.of_url.update(await _read(snapshot, types, sorted(library.wanted), context.shelf))
-        library.wanted.clear()
+    served = _types(context.registry)
+    for type_ in sorted({type_ for _, type_ in library.wanted}, key=str):
+        urls = sorted(url for url, wanted in library.wanted if wanted == type_)
+        types = tuple(one for one in served if type_ in {None, one})
+        systems = ("CodeSystem",) if type_ in {None, "ValueSet"} and "CodeSystem" in served else ()
+        for url, found in (await _read(snapshot, types, systems, urls, context.shelf)).items():
+            library.found[url, type_] = found
+    library.wanted.clear()
 
 
 def _types(registry: Registry) -> tuple[str, ...]:
@@ -174,15 +179,17 @@ def _versions(used: Iterable[Loaded]) -> dict[Key, int | None]:
     return {Key(one["resourceType"], one["id"]): int(one["meta"]["versionId"]) for one in used}
 
 
-async def _read(snapshot: Snapshot, types: tuple[str, ...], urls: Sequence[str], shelf: Shelf) -> Mapping[str, _Found]:
-    """Return the stored resources of each URL, none for those that nothing has."""
+async def _read(
+    snapshot: Snapshot, types: tuple[str, ...], systems: tuple[str, ...], urls: Sequence[str], shelf: Shelf
+) -> Mapping[str, _Found]:
+    """Return the stored resources of each URL, none for those that nothing has; ``systems``: the types of those that
+    say they are the value set of all their codes."""
     found = {url: _Found() for url in urls}
     for start in range(0, len(urls), _TOGETHER):
         some = tuple(urls[start : start + _TOGETHER])
         for stored in await _all(snapshot, types, Equal("url", some)):
             loaded = await shelf.take(stored)
             found[loaded["url"]].add(loaded, stored, is_own=True)
-        systems = tuple(type_ for type_ in types if type_ == "CodeSystem")
         for stored in await _all(snapshot, systems, Equal("value-set", some)):
             loaded = await shelf.take(stored)
             found[split(loaded["valueSet"])[0]].add(loaded, stored, is_own=False)

@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/conformance-module.html
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, TypeAlias
 
 from fhir_server.definitions.library import Loaded
 from fhir_server.interactions.pace import aside
@@ -19,7 +19,10 @@ SHELF_BYTES: Final = 30_000_000
 
 
 AHEAD: Final = 200
-"""Kinds of work whose URLs are remembered, and URLs of each."""
+"""Kinds of work of which it is remembered what they ask for, and how much of each."""
+
+Asked: TypeAlias = tuple[str, str | None]
+"""A URL without a version, and the type of what must have it; None: any type."""
 
 
 class Shelf:
@@ -28,14 +31,14 @@ class Shelf:
     def __init__(self, limit: int = SHELF_BYTES) -> None:
         self._limit = limit
         self._size = 0
-        self._asked: dict[str, frozenset[str]] = {}
+        self._asked: dict[str, frozenset[Asked]] = {}
         self._kept: OrderedDict[tuple[Key, int], tuple[Loaded, int]] = OrderedDict()
 
-    def ahead(self, work: str) -> frozenset[str]:
-        """Return the URLs that a kind of work asked for the last time, so that they can be read at once."""
+    def ahead(self, work: str) -> frozenset[Asked]:
+        """Return what a kind of work asked for the last time, so that it can be read at once."""
         return self._asked.get(work, frozenset())
 
-    def remember(self, work: str, asked: frozenset[str]) -> None:
+    def remember(self, work: str, asked: frozenset[Asked]) -> None:
         """Keep what a kind of work has asked for, if that is not too much."""
         if len(asked) <= AHEAD and (work in self._asked or len(self._asked) < AHEAD):
             self._asked[work] = asked

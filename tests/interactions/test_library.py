@@ -169,16 +169,16 @@ async def test_pieces_of_work_share_what_was_read_and_what_is_read_ahead(context
     assert first.answer == [["a", "b"], ["b"], ["a", "b"]]
     assert first.versions == {Key("ValueSet", "a"): 1, Key("ValueSet", "b"): 1}
     assert first.missing == {"http://none"}
-    assert first.asked == {"http://a", "http://b", "http://none"}
+    assert first.asked == {(url, None) for url in ("http://a", "http://b", "http://none")}
 
 
 def test_shelf_remembers_what_is_asked_for_together_within_bounds() -> None:
     shelf = Shelf()
     assert shelf.ahead("a") == frozenset()
-    shelf.remember("a", frozenset({"http://a"}))
-    shelf.remember("a", frozenset(str(number) for number in range(AHEAD + 1)))
-    assert shelf.ahead("a") == {"http://a"}
+    shelf.remember("a", frozenset({("http://a", "ValueSet")}))
+    shelf.remember("a", frozenset((str(number), None) for number in range(AHEAD + 1)))
+    assert shelf.ahead("a") == {("http://a", "ValueSet")}
     for number in range(AHEAD):
-        shelf.remember(f"{number}", frozenset({"http://b"}))
-    assert shelf.ahead("0") == {"http://b"}
+        shelf.remember(f"{number}", frozenset({("http://b", None)}))
+    assert shelf.ahead("0") == {("http://b", None)}
     assert shelf.ahead(f"{AHEAD - 1}") == frozenset()
