@@ -25,6 +25,7 @@ from fhir_server.maintenance.check import check
 from fhir_server.maintenance.restore import restore, verify
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Store
+from tests.cancelling import kept
 from tests.maintenance.conftest import START, Json, Place, get, put, unindex
 from tests.rounds import FULL
 
@@ -252,3 +253,19 @@ async def test_a_server_ends_although_what_it_awaited_kept_the_cancellation(
     monkeypatch.setattr(loop, "_catch_up", keep)
     async with asyncio.timeout(30), sqlite_place.open() as service, loop.reindexing(service):
         await is_waiting.wait()
+
+
+async def test_reindexing_is_cancelled_wherever_it_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as that is done, there is something to be indexed."""
+    monkeypatch.setattr("fhir_server.storage.mongo.leases.STILL_SECONDS", 0.0)  # cancelled, it may have taken it
+    monkeypatch.setattr(loop, "_computed", lambda *_: 1 / 0)
+    told: list[str] = []
+    async with place.open() as service:
+        await fill(service, 1)
+        await put(service, parameter())
+        await service.context.followed()
+
+        async def work() -> None:
+            await loop._catch_up(loop.CatchingUp(tell=told.append, is_patient=True), service)
+
+        assert await kept(work) == []
