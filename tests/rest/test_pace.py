@@ -12,9 +12,9 @@ import pytest
 from tests.rest.asking import Json, bundle, entry, practitioner
 from tests.rest.conftest import Server
 
-MANY = 1_000
-HEAVY = 6_000
-"""Elements of a resource of a megabyte."""
+MANY = 500
+HEAVY = 4_000
+"""Elements of a resource of most of a megabyte."""
 
 LONGEST = 0.012
 """Seconds of this thread's own time: several times what is meant, a part of what the whole work takes."""
