@@ -40,7 +40,7 @@ async def app(scope, receive, send):
         return
     if scope["path"] == "/slow":
         print("slow begins", file=sys.stderr, flush=True)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.3)
     if scope["path"] == "/bug":
         raise ValueError("Jeanne DUPONT")
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -20,6 +20,7 @@ from fhir_server.model.formats import parse
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
 from fhir_server.service import Service
+from fhir_server.storage.beside import beside
 from fhir_server.storage.protocol import Reindexed, Store, Stored, StoreError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -36,13 +37,8 @@ WAIT_SECONDS: Final = 0.2
 @asynccontextmanager
 async def reindexing(service: Service) -> AsyncIterator[None]:
     """Reindex, whenever definitions ask for it, for as long as the block lasts."""
-    task = asyncio.create_task(_forever(service))
-    try:
+    async with beside(_forever(service)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _forever(service: Service) -> None:
@@ -51,7 +47,7 @@ async def _forever(service: Service) -> None:
     trouble = ""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - this runs in one
-    while not task.cancelling():  # what is awaited below may have kept the cancellation to itself
+    while not task.cancelling():  # an error that comes at the same instant hides a cancellation
         news.clear()
         try:
             await _catch_up(work, service)

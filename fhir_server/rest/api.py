@@ -188,9 +188,8 @@ async def _while_there(receive: Receive, reading: Coroutine[Any, Any, Response])
         with READS:
             return await reading
     except asyncio.CancelledError:
-        if not is_gone:
+        if not is_gone or task.uncancel():  # the server stops too
             raise
-        task.uncancel()
         raise ClientGone from None
     finally:
         timer.cancel()

@@ -154,8 +154,8 @@ def _refused_changes(state: State, turn: Turn[Slot], slot: Slot, others: list[Sl
 
 def _moved(before: Slot, after: Slot) -> Iterator[str]:
     for name, was, is_now in (
-        ("start", before.start, after.start),
-        ("end", before.end, after.end),
+        ("start", before.ends[0], after.ends[0]),
+        ("end", before.ends[1], after.ends[1]),
         ("schedule", before.schedule, after.schedule),
     ):
         if was != is_now:

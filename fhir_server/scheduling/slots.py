@@ -47,6 +47,8 @@ class Slot(NamedTuple):
     """Whether it has the extension ``BOOKED``."""
     capacity: int
     is_walk_in: bool
+    ends: tuple[int | None, int | None]
+    """Its start and its end as written, each for itself: one may have a value where the other has none."""
 
     @property
     def has_time(self) -> bool:
@@ -70,7 +72,7 @@ def slot_of(key: Key, resource: Resource, bases: Sequence[str]) -> Slot:
     schedule = resource.get("schedule")
     text = schedule.get("reference") if isinstance(schedule, dict) else None
     found = local(text, bases) if isinstance(text, str) else None
-    start, end = time_of(resource.get("start")), time_of(resource.get("end"))
+    start, end = ends = time_of(resource.get("start")), time_of(resource.get("end"))
     if start is None or end is None:
         start = end = 0
     status = resource.get("status")
@@ -83,6 +85,7 @@ def slot_of(key: Key, resource: Resource, bases: Sequence[str]) -> Slot:
         any(map(_is_booked, _dicts(resource.get("extension")))),
         next((number for number in map(_number, _capacities(resource)) if number is not None), 1),
         any(map(_is_walk_in, _dicts(_dict(resource.get("appointmentType")).get("coding")))),
+        ends,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
-from fhir_server.model.reference import local
+from fhir_server.model.reference import local, type_named
 from fhir_server.outcome import Issue
 from fhir_server.search.criteria import (
     MODIFIERS,
@@ -52,6 +52,9 @@ from fhir_server.search.values import (
 
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """What no FHIR string holds: control characters apart from tab and line ends, halves of surrogate pairs."""
+
+_CANONICAL: Final = frozenset(("canonical", "uri"))
+"""Types of elements whose URL need not be where the resource is."""
 
 
 class Conditions:
@@ -209,6 +212,7 @@ class Conditions:
                 raise bad_value(origin, str(error)) from None
         criterion = Criterion(types, parameter, modifier, tuple(dict.fromkeys(values)))
         self._check_codes(criterion, origin)
+        self._check_targets(criterion, origin)
         return criterion
 
     def _check_modifier(self, types: tuple[str, ...], parameter: SearchParameter, modifier: str, origin: str) -> None:
@@ -249,6 +253,24 @@ class Conditions:
             if self.refuse_codes:
                 raise problem
             self.warnings.append(problem.issue)
+
+    def _check_targets(self, criterion: Criterion, origin: str) -> None:
+        """Refuse a reference to a type that the parameter, or its modifier, does not lead to. A canonical URL, or one
+        that is not of a FHIR server, names no type."""
+        texts = [value.text for value in criterion.values if isinstance(value, ReferenceValue)]
+        structures, parameter = self.registry.structures, criterion.parameter
+        found = [leaf.type for type_ in criterion.types for leaf in leaves(parameter, type_, structures)]
+        if not texts or not _CANONICAL.isdisjoint(found):
+            return
+        possible = parameter.targets or structures.resource_types
+        if criterion.modifier is not None:
+            possible = frozenset((criterion.modifier,))
+        for text in texts:
+            named = type_named(text)
+            is_type = named in structures.resource_types or local(text) is not None
+            if named is not None and is_type and named not in possible:
+                name = parameter.code if criterion.modifier is None else f"{parameter.code}:{criterion.modifier}"
+                raise no_such(origin, f"target of {name}", named, possible, is_unknown=False)
 
 
 def _is_among(token: TokenValue, codes: Mapping[str, frozenset[str]]) -> bool:

@@ -26,14 +26,12 @@ ONLY_WITH: Final[Mapping[str, str]] = dict.fromkeys(("dom-2", "dom-3", "dom-4", 
 
 
 class Invariants:
-    """The rules of all types. Raises ``ExpressionError`` if an expression cannot be compiled."""
+    """The rules of all types, each compiled when its type is first checked: all at once would keep a process that
+    starts for longer than all its definitions. The tests compile every one."""
 
     def __init__(self, structures: Structures) -> None:
         self._structures = structures
         self._paths: dict[tuple[str, str], Path] = {}
-        for context in structures.invariant_contexts():
-            for invariant in structures.invariants(context):
-                self._compiled(invariant, context)
 
     def rule(self, path: str, type_: str) -> Rule | None:
         """Return the check of what is declared at a type or element path, None if nothing is.

@@ -23,10 +23,7 @@ class Validator:
     def __init__(
         self, structures: Structures, served: frozenset[str] | None = None, *, second_opinion: bool = True
     ) -> None:
-        """``served``: the resource types accepted (beside the ``ENVELOPES``), None for all of R4.
-
-        Raises ``ExpressionError`` if an invariant cannot be compiled.
-        """
+        """``served``: the resource types accepted (beside the ``ENVELOPES``), None for all of R4."""
         self._types = structures.resource_types
         self._served = self._types if served is None else served | ENVELOPES
         self._checks = _checks(structures)
@@ -58,7 +55,7 @@ class Validator:
 
 @lru_cache(maxsize=4)
 def _checks(structures: Structures) -> StructureChecks:
-    """Return the checks of some structures, always the same ones: to compile the invariants takes a while."""
+    """Return the checks of some structures, always the same ones: what one server has compiled, the next need not."""
     return StructureChecks(structures, Invariants(structures).rule)
 
 

@@ -21,9 +21,16 @@ async def load(settings: Settings, now: int) -> list[tuple[int, int]]:
     return steps
 
 
+@pytest.fixture(autouse=True)
+def _few_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load two days of the seven: what a day more would show is more of the same."""
+    monkeypatch.setattr("fhir_server.france.demo.loading.AGENDA_DAYS", 2)
+
+
 async def test_second_load_writes_the_days_that_are_new_and_no_roster_again(tmp_path: Path) -> None:
-    settings = Settings(store=f"sqlite:{tmp_path}/x.db")
-    assert len(await load(settings, NOW)) > 8
+    """And every reference of the demonstration leads to what is there."""
+    settings = Settings(store=f"sqlite:{tmp_path}/x.db", integrity="enforce")
+    assert len(await load(settings, NOW)) > 3
     assert await load(settings, NOW) == [(0, 0)]
     async with opened(settings, Parts(clock=lambda: NOW)) as service:
         await service.perform(Request("DELETE", ROSTER[0].marker))
@@ -39,7 +46,7 @@ async def test_store_from_before_sos_gets_it_and_keeps_its_cpts(
         before.setattr("fhir_server.france.demo.loading.ROSTER", (cpts,))
         before.setattr("fhir_server.france.demo.agenda._sos_agendas", lambda: iter(()))
         await load(settings, NOW)
-    assert (await load(settings, NOW))[-1] == (8, 8)  # seven days, and the bundle of SOS
+    assert (await load(settings, NOW))[-1] == (3, 3)  # two days, and the bundle of SOS
     async with opened(settings, Parts(clock=lambda: NOW)) as service:
         for part in (cpts, sos):
             assert (await service.perform(Request("GET", part.marker))).headers["ETag"] == 'W/"1"'

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,17 @@ from fhir_server.maintenance import reindexing as loop
 from fhir_server.maintenance.backup import backup
 from fhir_server.maintenance.check import check
 from fhir_server.maintenance.restore import restore, verify
+from fhir_server.outcome import Conflict
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Store
+from tests.cancelling import kept
+from tests.command import run
 from tests.maintenance.conftest import START, Json, Place, get, put, unindex
 from tests.rounds import FULL
 
 ROOT = Path(__file__).parent.parent.parent
 URL = "https://example.org/fictif/SearchParameter/colour"
-MANY = 2_000
+MANY = 2_000 if FULL else 600
 ROUNDS = 10 if FULL else 1
 
 
@@ -73,11 +76,6 @@ async def problems(service: Service) -> list[str]:
 
 def command(place: Place, *words: str) -> list[str]:
     return [sys.executable, "-m", "fhir_server", *words, "--store", place.url()]
-
-
-def reindexed(place: Place) -> str:
-    environment = {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command(place, "reindex"), env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager
@@ -124,21 +122,21 @@ async def indexed(store: Store) -> int:
 async def test_each_process_follows_what_another_one_defines(place: Place) -> None:
     """No answer of either process, from the moment of the commit, is one of before it; and then of its end."""
     async with place.open() as service:
-        await fill(service, 200)
+        await fill(service, 60)
     with served(place) as (_, one), served(place) as (_, other):
         for writer, reader in ((one, other), (other, one)):
             assert "is not a search parameter" in reader.get("Practitioner?colour=red").text
             written = writer.put("SearchParameter/colour", json=parameter())
             assert written.is_success, written.text
             for client in (reader, writer):
-                assert answered(client, "Practitioner?colour=red&_summary=count")["total"] == 200
+                assert answered(client, "Practitioner?colour=red&_summary=count")["total"] == 60
             statement = reader.get("metadata").json()
             parameters = [
                 one["searchParam"] for one in statement["rest"][0]["resource"] if one["type"] == "Practitioner"
             ]
             assert URL in [one["definition"] for one in parameters[0]]
             reader.put("Practitioner/p0", json=practitioner(0, "Blue")).raise_for_status()
-            assert answered(writer, "Practitioner?colour=red&_summary=count")["total"] == 199
+            assert answered(writer, "Practitioner?colour=red&_summary=count")["total"] == 59
             reader.put("Practitioner/p0", json=practitioner(0)).raise_for_status()
             assert writer.delete("SearchParameter/colour").status_code == 204
             assert "is not a search parameter" in reader.get("Practitioner?colour=red").text
@@ -146,23 +144,21 @@ async def test_each_process_follows_what_another_one_defines(place: Place) -> No
             assert refused.status_code == 400
 
 
-async def test_processes_that_define_at_once_keep_codes_apart(place: Place) -> None:
-    async with place.open() as service:
-        await fill(service, 1)
-    with served(place) as (_, one), served(place) as (_, other):
-        statuses: list[int] = []
+async def test_servers_that_define_at_once_keep_codes_apart(place: Place) -> None:
+    async def define(service: Service, first: int) -> list[str]:
+        told = []
+        for number in range(first, 20, 2):
+            try:
+                await put(service, parameter(id=f"s{number}", url=f"{URL}-{number}"))
+            except Conflict as error:
+                told.append(str(error.issues[0].id))
+            else:
+                told.append("created")
+        return told
 
-        def define(client: httpx.Client, first: int) -> None:
-            for number in range(first, 20, 2):
-                own = {"id": f"s{number}", "url": f"{URL}-{number}"}
-                statuses.append(client.put(f"SearchParameter/s{number}", json=parameter(**own)).status_code)
-
-        threads = [threading.Thread(target=define, args=(client, first)) for first, client in enumerate((one, other))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(statuses) == [201] + [409] * 19
+    async with place.open() as one, place.open() as other:
+        told = await asyncio.gather(define(one, 0), define(other, 1))
+    assert sorted(chain(*told)) == ["created"] + ["search-parameter-clash"] * 19
 
 
 @pytest.mark.torture
@@ -199,14 +195,20 @@ async def await_some(place: Place, before: int) -> int:
     return now
 
 
-async def test_command_reindexes_what_the_server_would(place: Place) -> None:
-    async with place.open() as service:
-        await fill(service, 60)
-        await put(service, parameter())
-    assert "60 Practitioner: 60 written" in reindexed(place)
-    async with place.open() as service:
-        assert (await get(service, "Practitioner", "colour=red&_summary=count"))["total"] == 60
-        assert await problems(service) == []
+def test_command_reindexes_what_the_server_would(place: Place) -> None:
+    async def before() -> None:
+        async with place.open() as service:
+            await fill(service, 60)
+            await put(service, parameter())
+
+    async def after() -> None:
+        async with place.open() as service:
+            assert (await get(service, "Practitioner", "colour=red&_summary=count"))["total"] == 60
+            assert await problems(service) == []
+
+    asyncio.run(before())
+    assert "60 Practitioner: 60 written" in run(place.folder, "reindex", "--store", place.url()).stdout
+    asyncio.run(after())
 
 
 async def test_restored_store_has_its_parameters_and_is_indexed_by_them(place: Place) -> None:
@@ -250,5 +252,22 @@ async def test_a_server_ends_although_what_it_awaited_kept_the_cancellation(
             await asyncio.Event().wait()
 
     monkeypatch.setattr(loop, "_catch_up", keep)
+    monkeypatch.setattr(loop, "LOOK_SECONDS", 0.01)
     async with asyncio.timeout(30), sqlite_place.open() as service, loop.reindexing(service):
         await is_waiting.wait()
+
+
+async def test_reindexing_is_cancelled_wherever_it_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as that is done, there is something to be indexed."""
+    monkeypatch.setattr("fhir_server.storage.mongo.leases.STILL_SECONDS", 0.0)  # cancelled, it may have taken it
+    monkeypatch.setattr(loop, "_computed", lambda *_: 1 / 0)
+    told: list[str] = []
+    async with place.open() as service:
+        await fill(service, 1)
+        await put(service, parameter())
+        await service.context.followed()
+
+        async def work() -> None:
+            await loop._catch_up(loop.CatchingUp(tell=told.append, is_patient=True), service)
+
+        assert await kept(work) == []

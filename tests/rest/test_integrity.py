@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 import httpx
 import pytest
 
-from fhir_server.app import load_demo, opened
+from fhir_server.app import opened
 from fhir_server.interactions.writing.integrity import REFERENCES
 from fhir_server.maintenance.reindex import reindex
 from fhir_server.search.query import Equality
@@ -372,8 +372,3 @@ async def test_nothing_more_is_indexed_unless_it_is_asked_for(server: Server, se
     assert not [entry for entry in server.service.context.indexer.entries(body) if entry.parameter == REFERENCES]
     indexer = serve(integrity="warn").service.context.indexer
     assert Equality(REFERENCES, "Practitioner/p") in indexer.entries(body)
-
-
-async def test_demonstration_keeps_its_references(store_url: str) -> None:
-    settings = Settings(store=store_url, integrity="enforce", preparers=0)
-    await load_demo(settings, lambda _done, _total: None, parts())

@@ -12,7 +12,7 @@ from fhir_server.interactions.batch import batch
 from fhir_server.interactions.envelope import posted_bundle
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.interactions.preparing import InProcesses
-from fhir_server.rest.api import FhirApi
+from fhir_server.rest.api import FhirApi, _while_there
 from fhir_server.service import Service
 from tests.rest.asking import (
     bundle,
@@ -347,3 +347,17 @@ async def test_body_that_trickles_for_too_long_is_answered(server: Server, monke
     assert issues(response)[0]["code"] == "timeout" and response.headers["connection"] == "close"
     assert sent < 50
     assert (await server.http.post("Practitioner", json=practitioner())).status_code == 201
+
+
+async def test_a_server_stops_although_a_client_went_away_at_the_same_moment() -> None:
+    async def receive() -> dict[str, object]:
+        task.cancel()
+        return {"type": "http.disconnect"}
+
+    async def slow() -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    task = asyncio.create_task(_while_there(receive, slow()))
+    await asyncio.wait([task])
+    assert task.cancelled()

@@ -55,8 +55,8 @@ async def full(server: Server) -> Server:
     """A server with many resources, and a heavy one."""
     texts = [{"family": f"Fictif {number}", "given": ["Un", "Deux"]} for number in range(10)]
     body: Json = practitioner(name=texts)
-    for _ in range(MANY // 50):
-        await server.http.post("", json=bundle("batch", *[entry("POST", "Practitioner", body)] * 50))
+    for _ in range(MANY // 500):
+        await server.http.post("", json=bundle("transaction", *[entry("POST", "Practitioner", body)] * 500))
     names = [{"family": f"Fictif {number}", "text": "x" * 50} for number in range(HEAVY)]
     made = await server.http.put("Organization/o", json=heavy_organization(names))
     assert made.status_code == 201, made.text
@@ -85,7 +85,7 @@ async def test_large_answer_leaves_the_loop_to_others(full: Server) -> None:
     for path, query in ASKED:  # of one server: to fill it takes far longer than to ask it
         await asked(full, path, "")  # what is made once is made
         # A collection of garbage may fall into one of them.
-        turns = [await longest_turn(asked(full, path, query)) for _ in range(3)]
+        turns = [await longest_turn(asked(full, path, query)) for _ in range(2)]
         if min(turns) >= LONGEST:
             slow[f"{path}?{query}"] = turns
     assert not slow

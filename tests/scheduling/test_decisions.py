@@ -111,6 +111,7 @@ CASES = [
     Case("moved", taken(), [put(slot("a", "09:05", status="busy"))], ["slot-held"]),
     Case("shortened", taken(), [put(slot("a", end="09:20", status="busy"))], ["slot-held"]),
     Case("given to another schedule", taken(), [put(slot("a", status="busy", schedule="t"))], ["slot-held"]),
+    Case("without its start", taken(), [put(timeless("a") | {"status": "busy"})], ["slot-held"]),
     Case("moved in two ways", taken(), [put(slot("a", "09:05", "09:35", "busy"))], ["slot-held", "slot-held"]),
     Case("the same instant in another zone is no move", taken(),
          [put(slot("a", "2030-01-15T08:00:00Z", "2030-01-15T08:30:00Z", "busy"))], {"a": "busy*"}),

@@ -116,6 +116,7 @@ IMPLIED = {
     ("Observation", "status"): "http://hl7.org/fhir/observation-status",
 }
 REVERSE = ("_revinclude", "_revinclude:iterate")
+INCLUDES = ("_include", "_include:iterate", *REVERSE)
 INSTANTS = {("Slot", "start"), ("Slot", "end")}
 """Elements of type instant: points in time, whatever the digits written."""
 
@@ -135,7 +136,7 @@ class Oracle:
     def search(self, type_: str, pairs: Sequence[tuple[str, str]], whose: str | None = None) -> list[Resource]:
         """Return the matches, sorted by ``_sort`` if it stands among the pairs, else in order of creation. ``whose``:
         those of one practitioner's compartment."""
-        criteria = [pair for pair in pairs if pair[0] not in ("_sort", "_include", "_include:iterate", *REVERSE)]
+        criteria = [pair for pair in pairs if pair[0] not in ("_sort", *INCLUDES)]
         found = [
             resource
             for resource in self.resources
@@ -147,6 +148,24 @@ class Oracle:
         for key in reversed([key for name, value in pairs if name == "_sort" for key in value.split(",")]):
             self._sort(found, key)
         return found
+
+    def refuses(self, type_: str, pairs: Sequence[tuple[str, str]]) -> bool:
+        """Return whether a value of a search is no reference that a resource can have: it is to another type."""
+        return any(self._is_stray(type_, name, value) for name, value in pairs if name not in (*INCLUDES, "_sort"))
+
+    def _is_stray(self, type_: str, name: str, value: str) -> bool:
+        if name.startswith("_has:"):
+            _, other, _, rest = name.split(":", 3)
+            return self._is_stray(other, rest, value)
+        head, dot, rest = name.partition(".")
+        code, _, modifier = head.partition(":")
+        if dot:
+            return self._is_stray(modifier, rest, value)
+        if code == "_id" or self._kind(type_, code)[0] != "reference" or modifier in ("missing", "identifier"):
+            return False
+        leads_to = [modifier] if modifier else self.targets[type_, code]
+        named = [one.partition("/_history/")[0].split("/") for one in value.split(",")]
+        return any(len(parts) > 1 and parts[-2] not in leads_to for parts in named)
 
     def _belongs(self, resource: Resource, practitioner: str) -> bool:
         type_, whose = resource["resourceType"], f"Practitioner/{practitioner}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.outcome import IssueType
-from tests.search.asking import Ask
+from fhir_server.outcome import BadRequest, IssueType
+from tests.search.asking import BASE, Ask
 
 
 def test_ten_thousand_values_are_refused(ask: Ask) -> None:
@@ -34,6 +34,55 @@ def test_a_thousand_parameters_are_refused(ask: Ask) -> None:
 def test_chain_to_nowhere_is_refused(ask: Ask, query: str, told: str) -> None:
     (issue,) = ask.refused("Slot", query)
     assert told in issue.diagnostics
+
+
+@pytest.mark.parametrize(
+    ("type_", "query", "told"),
+    [
+        (
+            "Organization",
+            "partof=Practitioner/o1",
+            '"Practitioner" is not a target of partof here. Valid: Organization',
+        ),
+        ("Organization", "partof=Organisation/o1", 'did you mean "Organization"?'),
+        ("Organization", "partof=Organization/o1,Location/o1", '"Location" is not a target of partof'),
+        ("Organization", "partof=Location/o1/_history/2", '"Location" is not a target of partof'),
+        ("Organization", f"partof={BASE}/Location/o1", '"Location" is not a target of partof'),
+        ("Organization", "partof=https://other.example/fhir/Location/o1/_history/2", '"Location" is not a target of'),
+        ("Appointment", "location=Practitioner/x", '"Practitioner" is not a target of location here. Valid: Location'),
+        ("Appointment", "supporting-info=Nothing/x", '"Nothing" is not a target of supporting-info'),
+        ("Schedule", "actor:Practitioner=Location/x", '"Location" is not a target of actor:Practitioner'),
+        (
+            "Slot",
+            "schedule.actor:PractitionerRole.organization=Location/x",
+            '"Location" is not a target of organization',
+        ),
+        ("Practitioner", "_has:Schedule:actor:actor=Slot/x", '"Slot" is not a target of actor'),
+    ],
+)
+def test_reference_to_a_type_that_the_parameter_does_not_lead_to_is_refused(
+    ask: Ask, type_: str, query: str, told: str
+) -> None:
+    (issue,) = ask.refused(type_, query)
+    assert issue.expression == (f"http.{query.partition('=')[0]}",)
+    assert told in issue.diagnostics
+    with pytest.raises(BadRequest):
+        ask.request(type_, query, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("type_", "query"),
+    [
+        ("Organization", "partof=o1"),
+        ("Organization", "partof=urn:uuid:11111111-1111-4111-8111-111111111111"),
+        ("Organization", "partof=https://other.example/Pages/o1"),
+        ("Organization", "partof=https://other.example/o1"),
+        ("Appointment", "supporting-info=Binary/x"),
+        ("CodeSystem", "supplements=http://example.org/ValueSet/x"),
+    ],
+)
+def test_reference_that_names_no_type_or_one_of_any_is_a_value(ask: Ask, type_: str, query: str) -> None:
+    assert ask.query(type_, query)
 
 
 def test_chain_of_thirty_levels_is_refused(ask: Ask) -> None:

@@ -296,8 +296,10 @@ def _fixed(*values: str) -> st.SearchStrategy[str]:
 
 
 def _references(*types: str) -> st.SearchStrategy[str]:
+    """References to some types and, now and then, to one that nothing here refers to."""
     literal = st.one_of([refer(type_) for type_ in types])
-    return _choice(st.one_of(literal, st.sampled_from([f"{type_}-1" for type_ in types])))
+    ids = st.sampled_from([f"{type_}-1" for type_ in types])
+    return _choice(st.one_of(literal, literal, ids, ids, refer("Slot")))
 
 
 _strings = _choice(st.sampled_from(SEARCHED_NAMES))

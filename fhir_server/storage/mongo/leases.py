@@ -10,6 +10,7 @@ from typing import Final
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from fhir_server.storage.beside import beside
 from fhir_server.storage.mongo.connection import Document, told
 from fhir_server.storage.mongo.log import Log
 
@@ -36,13 +37,10 @@ class Leases:
             if not await self._take(lease):
                 yield False
                 return
-            beating = asyncio.create_task(self._beat(lease))
             try:
-                yield True
+                async with beside(self._beat(lease)):
+                    yield True
             finally:
-                beating.cancel()
-                with suppress(asyncio.CancelledError):
-                    await beating
                 with suppress(PyMongoError):  # then it counts as dead in a while
                     await self._log.states.delete_one(lease)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.model.reference import Key
 from fhir_server.search.query import IndexEntry
+from fhir_server.storage.beside import beside
 from fhir_server.storage.following import check_cursor, check_writable
 from fhir_server.storage.health import warnings
 from fhir_server.storage.mongo.appending import Appender
@@ -103,8 +104,7 @@ class MongoStore:
         await appender.heal()
         committer = Committer(log, appender, reading, searching, self._clock, self._limits, self._definition_types)
         committer.start()
-        ticking = asyncio.create_task(_tick(committer))
-        closing.push_async_callback(_stop, ticking)
+        await closing.enter_async_context(beside(_tick(committer)))
         closing.push_async_callback(committer.finish)
 
         async def heads(_: Sequence[None]) -> dict[None, Head]:
@@ -218,9 +218,3 @@ async def _tick(committer: Committer) -> None:
             await committer.tick()
         except (StoreError, PyMongoError) as error:
             LOG.warning("the log could not be looked after: %s", type(error).__name__)
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -1,6 +1,7 @@
 """A process of its own that writes to a store: ``python -m tests.storage.contract.worker PLACE TASK NAME COUNT``.
 
-It says ``ready``, waits for a line, works, and prints what it was told. See ``processes.py``.
+It says ``ready``, waits for a line, works, prints what it was told, and says ``done``. What it does next, and without
+arguments at first, comes as a line of those four words; other lines mean nothing. See ``processes.py``.
 """
 
 from __future__ import annotations
@@ -71,6 +72,13 @@ async def saturate(store: Store, name: str, count: int) -> None:
         await store.commit(put(Key("Slot", name)))
         done += 1
     say(done)
+
+
+async def busy(store: Store, name: str, _count: int) -> None:
+    """Commit without pause until a line comes."""
+    stop = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+    while not stop.done():
+        await store.commit(put(Key("Slot", name)))
 
 
 async def torture(store: Store, name: str, count: int) -> None:
@@ -151,6 +159,7 @@ async def _transfers(store: Store, count: int) -> None:
 
 
 TASKS: dict[str, Callable[[Store, str, int], Awaitable[None]]] = {
+    "busy": busy,
     "count-up": count_up,
     "identify": identify,
     "mix": mix,
@@ -159,16 +168,27 @@ TASKS: dict[str, Callable[[Store, str, int], Awaitable[None]]] = {
 }
 
 
-async def work(place: str, task: str, name: str, count: int) -> None:
+async def work(place: str, task: str, name: str, count: str) -> None:
     store = store_at(place, lambda: time.time_ns() // 1000)
     await store.open()
     try:
         say("ready")
         sys.stdin.readline()
-        await TASKS[task](store, name, count)
+        await TASKS[task](store, name, int(count))
     finally:
         await store.close()
 
 
+def main() -> None:
+    if sys.argv[1:]:
+        asyncio.run(work(*sys.argv[1:]))
+        say("done")
+    for line in sys.stdin:
+        words = line.split()
+        if len(words) == 4:
+            asyncio.run(work(*words))
+            say("done")
+
+
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    main()
