@@ -19,6 +19,7 @@ from fhir_server.search.value_sets import value_sets, with_codes
 from fhir_server.search.values import TokenValue, ValueSetValue
 from fhir_server.storage.protocol import Snapshot
 from fhir_server.terminology.expansion import Expander
+from fhir_server.terminology.spelling import with_spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ async def resolved(context: Context, snapshot: Snapshot, request: SearchRequest)
     def work(library: Library) -> tuple[Mapping[ValueSetValue, list[TokenValue]], tuple[Issue, ...]]:
         return _codes(library, wanted, named)
 
-    consulted = await consult(context, snapshot, work)
+    consulted = await consult(context, snapshot, with_spellings(work, context.registry.aliases.system))
     codes, remarks = consulted.answer
     versions = {key: int(one["meta"]["versionId"]) for key, one in named.values()}
     return Resolved(with_codes(request, codes.__getitem__), remarks, {**consulted.versions, **versions})

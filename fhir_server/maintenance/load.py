@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from fhir_server.maintenance.documents import Document, Sources, documents
 from fhir_server.maintenance.patience import patiently
 from fhir_server.maintenance.postponed import Item, Need, Postponed, Sent, circles, gives, need, possible
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
+from fhir_server.maintenance.turns import Turns
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, InsufficientStorage, Issue, IssueType, Unavailable
@@ -159,8 +161,7 @@ class _Loader:
             await self._try_again()
             await self._close_circles()
             await self._try_again()
-        self._is_last_try = True
-        await self._try_again()
+        await self._try_last()
 
     async def leave(self) -> None:
         """Let nothing run on, whatever became of it."""
@@ -269,15 +270,39 @@ class _Loader:
         return True
 
     async def _try_again(self) -> None:
-        """Write what waits until nothing more of it can be written."""
-        while len(self._waiting):
-            before, self._waiting = self._waiting, Postponed()
-            with closing(before):
-                for item in before.newest_first():
-                    await self._again(item)
-                await self.flush()
-                if len(self._waiting) == len(before):
-                    return
+        """Write what waits, each after what it needs, until nothing more of it can be written."""
+        while before := len(self._waiting):
+            await self._in_turns(await self._turns())
+            if len(self._waiting) == before:
+                return
+
+    async def _turns(self) -> Turns:
+        turns, places = Turns(), iter(self._waiting.places())
+        while some := list(islice(places, WINDOW_RESOURCES)):
+            needs = {place: self._need(self._waiting.at(place)).needs for place in some}
+            there = await self._there(frozenset().union(*needs.values()))
+            for place, needed in needs.items():
+                turns.add(place, needed - there)
+        return turns
+
+    async def _in_turns(self, turns: Turns) -> None:
+        while places := turns.next(WINDOW_RESOURCES):
+            given: set[Key] = set()
+            for place in places:
+                item = self._waiting.take(place)
+                given |= self._need(item).gives
+                await self._again(item)
+            await self.flush()
+            turns.came(await self._there(given))
+
+    async def _try_last(self) -> None:
+        """Write, or else refuse, what waits."""
+        self._is_last_try = True
+        before, self._waiting = self._waiting, Postponed()
+        with closing(before):
+            for item in before.newest_first():
+                await self._again(item)
+            await self.flush()
 
     async def _again(self, item: Item) -> None:
         if isinstance(item, Loose):

@@ -79,6 +79,14 @@ class Postponed:
         item: Item = pickle.load(self._file)  # noqa: S301 this process wrote it, and nobody else can
         return item
 
+    def take(self, place: int) -> Item:
+        """Return the item of a place, and forget it here."""
+        item = self.at(place)
+        self._dropped.add(place)
+        if isinstance(item, Loose) and self._latest.get(item.key) == place:
+            del self._latest[item.key]
+        return item
+
     def newest_first(self) -> Iterator[Item]:
         """Yield the items, the last one first: what came in the order in which it must be written would not wait."""
         return (self.at(place) for place in reversed(self.places()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fhir_server.definitions.library import Library
+from fhir_server.definitions.library import Library, split
 from fhir_server.definitions.operations import Level, Operation, Parameter, of_r4
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.exchange import Response
@@ -15,6 +15,7 @@ from fhir_server.operations.call import Call
 from fhir_server.operations.coded import coded
 from fhir_server.operations.resources import named
 from fhir_server.operations.verdict import ABOUT_A_CODE, judged, wish_of
+from fhir_server.terminology.finding import code_system
 from fhir_server.terminology.problems import unknown
 from fhir_server.terminology.validate_code import Verdict, in_code_system
 
@@ -44,12 +45,14 @@ async def validate_code(context: Context, call: Call) -> Response:
         is_needed = values.has("code")
         given = await named(context, call, snapshot, "codeSystem", "version", is_needed=is_needed)
         url = given if isinstance(given, str) else (given or {}).get("url")
-        several = coded(values, system=url.partition("|")[0] if url else None)
+        several = coded(values, system=split(url)[0] if url else None)
 
         def work(library: Library) -> Verdict:
-            resource = library.find(given, "CodeSystem") if isinstance(given, str) else given
-            if isinstance(given, str) and resource is None:
+            if not isinstance(given, str):
+                return in_code_system(library, given, several, wish)
+            system = code_system(library, *split(given))
+            if system is None:
                 raise unknown("CodeSystem", given, values.at("url"))
-            return in_code_system(library, resource, several, wish)
+            return in_code_system(library, system.resource, several, wish)
 
         return await judged(context, call, snapshot, work)

@@ -21,6 +21,7 @@ from fhir_server.terminology.displays import display, languages
 from fhir_server.terminology.expansion import Expander, Member, narrowed
 from fhir_server.terminology.finding import Versions, demanded
 from fhir_server.terminology.problems import too_costly
+from fhir_server.terminology.spelling import meant, with_spellings
 
 PAGE: Final = 10_000
 """Codes of one answer."""
@@ -64,7 +65,8 @@ async def expand(context: Context, call: Call) -> Response:
         def work(library: Library) -> _Expansion:
             return _expanded(library, value_set, values, start or 0, count)
 
-        found = (await consult(context, snapshot, work, len(call.request.body))).answer
+        spelled = with_spellings(work, context.registry.aliases.system)
+        found = (await consult(context, snapshot, spelled, len(call.request.body))).answer
     body = await aside(len(found.members) * 100, _written, found, values, start, context.clock())
     return Response(200, {}, (body,))
 
@@ -81,7 +83,9 @@ class _Expansion:
 
 
 def _expanded(library: Library, value_set: Named, values: Values, start: int, count: int | None) -> _Expansion:
-    expander = Expander(library, _versions(values), frozenset(split(one)[0] for one in values.all("exclude-system")))
+    expander = Expander(
+        library, _versions(library, values), frozenset(split(one)[0] for one in values.all("exclude-system"))
+    )
     resource = demanded(library, value_set, values.at("url")) if isinstance(value_set, str) else value_set
     members = narrowed(
         expander.of(value_set, asked=True) if isinstance(value_set, str) else expander.within(resource),
@@ -96,7 +100,7 @@ def _expanded(library: Library, value_set: Named, values: Values, start: int, co
     return _Expansion(resource, members[start:end], len(members), tuple(expander.used), tuple(expander.fragments))
 
 
-def _versions(values: Values) -> Versions:
+def _versions(library: Library, values: Values) -> Versions:
     def of(name: str) -> dict[str, str]:
         said: dict[str, str] = {}
         for canonical in values.all(name):
@@ -104,7 +108,7 @@ def _versions(values: Values) -> Versions:
             if version is None:
                 told = f"{name} is written system|version"
                 raise BadRequest(Issue(IssueType.VALUE, told, (values.at(name),), id="operation-parameter-value"))
-            said[system] = version
+            said[meant(library, system)] = version
         return said
 
     return Versions(of("system-version"), of("force-system-version"), of("check-system-version"))

@@ -15,6 +15,7 @@ from fhir_server.operations.call import Call, parameters
 from fhir_server.operations.coded import coded
 from fhir_server.terminology.displays import languages
 from fhir_server.terminology.lookup import Found, look_up
+from fhir_server.terminology.spelling import with_spellings
 
 LOOKUP: Final[Operation] = of_r4(
     "CodeSystem-lookup",
@@ -39,11 +40,12 @@ async def lookup(context: Context, call: Call) -> Response:
         return look_up(library, asked.code, call.values.all("property"), wanted)
 
     async with context.store.snapshot() as snapshot:
-        found = (await consult(context, snapshot, work)).answer
-    return Response(200, {}, (serialize(parameters(_told(found))),))
+        found = (await consult(context, snapshot, with_spellings(work, context.registry.aliases.system))).answer
+    return Response(200, {}, (serialize(parameters(_told(found, asked.code.system))),))
 
 
-def _told(found: Found) -> Iterator[tuple[str, str, Any]]:
+def _told(found: Found, system: str) -> Iterator[tuple[str, str, Any]]:
+    yield "system", "uri", None if found.system == system else found.system
     yield "name", "string", found.name
     yield "version", "string", found.version
     yield "display", "string", found.display

@@ -18,6 +18,7 @@ from fhir_server.operations.resources import subject
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.terminology.finding import code_system, concepts_of
 from fhir_server.terminology.problems import unknown
+from fhir_server.terminology.spelling import meant, with_spellings
 from fhir_server.terminology.subsumption import subsumption
 
 _TYPE: Final = frozenset((Level.TYPE,))
@@ -43,20 +44,22 @@ async def subsumes(context: Context, call: Call) -> Response:
     async with context.store.snapshot() as snapshot:
         resource = await subject(context, call, snapshot)
         own = None if resource is None else resource.get("url")
-        systems = {one for one in (system_a, system_b, call.values.text("system"), own) if one is not None}
-        if len(systems) != 1:
-            told = "the codes need one system, the same for both"
-            raise BadRequest(Issue(IssueType.INVALID, told, (call.values.at("system"),), id="operation-parameters"))
-        (system,) = systems
+        said = {one for one in (system_a, system_b, call.values.text("system"), own) if one is not None}
 
-        def work(library: Library) -> str:
+        def work(library: Library) -> tuple[str, str | None]:
+            systems = {meant(library, one) for one in said}
+            if len(systems) != 1:
+                told = "the codes need one system, the same for both"
+                raise BadRequest(Issue(IssueType.INVALID, told, (call.values.at("system"),), id="operation-parameters"))
+            (system,) = systems
             known = concepts_of(resource) if resource is not None else code_system(library, system, version)
             if known is None:
                 raise unknown("CodeSystem", f"{system}|{version}" if version else system)
-            return subsumption(known, first, second)
+            return subsumption(known, first, second), None if said == systems else system
 
-        outcome = (await consult(context, snapshot, work)).answer
-    return Response(200, {}, (serialize(parameters([("outcome", "code", outcome)])),))
+        spelled = with_spellings(work, context.registry.aliases.system)
+        outcome, understood = (await consult(context, snapshot, spelled)).answer
+    return Response(200, {}, (serialize(parameters([("outcome", "code", outcome), ("system", "uri", understood)])),))
 
 
 def _asked(call: Call, which: str) -> tuple[str, str | None]:

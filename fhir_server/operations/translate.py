@@ -18,6 +18,7 @@ from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.search.query import Equal, Page, Query
 from fhir_server.storage.protocol import Snapshot
 from fhir_server.terminology.membership import Code
+from fhir_server.terminology.spelling import otherwise, with_spellings
 from fhir_server.terminology.translation import Asked, Match, demanded, translate
 
 MAPS: Final = 200
@@ -63,12 +64,15 @@ async def translate_code(context: Context, call: Call) -> Response:
         given = await named(context, call, snapshot, "conceptMap", "conceptMapVersion", is_needed=False)
         maps: Sequence[Named] = await _loaded(context, snapshot, asked) if given is None else [given]
 
-        def work(library: Library) -> list[Match]:
+        def work(library: Library) -> tuple[list[Match], dict[str, None]]:
             found = [demanded(library, one) if isinstance(one, str) else one for one in maps]
-            return translate(library, found, asked)
+            understood = (otherwise(library, code.system) for code in asked.codes)
+            return translate(library, found, asked), dict.fromkeys(one for one in understood if one is not None)
 
-        matches = (await consult(context, snapshot, work, len(call.request.body))).answer
-    return Response(200, {}, (serialize(parameters(_told(matches))),))
+        spelled = with_spellings(work, context.registry.aliases.system)
+        matches, understood = (await consult(context, snapshot, spelled, len(call.request.body))).answer
+    told = (*_told(matches), *(("system", "uri", system) for system in understood))
+    return Response(200, {}, (serialize(parameters(told)),))
 
 
 def _dependencies(values: Values) -> Iterator[tuple[str, str, str]]:
@@ -82,7 +86,8 @@ def _dependencies(values: Values) -> Iterator[tuple[str, str, str]]:
 
 async def _loaded(context: Context, snapshot: Snapshot, asked: Asked) -> list[Resource]:
     """Return the concept maps, but for retired ones, that may know of the codes: by the systems of their groups."""
-    systems = tuple(dict.fromkeys(code.system for code in asked.codes))
+    compared = context.registry.aliases.system
+    systems = tuple(dict.fromkeys(one for code in asked.codes for one in (code.system, compared(code.system))))
     query = Query(("ConceptMap",), Equal("target-system" if asked.is_reverse else "source-system", systems))
     matches = await snapshot.search(query, Page(MAPS))
     if matches.more:

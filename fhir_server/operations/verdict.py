@@ -18,6 +18,7 @@ from fhir_server.operations.call import Call, Values, parameters
 from fhir_server.outcome import Issue, IssueType, Unprocessable
 from fhir_server.storage.protocol import Snapshot
 from fhir_server.terminology.displays import languages
+from fhir_server.terminology.spelling import with_spellings
 from fhir_server.terminology.validate_code import Verdict, Wish
 
 ABOUT_A_CODE: Final = (
@@ -36,7 +37,8 @@ def wish_of(values: Values) -> Wish:
 
 async def judged(context: Context, call: Call, snapshot: Snapshot, work: Callable[[Library], Verdict]) -> Response:
     """Return the answer of what judges a code by the definitions that are stored. Raises what it raises."""
-    return _answered((await consult(context, snapshot, work, len(call.request.body))).answer)
+    spelled = with_spellings(work, context.registry.aliases.system)
+    return _answered((await consult(context, snapshot, spelled, len(call.request.body))).answer)
 
 
 def _answered(verdict: Verdict) -> Response:
@@ -47,5 +49,6 @@ def _answered(verdict: Verdict) -> Response:
         ("result", "boolean", verdict.is_valid),
         ("message", "string", verdict.message),
         ("display", "string", verdict.display),
+        ("system", "uri", verdict.system),
     )
     return Response(200, {}, (serialize(parameters(told)),))

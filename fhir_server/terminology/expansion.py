@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/valueset.html#expansion
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -21,6 +21,7 @@ from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, demanded
 from fhir_server.terminology.membership import coded, contained, value_sets
 from fhir_server.terminology.problems import bad_definition, check_path, not_complete, unknown
+from fhir_server.terminology.spelling import is_same, meant
 
 _folded: Final = lru_cache(maxsize=100_000)(fold)
 """Who looks for a code while typing asks for the same texts again and again."""
@@ -109,17 +110,30 @@ class Expander:
                 is_inactive=one.get("inactive", False),
             )
             for one in listed
-            if "code" in one and one.get("system", "") not in self.excluded_systems
+            if "code" in one and not self._is_unwanted(one.get("system", ""))
         )
-        return {(member.system, member.code): member for member in members}
+        return self._keyed(members)
 
     # --- include, exclude
+
+    def _keyed(self, members: Iterable[Member]) -> Members:
+        """Return members by what they are compared as: a value set may spell a system otherwise than another does."""
+        urls: dict[str, str] = {}
+        found: Members = {}
+        for member in members:
+            if member.system not in urls:
+                urls[member.system] = meant(self.library, member.system)
+            found[urls[member.system], member.code] = member
+        return found
+
+    def _is_unwanted(self, system: str) -> bool:
+        return any(is_same(self.library, one, system) for one in self.excluded_systems)
 
     def _part(self, part: Mapping[str, Any]) -> Members:
         self._budget.spend(1)
         sets = [self.of(canonical) for canonical in value_sets(part)]
         if "system" in part:
-            found = {(member.system, member.code): member for member in self._of_system(part)}
+            found = self._keyed(self._of_system(part))
         elif sets:
             found = dict(sets.pop(0))
         else:
@@ -129,7 +143,8 @@ class Expander:
 
     def _exclude(self, part: Mapping[str, Any], found: Members) -> None:
         if not {"concept", "filter", "valueSet"} & part.keys():  # all of a system, which need not be known for that
-            excluded = [key for key in found if key[0] == part.get("system")]
+            system = meant(self.library, part["system"]) if "system" in part else None
+            excluded = [key for key in found if key[0] == system]
         else:
             excluded = list(self._part(part))
         for key in excluded:
@@ -137,7 +152,7 @@ class Expander:
 
     def _of_system(self, part: Mapping[str, Any]) -> Iterator[Member]:
         url = part["system"]
-        if url in self.excluded_systems:
+        if self._is_unwanted(url):
             return
         system = code_system(self.library, url, part.get("version"), self.versions)
         if system is not None:

@@ -13,6 +13,7 @@ from fhir_server.definitions.library import Library, all_codes, made_of, split
 from fhir_server.model.formats import Resource
 from fhir_server.terminology.code_system import CodeSystem
 from fhir_server.terminology.problems import bad_definition, is_supplement, unknown
+from fhir_server.terminology.spelling import meant
 
 IMPLICIT: Final = "?fhir_vs"
 """Behind the URL of a code system: the value set of all its codes."""
@@ -20,7 +21,8 @@ IMPLICIT: Final = "?fhir_vs"
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Which version of a code system is meant, by its URL: where none is said, whatever is said, and as a check."""
+    """Which version of a code system is meant, by the URL that it has here: where none is said, whatever is said, and
+    as a check."""
 
     default: Mapping[str, str] = field(default_factory=dict)
     forced: Mapping[str, str] = field(default_factory=dict)
@@ -42,8 +44,9 @@ def code_system(
     library: Library, system: str, version: str | None = None, versions: Versions = ANY_VERSION
 ) -> CodeSystem | None:
     """Return a code system, None if it is not loaded in that version. Raises ``Unprocessable`` for a supplement."""
-    wanted = versions.of(system, version)
-    found = library.find(f"{system}|{wanted}" if wanted else system, "CodeSystem")
+    url = meant(library, system)
+    wanted = versions.of(url, version)
+    found = library.find(f"{url}|{wanted}" if wanted else url, "CodeSystem")
     return None if found is None else concepts_of(found)
 
 

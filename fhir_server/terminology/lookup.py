@@ -23,8 +23,9 @@ HIERARCHY: Final = ("parent", "child", "inactive")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found; ``properties`` are (code, type, value)."""
+    """What was found; ``system`` is the URL of the code system, ``properties`` are (code, type, value)."""
 
+    system: str
     name: str
     version: str | None
     display: str
@@ -54,6 +55,7 @@ def look_up(library: Library, code: Code, properties: Sequence[str], languages: 
         raise bad_definition(f"{system.url} has no property {', '.join(strange)}; there are {', '.join(sorted(known))}")
     designations = concept.designations if is_all or "designation" in properties else ()
     return Found(
+        system.url,
         system.resource.get("title") or system.resource.get("name") or system.url,
         system.version,
         display(concept.display, system.language, concept.designations, languages) or concept.code,

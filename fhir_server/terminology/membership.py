@@ -16,6 +16,7 @@ from fhir_server.terminology.code_system import CodeSystem, Concept
 from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, value_set
 from fhir_server.terminology.problems import check_path
+from fhir_server.terminology.spelling import is_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Membership:
     def _within(self, resource: Resource, code: Code) -> Told:
         compose = resource.get("compose")
         if compose is None:
-            return _listed(resource, code)
+            return _listed(self.library, resource, code)
         told = _any(self._part(part, code) for part in compose.get("include", ()))
         if told.is_member is False:
             return told
@@ -109,7 +110,7 @@ class Membership:
             yield self._of(canonical, code)
 
     def _in_system(self, part: Mapping[str, Any], code: Code) -> Told:
-        if part["system"] != code.system or _differ(part.get("version"), code.version):
+        if not is_same(self.library, part["system"], code.system) or _differ(part.get("version"), code.version):
             return NO
         system = code_system(self.library, code.system, part.get("version") or code.version, self.versions)
         concept = system.concept(code.code) if system is not None else None
@@ -136,7 +137,7 @@ def _not_there(code: Code, system: CodeSystem | None) -> Told:
     )
 
 
-def _listed(resource: Resource, code: Code) -> Told:
+def _listed(library: Library, resource: Resource, code: Code) -> Told:
     """Return whether a code is in the expansion that a value set brings."""
     expansion = resource.get("expansion")
     if expansion is None:
@@ -144,7 +145,8 @@ def _listed(resource: Resource, code: Code) -> Told:
     several = 0
     for one in contained(expansion.get("contains", ())):
         several += 1
-        if one.get("system") == code.system and one.get("code") == code.code and not one.get("abstract"):
+        is_it = one.get("code") == code.code and not one.get("abstract")
+        if is_it and is_same(library, one.get("system"), code.system):
             return Told(True, (), None, tuple(_displays(one)))
     if expansion.get("total", several) > several:
         return Told(None, (f"the ValueSet {resource.get('url', '')} brings a part of its expansion",))

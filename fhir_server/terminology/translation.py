@@ -13,6 +13,7 @@ from fhir_server.definitions.library import Library
 from fhir_server.model.formats import Resource
 from fhir_server.terminology.membership import Code, Membership
 from fhir_server.terminology.problems import check_path, not_told, unknown
+from fhir_server.terminology.spelling import is_same
 
 REVERSED: Final[Mapping[str, str]] = {
     "wider": "narrower",
@@ -101,10 +102,19 @@ class _Walk:
         asked, code = self.asked, self.code
         for group in resource.get("group", ()):
             if asked.is_reverse:
-                yield from _backwards(group, code, asked, path[-1])
-            elif _is_of(group, "source", code) and _is_wanted(group.get("target"), asked):
+                if self._is_of(group, "target") and self._is_wanted(group.get("source")):
+                    yield from _backwards(group, code, path[-1])
+            elif self._is_of(group, "source") and self._is_wanted(group.get("target")):
                 there = list(_forwards(group, code, asked, path[-1]))
                 yield from there or self._unmapped(group, path)
+
+    def _is_of(self, group: Mapping[str, Any], end: str) -> bool:
+        version, wanted = group.get(f"{end}Version"), self.code.version
+        is_fitting = wanted is None or version is None or version == wanted
+        return is_fitting and is_same(self.library, group.get(end), self.code.system)
+
+    def _is_wanted(self, system: str | None) -> bool:
+        return self.asked.target_system is None or is_same(self.library, system, self.asked.target_system)
 
     def _unmapped(self, group: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Match]:
         """Yield what becomes of the code where a group does not list it."""
@@ -152,10 +162,8 @@ def _forwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> I
             yield Match(target["equivalence"], to, target.get("display"), url, products)
 
 
-def _backwards(group: Mapping[str, Any], code: Code, asked: Asked, url: str) -> Iterator[Match]:
+def _backwards(group: Mapping[str, Any], code: Code, url: str) -> Iterator[Match]:
     """Yield the sources of which a code is the target."""
-    if not _is_of(group, "target", code) or not _is_wanted(group.get("source"), asked):
-        return
     for element in group.get("element", ()):
         for target in element.get("target", ()):
             if target.get("code") == code.code and "code" in element and "equivalence" in target:
@@ -172,15 +180,6 @@ def _is_about(resource: Resource, end: str, value_set: str | None) -> bool:
 
 def _said(resource: Resource, end: str) -> str | None:
     return resource.get(f"{end}Canonical") or resource.get(f"{end}Uri")
-
-
-def _is_of(group: Mapping[str, Any], end: str, code: Code) -> bool:
-    version = group.get(f"{end}Version")
-    return group.get(end) == code.system and (code.version is None or version is None or version == code.version)
-
-
-def _is_wanted(system: str | None, asked: Asked) -> bool:
-    return asked.target_system is None or system == asked.target_system
 
 
 def _depends(target: Mapping[str, Any], asked: Asked) -> bool:

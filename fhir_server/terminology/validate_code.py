@@ -6,7 +6,7 @@ Spec: https://hl7.org/fhir/R4/valueset-operation-validate-code.html
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fhir_server.definitions.library import Library
 from fhir_server.model.formats import Resource
@@ -14,6 +14,7 @@ from fhir_server.terminology.code_system import Concept
 from fhir_server.terminology.displays import display, is_one_of, texts
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, concepts_of
 from fhir_server.terminology.membership import Code, Membership, Told
+from fhir_server.terminology.spelling import is_same, otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``is_valid`` is None where it cannot be told. ``display`` is the one that the code has."""
+    """``is_valid`` is None where it cannot be told. ``display`` is the one that the code has; ``system`` is
+    the URL by which its code system was understood, None where that is the one that was said."""
 
     is_valid: bool | None
     message: str | None = None
     display: str | None = None
+    system: str | None = None
 
 
 def in_value_set(library: Library, value_set: Resource | str, several: Sequence[Coded], wish: Wish) -> Verdict:
@@ -71,7 +74,9 @@ def in_code_system(library: Library, resource: Resource | None, several: Sequenc
         if system is None:
             version = f"|{code.version}" if code.version else ""
             return Told(None, (f"the CodeSystem {code.system}{version} is not loaded",))
-        if system.url != code.system or (code.version and system.version and code.version != system.version):
+        if not is_same(library, system.url, code.system):
+            return Told(False)
+        if code.version and system.version and code.version != system.version:
             return Told(False)
         concept = system.concept(code.code)
         if concept is not None:
@@ -87,7 +92,10 @@ def _first_valid(
     library: Library, several: Sequence[Coded], told: Callable[[Coded], Told], where: str, wish: Wish
 ) -> Verdict:
     """Return the verdict on the first that is valid, else on the first that cannot be told, else on the first."""
-    verdicts = [_judged(library, coded, told(coded), where, wish) for coded in several]
+    verdicts = [
+        replace(_judged(library, coded, told(coded), where, wish), system=otherwise(library, coded.code.system))
+        for coded in several
+    ]
     if not verdicts:
         return Verdict(False, "there is no coding with a system and a code")
     for wanted in (True, None):

@@ -73,3 +73,26 @@ def test_what_cannot_be_checked_of_an_example_is_a_code_of_a_system_that_is_a_fr
     for resource in EXAMPLES[profile]["valid"]:
         for severity, path, text in told(profile, resource):
             assert "is not loaded" not in text or severity != "warning", (path, text)
+
+
+NOS: Final = "https://mos.esante.gouv.fr/NOS/"
+
+
+@pytest.mark.parametrize(
+    ("table", "code", "value_set"),
+    [
+        ("TRE_R48-DiplomeEtatFrancais/FHIR/TRE-R48-DiplomeEtatFrancais", "DE28", "practitioner-degree"),
+        ("TRE_R94-ProfessionSocial/FHIR/TRE-R94-ProfessionSocial", "41", "practitioner-profession"),
+        ("TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante", "60", None),
+        ("TRE_R38-SpecialiteOrdinale/FHIR/TRE-R38-SpecialiteOrdinale", "SM54", None),
+    ],
+)
+def test_qualification_is_of_a_slice_or_told_not_to_be_checked(table: str, code: str, value_set: str | None) -> None:
+    whole = EXAMPLES["cpts-practitioner"]["valid"][0]
+    resource = {**whole, "qualification": [{"code": {"coding": [{"system": f"{NOS}{table}", "code": code}]}}]}
+    found = issues("cpts-practitioner", resource)
+    assert [issue for issue in found if issue.is_error] == []
+    unsure = [issue for issue in found if (issue.id or "").endswith("-not-checked")]
+    names = [] if value_set is None else ["value-set-not-checked", "slicing-not-checked"]
+    assert [issue.id for issue in unsure] == names
+    assert all(str(value_set) in issue.diagnostics for issue in unsure[:1])

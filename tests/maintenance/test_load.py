@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
+from fhir_server.interactions.exchange import Request, Response
+from fhir_server.maintenance import load
 from fhir_server.maintenance.around import Around
 from fhir_server.maintenance.documents import sources
+from fhir_server.maintenance.patience import patiently
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.service import Service
 from fhir_server.storage.protocol import Committed, Plan, Store, StoreFull, StoreUnavailable
@@ -411,6 +415,23 @@ async def test_long_chain_in_reverse_order_is_loaded(place: Place) -> None:
     file = place.write("a.ndjson", [*chain, organization("end", "o300")])
     async with place.open(integrity="enforce") as service:
         assert (await loaded(service, file)).counts == (301, 0, 0, 0)
+
+
+async def test_each_line_of_a_chain_is_tried_twice_at_most_in_whatever_order(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Counter[str]()
+
+    async def counted(service: Service, request: Request) -> Response:
+        tried[request.path] += 1
+        return await patiently(service, request)
+
+    monkeypatch.setattr(load, "patiently", counted)
+    chain = [organization(f"O{n}", f"o{n}", partOf={"reference": f"Organization/o{n + 1}"}) for n in range(40)]
+    lines = [*chain[::3], *chain[1::3], organization("end", "o40"), *chain[2::3]]
+    async with place.open(integrity="enforce") as service:
+        assert (await loaded(service, place.write("a.ndjson", lines))).counts == (41, 0, 0, 0)
+    assert max(tried.values()) <= 2
 
 
 async def test_bundles_wait_for_their_references_too(place: Place) -> None:

@@ -8,7 +8,19 @@ import httpx
 import pytest
 
 from tests.rest.asking import expressions, refused
-from tests.terminology.loading import BASE, CARE, FLAT, OTHERS, SYSTEM, Json, url, value_set, where
+from tests.terminology.loading import (
+    BASE,
+    CARE,
+    FLAT,
+    OTHERS,
+    SYSTEM,
+    Json,
+    code_system,
+    concept,
+    url,
+    value_set,
+    where,
+)
 
 AID = value_set("aid", where("concept", "is-a", "first-aid"))
 MAP: Json = {
@@ -202,3 +214,43 @@ async def test_codes_are_translated(loaded: httpx.AsyncClient) -> None:
     assert {"name": "concept", "valueCoding": {"system": CARE, "code": "burn"}} in back["match"]
     none = told(await loaded.get(f"ConceptMap/$translate?system={FLAT}&code=b"))
     assert (none["result"], "message" in none) == (False, True)
+
+
+# --- other spellings of a code system --------------------------------------------------------------------------------
+
+TABLE = "https://mos.esante.gouv.fr/NOS/TRE_R999-Essai/FHIR/TRE-R999-Essai"
+SPELLED = "http://mos.esante.gouv.fr/NOS/TRE_R999-Essai"
+
+
+async def test_code_system_is_known_by_its_other_spellings_and_the_answer_says_which(loaded: httpx.AsyncClient) -> None:
+    table = code_system(TABLE, concept("a", concept("b")), version="1", name="Essai")
+    essai = {**value_set("essai", {"system": SPELLED}), "id": "essai"}
+    table_map = {**MAP, "url": f"{BASE}/ConceptMap/essai", "group": [{**MAP["group"][0], "source": TABLE}]}
+    await loaded.put("CodeSystem/essai", json={**table, "id": "essai"})
+    await loaded.put("ValueSet/essai", json=essai)
+    await loaded.put("ConceptMap/essai", json={**table_map, "id": "essai"})
+    asked = {"system": SPELLED, "code": "b"}
+    right = {"system": TABLE}
+    found = told(await loaded.get("CodeSystem/$lookup", params=asked))
+    assert found == told(await loaded.get("CodeSystem/$lookup", params={**asked, **right})) | right
+    expected = right | {"result": True, "display": "B"}
+    for answer in (
+        await loaded.get("CodeSystem/$validate-code", params={"url": SPELLED, "code": "b"}),
+        await loaded.get("ValueSet/$validate-code", params={"url": url("essai"), **asked}),
+        await loaded.get("ValueSet/$validate-code", params={"url": f"{SPELLED}?fhir_vs", **asked}),
+    ):
+        assert told(answer) == expected
+    of_two = given(
+        {"name": "codingA", "valueCoding": {"system": TABLE, "code": "a"}},
+        {"name": "codingB", "valueCoding": {"system": SPELLED, "code": "b"}},
+    )
+    assert told(await loaded.post("CodeSystem/$subsumes", json=of_two)) == right | {"outcome": "subsumes"}
+    translated = await loaded.get("ConceptMap/$translate", params={"system": SPELLED, "code": "burn"})
+    assert (told(translated)["result"], told(translated)["system"]) == (True, TABLE)
+    forced = {"url": url("essai"), "force-system-version": f"{SPELLED}|2"}
+    refused(await loaded.get("ValueSet/$expand", params=forced), 422, "terminology-unknown")
+    assert codes(await loaded.get("ValueSet/$expand", params={"url": url("essai")})) == ["a", "b"]
+    await loaded.post("HealthcareService", json={"resourceType": "HealthcareService", "type": [{"coding": [asked]}]})
+    for modifier, total in (("in", 1), ("not-in", 0)):
+        answer = await loaded.get("HealthcareService", params={f"service-type:{modifier}": url("essai")})
+        assert answer.json()["total"] == total
