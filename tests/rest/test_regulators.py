@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -81,6 +82,19 @@ async def test_pitfall_38_row_7_id_in_the_body_says_nothing(sas: httpx.AsyncClie
     assert (answer.status_code, answer.json()["id"]) == (200, id_)
     new = await put(sas, ACCOUNTS, OTHER_UUID, account(value=OTHER_UUID, id="theirs"))
     assert (new.status_code, new.json()["id"] != "theirs") == (201, True)
+
+
+@pytest.mark.parametrize("criteria", [f"{ACCOUNTS}|", f"{ACCOUNTS}%7C", f"{IDNPS}|12", f"{ACCOUNTS}|,{IDNPS}|{NUMBER}"])
+async def test_criteria_that_could_mean_anybody_change_nobody(sas: httpx.AsyncClient, criteria: str) -> None:
+    """R4 lets ``system|`` find any number of the system: the one account there is would be overwritten."""
+    id_ = (await created(sas, account()))["id"]
+    other = account(value=OTHER_UUID)
+    answer = await sas.put(f"Practitioner?identifier={criteria}", json=other)
+    refused(answer, 400, "sas-identifier-form")
+    answer = await sas.post("Practitioner", json=other, headers={"If-None-Exist": f"identifier={unquote(criteria)}"})
+    refused(answer, 400, "sas-identifier-form")
+    kept = (await sas.get(f"Practitioner/{id_}")).json()
+    assert (kept["identifier"][0]["value"], kept["meta"]["versionId"]) == (UUID, "1")
 
 
 async def test_row_8_location_of_an_update(sas: httpx.AsyncClient) -> None:

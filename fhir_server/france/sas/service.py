@@ -116,12 +116,18 @@ class SasService(Service):
             case Interaction.SEARCH_TYPE:
                 return await self._search(context, request, found)
             case Interaction.CREATE:
-                check_types(pairs(request.headers.get("if-none-exist", "")))
+                self._check_criteria(context, request.headers.get("if-none-exist", ""))
                 return await create(context, request, found)
             case _:
                 spelled = _spelled(request)
-                check_types(pairs(spelled.query))
+                self._check_criteria(context, spelled.query)
                 return await update(context, spelled, found)
+
+    def _check_criteria(self, context: Context, criteria: str) -> None:
+        """Raise ``BadRequest`` for criteria of a write that are not the guide's, or could mean anybody."""
+        found = pairs(criteria)
+        check_types(found)
+        check(found, self._limits.identifiers, context.registry.aliases.system)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
