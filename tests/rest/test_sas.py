@@ -170,6 +170,20 @@ async def test_row_14_int_r04_brings_the_cpts_that_see_a_match_and_no_other(sas:
     assert (profile["plain"], profile["shared"]) == ([profiles.PLAIN_SLOT], [profiles.CPTS_SLOT])
 
 
+async def test_place_that_takes_part_in_a_professionals_agenda_is_no_place_of_sos(sas: httpx.AsyncClient) -> None:
+    before = await asked(sas, INT_R01)
+    body = agenda("alice-1", "Practitioner/alice", "PractitionerRole/alice-1", "Location/annexe")
+    assert (await sas.put(f"{BASE}/Schedule/alice-1", json=body)).status_code == 200
+    page = await asked(sas, INT_R01)
+    assert kinds(page, "include") == kinds(before, "include")
+    (told,) = [one for one in (row["resource"] for row in page["entry"]) if one["id"] == "alice-1" and "actor" in one]
+    assert told["meta"]["profile"] == [profiles.SCHEDULE]
+    assert told["actor"] == [ref("Practitioner/alice"), ref("PractitionerRole/alice-1")]
+    assert "Location/centre" in kinds(await asked(sas, SOS), "include")
+    page = await asked(sas, "Organization?_id=sos&_revinclude=Location:organization")
+    assert kinds(page, "include") == ["Location/annexe", "Location/centre"]
+
+
 async def test_row_2_sos_brings_the_slots_that_fit_and_no_agenda_without_one(sas: httpx.AsyncClient) -> None:
     page = await asked(sas, SOS)
     assert kinds(page, "match") == ["Schedule/sos"]

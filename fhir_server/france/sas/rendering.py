@@ -57,6 +57,15 @@ def needs(resource: Resource) -> Iterator[str]:
             yield text
 
 
+def actors(agenda: Resource) -> tuple[list[Json], bool]:
+    """Return who an agenda is of, as the guide has it, and whether that is places: an agenda of a professional has no
+    other actor, even if a place takes part in it."""
+    found = [(actor, str(actor.get("reference", ""))) for actor in agenda.get("actor", ())]
+    people = [actor for actor, text in found if "Practitioner/" in text or "PractitionerRole/" in text]
+    is_place = not people and any("Location/" in text for _, text in found)
+    return people or [actor for actor, _ in found], is_place
+
+
 def national_number(resource: Resource, system: str) -> str | None:
     """Return the prefixed national number of a professional or a structure, made of another number if need be."""
     return next(_national_numbers(resource, system), None)
@@ -158,13 +167,10 @@ def _place_number(one: Json) -> Json:
 
 
 def _schedule(one: Resource, _version: Version, _related: Related) -> Resource:
-    """Return an agenda: that of a professional has no other actor, even if a place takes part in it."""
-    actors = [(actor, str(actor.get("reference", ""))) for actor in one.get("actor", ())]
-    people = [actor for actor, text in actors if "Practitioner/" in text or "PractitionerRole/" in text]
-    is_place = not people and any("Location/" in text for _, text in actors)
+    whose, is_place = actors(one)
     told = _started(one, profiles.SOS_SCHEDULE if is_place else profiles.SCHEDULE)
     told |= _kept(one, "active", "serviceCategory") | _coded(one, "specialty", _SPECIALTIES)
-    return told | ({"actor": people} if people else _kept(one, "actor")) | _kept(one, "planningHorizon")
+    return told | ({"actor": whose} if whose else {}) | _kept(one, "planningHorizon")
 
 
 def _service(one: Resource, _version: Version, _related: Related) -> Resource:
