@@ -12,6 +12,7 @@ from typing import Final
 
 from fhir_server.france import regulators
 from fhir_server.france.sas import received
+from fhir_server.france.sas.accounts import AccountsOnly
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import (
     TYPES,
@@ -170,7 +171,7 @@ class SasService(Service):
         wish = _wish(context, type_, asked)
         found = await find(context, Route(Interaction.SEARCH_TYPE, type_), wish)
         if found.matches.more:
-            told = f"more than {self._limits.results} resources match; ask for a smaller window, or fewer practitioners"
+            told = f"more than {self._limits.results} resources match; ask for a smaller window, or of fewer at once"
             raise Unprocessable(Issue(IssueType.TOO_COSTLY, told, ("http",), id="sas-results"))
         matches = [match.stored for match in found.matches.matches]
         included = [stored for stored in found.included if stored.key.type in TYPES]
@@ -195,7 +196,8 @@ class SasService(Service):
 
 
 def _rules(base: SasBase) -> tuple[Rule, ...]:
-    return (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+    received: tuple[Rule, ...] = (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+    return (AccountsOnly(), *received) if Actor.STRUCTURE in base.actors else received
 
 
 def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
