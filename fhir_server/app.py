@@ -304,8 +304,11 @@ async def load_demo(settings: Settings, progress: Callable[[int, int], None], pa
 def demo_requests(settings: Settings) -> Sequence[tuple[str, str]]:
     """Return titles and URLs of requests worth trying on the demonstration."""
     base = settings.bases[0]
-    sas = [one.url or sas_url(settings, one.path) for one in sas_bases(settings) if Actor.CPTS in one.actors]
-    return demo.requests_worth_trying(base, sas[0] if sas else base, datetime.now(UTC))
+    cpts, sos = (
+        next((one.url or sas_url(settings, one.path) for one in sas_bases(settings) if actor in one.actors), base)
+        for actor in (Actor.CPTS, Actor.SOS)
+    )
+    return demo.requests_worth_trying(base, cpts, sos, datetime.now(UTC))
 
 
 async def import_file(

@@ -125,7 +125,9 @@ class Table:
 
     # --- at the start ------------------------------------------------------------------------------------------------
 
-    demo: bool = _switch(False, "load two real CPTS with fictitious members and slots of the coming days")
+    demo: bool = _switch(
+        False, "load two real CPTS with fictitious members, a fictitious SOS Médecins, and slots of the coming days"
+    )
     definitions: bool = _switch(True, "store this project's own profiles, code systems and the like at the start")
     packages: str = _row(
         "", read_folder, "FOLDER", "a folder of FHIR packages (.tgz), whose definitions are stored at the start"

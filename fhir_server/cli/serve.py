@@ -34,7 +34,7 @@ HEALTH: Final = "/health"
 EXAMPLES: Final = """\
 examples:
   fhir-server serve --demo
-      serve two real CPTS with fictitious members, from ./data/cpts.sqlite
+      serve two real CPTS with fictitious members and a fictitious SOS Médecins, from ./data/cpts.sqlite
   fhir-server serve --store sqlite:/var/lib/fhir/cpts.sqlite --port 9000
       serve an own store, empty at first
   FHIR_LOG_LEVEL=warning fhir-server serve --workers 4
@@ -221,7 +221,7 @@ def _announce(settings: Settings) -> None:
     ]
     if settings.sas_listen:
         lines[1:1] = [f"The SAS base paths are at {settings.sas_origin}, and there alone"]
-    lines.append("Three requests worth trying:")
+    lines.append("Worth trying:")
     for title, url in _requests(settings, base):
         lines += ["", f"  {title}", f"  curl '{url}'"]
     say("\n".join([*lines, "", "Stop it with Ctrl-C."]))

@@ -39,7 +39,7 @@ async def check_actors(
             continue
         others = [one for one in await _beside(reads, after, bases) if one.key not in state.appointments]
         others += [one.after for other, one in state.appointments.items() if one.after is not None and other != key]
-        if issues := list(_issues(turn, after, others, overlap)):
+        if issues := list(_issues(state, turn, after, others, overlap)):
             found[key] = issues
     if overlap is Overlap.REFUSE and found:
         raise Conflict(*(issue for issues in found.values() for issue in issues))
@@ -60,13 +60,13 @@ async def _beside(reads: Reads, one: Appointment, bases: tuple[str, ...]) -> Ite
 
 
 def _issues(
-    turn: Turn[Appointment], one: Appointment, others: Sequence[Appointment], overlap: Overlap
+    state: State, turn: Turn[Appointment], one: Appointment, others: Sequence[Appointment], overlap: Overlap
 ) -> Iterator[Issue]:
     severity = Severity.ERROR if overlap is Overlap.REFUSE else Severity.WARNING
     for other in sorted(others, key=lambda other: other.key):
         shared = one.actors & other.actors
         if shared and one.start < other.end and other.start < one.end and one.slots.keys().isdisjoint(other.slots):
-            told = f"{min(shared)} has another appointment at that time: {other.key}"
+            told = f"{state.name(min(shared))} has another appointment at that time: {state.name(other.key)}"
             issue = Issue(IssueType.CONFLICT, told, ("Appointment.participant",), severity, "actor-overlap")
             # A warning is located where it is told; a refusal is told here.
             yield located(issue, turn.asked.at) if turn.asked and overlap is Overlap.REFUSE else issue

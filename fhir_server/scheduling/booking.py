@@ -18,7 +18,7 @@ from fhir_server.scheduling.appointments import Appointment
 from fhir_server.scheduling.decisions import Decision, Status, decide, warnings
 from fhir_server.scheduling.gathering import AtHead, Gathering, OnSnapshot, Reads
 from fhir_server.scheduling.slots import Slot, with_status
-from fhir_server.scheduling.state import State, Turn, appointments_asked, slots_asked
+from fhir_server.scheduling.state import State, Turn, appointments_asked, names_asked, slots_asked
 from fhir_server.storage.protocol import Change, Snapshot, Stored, View
 
 
@@ -37,7 +37,7 @@ class Booking:
         so does a condition such as ``If-Match``."""
 
         async def look(within: Snapshot) -> tuple[Write, State, Decision]:
-            write = Write(self, slots_asked(asked, self.bases), appointments_asked(asked, self.bases))
+            write = Write.of(self, asked)
             return write, *await write.decided(OnSnapshot(within))
 
         write, state, decision = await snapshot.together(look)
@@ -59,10 +59,16 @@ class Write:
     rule: Booking
     slots: Sequence[Turn[Slot]]
     appointments: Sequence[Turn[Appointment]]
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rule: Booking, asked: Sequence[Asked]) -> Write:
+        """Return what of a write concerns the rule."""
+        return cls(rule, slots_asked(asked, rule.bases), appointments_asked(asked, rule.bases), names_asked(asked))
 
     async def decided(self, reads: Reads) -> tuple[State, Decision]:
         """Return what becomes of it, and from what that is told: who is refused anyway costs no search."""
-        state = State.of(self.slots, self.appointments)
+        state = State.of(self.slots, self.appointments, self.names)
         gathering = Gathering(reads, state, self.rule.bases)
         await gathering.held()
         decision = decide(state, is_parallel=True)

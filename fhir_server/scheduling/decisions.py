@@ -145,8 +145,8 @@ def _refused_changes(state: State, turn: Turn[Slot], slot: Slot, others: list[Sl
             found.append(Issue(IssueType.CONFLICT, told, ("Slot.extension",), id="slot-capacity"))
     if others and not found and slot.status == FREE and not state.taking(key):
         told = (
-            f"{_name(turn, slot)} would be offered while {_held(state, others[0])} at that time of the same schedule "
-            f"({others[0].times})"
+            f"{_name(state, turn, slot)} would be offered while {_held(state, others[0])} at that time of the same "
+            f"schedule ({others[0].times})"
         )
         found.append(Issue(IssueType.CONFLICT, told, ("Slot.status",), id="slot-overlap"))
     yield from (located(issue, turn.asked.at) for issue in found)
@@ -175,7 +175,7 @@ def _refused_bookings(state: State, turn: Turn[Slot], slot: Slot, others: list[S
 
 def _problem(state: State, turn: Turn[Slot], slot: Slot, others: list[Slot], holder: Key, path: str) -> Issue | None:
     """Return what stands against one booking."""
-    name = _name(turn, slot)
+    name = _name(state, turn, slot)
     if slot.is_walk_in:
         told = f"{name} is for walk-ins, it cannot be booked"
         return Issue(IssueType.CONFLICT, told, (path,), id="slot-walk-in")
@@ -185,14 +185,14 @@ def _problem(state: State, turn: Turn[Slot], slot: Slot, others: list[Slot], hol
     rivals = state.held[slot.key] - {holder}
     if len(rivals) >= slot.capacity:
         places = "place" if slot.capacity == 1 else "places"
-        told = f"{name} has {slot.capacity} {places}, held by {_list(rivals)}"
+        told = f"{name} has {slot.capacity} {places}, held by {_list(state, rivals)}"
         return Issue(IssueType.CONFLICT, told, (path,), id="slot-full")
     if not state.is_open(turn) and not _is_merged(turn, slot):
         told = f"{name} is not free: its status is {slot.status}"
         return Issue(IssueType.CONFLICT, told, (path,), id="slot-not-free")
     for other in others:
         if holders := state.held[other.key] - {holder}:
-            told = f"{name} overlaps {other.key} ({other.times}), which is held by {_list(holders)}"
+            told = f"{name} overlaps {state.name(other.key)} ({other.times}), which is held by {_list(state, holders)}"
             return Issue(IssueType.CONFLICT, told, (path,), id="slot-overlap")
     return None
 
@@ -219,15 +219,15 @@ def _settle(state: State, turn: Turn[Slot], slot: Slot, others: list[Slot], deci
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _name(turn: Turn[Slot], slot: Slot) -> str:
-    return f"the slot from {slot.times}" if turn.is_new else str(slot.key)
+def _name(state: State, turn: Turn[Slot], slot: Slot) -> str:
+    return f"the slot from {slot.times}" if turn.is_new else state.name(slot.key)
 
 
 def _held(state: State, slot: Slot) -> str:
-    return f"{slot.key} is held by {_list(state.held[slot.key])}"
+    return f"{state.name(slot.key)} is held by {_list(state, state.held[slot.key])}"
 
 
-def _list(keys: Iterable[Key]) -> str:
+def _list(state: State, keys: Iterable[Key]) -> str:
     found = sorted(keys)
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return ", ".join(map(str, found[:NAMED])) + more
+    return ", ".join(map(state.name, found[:NAMED])) + more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -45,11 +45,15 @@ class State:
     """The slots as they are in the store."""
     distant: set[Key] = field(default_factory=set)
     """Slots of which it is not known what else overlaps them: they are looked at, and stay as they are."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What a client calls the resources of which it does not know the id, by the reference to them."""
 
     @classmethod
-    def of(cls, slots: Iterable[Turn[Slot]], appointments: Iterable[Turn[Appointment]]) -> State:
+    def of(
+        cls, slots: Iterable[Turn[Slot]], appointments: Iterable[Turn[Appointment]], names: Mapping[str, str]
+    ) -> State:
         """Return the state of what a client writes, with nothing known yet of what is stored."""
-        state = cls({_key(turn): turn for turn in slots}, {_key(turn): turn for turn in appointments})
+        state = cls({_key(turn): turn for turn in slots}, {_key(turn): turn for turn in appointments}, names=names)
         for key, turn in state.appointments.items():
             for slot_key in turn.after.slots if turn.after is not None else ():
                 state.held[slot_key].add(key)
@@ -76,6 +80,10 @@ class State:
         for turn in self.appointments.values():
             for one in (turn.before, turn.after):
                 yield from one.slots if one is not None else ()
+
+    def name(self, resource: Key | str) -> str:
+        """Return what to call a resource, or what a reference names, so that the client understands it."""
+        return self.names.get(str(resource), str(resource))
 
     def taking(self, key: Key) -> set[Key]:
         """Return the appointments that begin to hold a slot."""
@@ -110,6 +118,16 @@ class State:
             for slot, other in _overlaps(held, slots):
                 found.setdefault(other.key, []).append(slot)
         return found
+
+
+def names_asked(asked: Sequence[Asked]) -> dict[str, str]:
+    """Return how to tell of what a Bundle writes without naming it: by its entry, for the id that it is given will
+    never be seen if the write is refused."""
+    return {
+        str(one.key): f"the {one.key.type} of {one.at}"
+        for one in asked
+        if one.at and one.resource is not None and (one.interaction is Interaction.CREATE or one.by_criteria)
+    }
 
 
 def slots_asked(asked: Sequence[Asked], bases: Sequence[str]) -> list[Turn[Slot]]:

@@ -1,4 +1,4 @@
-"""The three requests that a start prints: each finds something in the demonstration."""
+"""The four requests that a start prints: each finds something in the demonstration."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ Json = dict[str, Any]
 NOW = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
 BASE = "http://127.0.0.1:8080/fhir"
 SAS = "http://127.0.0.1:8080/sas"
+SOS = "http://127.0.0.1:8080/sas-sos"
 
 
 def parameters(rank: int) -> dict[str, list[str]]:
-    url = urlsplit(requests_worth_trying(BASE, SAS, NOW)[rank][1])
+    url = urlsplit(requests_worth_trying(BASE, SAS, SOS, NOW)[rank][1])
     return parse_qs(url.query, strict_parsing=True)
 
 
-def test_three_urls_on_the_base_with_or_without_final_slash() -> None:
-    requests = requests_worth_trying(BASE, SAS, NOW)
-    assert len({title for title, _ in requests}) == 3
-    assert all(url.startswith((f"{BASE}/", f"{SAS}/")) and not set(url) & set(" |+\"'") for _, url in requests)
-    assert requests_worth_trying(f"{BASE}/", f"{SAS}/", NOW) == requests
+def test_four_urls_each_on_its_base_with_or_without_final_slash() -> None:
+    requests = requests_worth_trying(BASE, SAS, SOS, NOW)
+    assert len({title for title, _ in requests}) == 4
+    assert [url.rpartition("/")[0] for url in (url.partition("?")[0] for _, url in requests)] == [SAS, SOS, BASE, BASE]
+    assert not any(set(url) & set(" |+\"'") for _, url in requests)
+    assert requests_worth_trying(f"{BASE}/", f"{SAS}/", f"{SOS}/", NOW) == requests
 
 
 def test_sas_request_asks_48_hours_at_paris_time_with_both_include_levels() -> None:
@@ -51,8 +53,24 @@ def test_sas_request_names_practitioners_with_free_slots(roster: list[Json], slo
     assert {people[token] for token in tokens} <= free
 
 
-def test_members_request_finds_the_thirty(roster: list[Json]) -> None:
+def test_sos_request_names_the_structure_whose_places_have_free_slots(roster: list[Json], slots: list[Json]) -> None:
     asked = parameters(1)
+    assert asked["_has:Slot:schedule:start"] == parameters(0)["start"]
+    assert asked["_has:Slot:schedule:status"] == ["free"]
+    by_reference = {f"{row['resourceType']}/{row['id']}": row for row in roster}
+    wanted = asked["actor:Location.organization.identifier"]
+    found = set()
+    for schedule in (row for row in roster if row["resourceType"] == "Schedule"):
+        actor = by_reference[schedule["actor"][0]["reference"]]
+        if actor["resourceType"] == "Location":
+            (number,) = by_reference[actor["managingOrganization"]["reference"]]["identifier"]
+            assert wanted == [f"{number['system']}|{number['value']}"]
+            found.add(f"Schedule/{schedule['id']}")
+    assert found & {slot["schedule"]["reference"] for slot in slots if slot["status"] == "free"}
+
+
+def test_members_request_finds_the_thirty(roster: list[Json]) -> None:
+    asked = parameters(2)
     system, code = asked["role"][0].split("|")
     found = [
         role
@@ -65,7 +83,7 @@ def test_members_request_finds_the_thirty(roster: list[Json]) -> None:
 
 
 def test_covering_request_finds_one_service(roster: list[Json]) -> None:
-    asked = parameters(2)
+    asked = parameters(3)
     areas = {
         f"Location/{row['id']}"
         for row in roster

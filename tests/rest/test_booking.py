@@ -140,6 +140,27 @@ async def test_refusals_of_a_transaction_tell_their_entries(http: httpx.AsyncCli
     assert await found(http, "Slot?schedule=Schedule/s") == ["a"]
 
 
+async def test_two_bookings_of_one_bundle_are_told_of_each_other(http: httpx.AsyncClient) -> None:
+    """In a transaction none is stored, so each is called by its entry; in a batch one is."""
+    await stored(http, slot("a"))
+    both = [entry("POST", "Appointment", appointment(one, "a"), urn(place)) for place, one in enumerate("xy")]
+    answer = await post(http, "transaction", *both)
+    refused(answer, 409, "slot-full")
+    assert {(tuple(one["expression"]), one["diagnostics"]) for one in answer.json()["issue"]} == {
+        (
+            (f"Bundle.entry[{place}].resource.slot[0].reference",),
+            f"Slot/a has 1 place, held by the Appointment of Bundle.entry[{1 - place}]",
+        )
+        for place in (0, 1)
+    }
+    assert (await statuses(http, "a"), await found(http, "Appointment?slot=Slot/a")) == (["free"], [])
+    answers = (await post(http, "batch", *both)).json()["entry"]
+    assert sorted(map(status, answers)) == [201, 409]
+    (holder,) = await found(http, "Appointment?slot=Slot/a")
+    (lost,) = (one["response"]["outcome"]["issue"][0] for one in answers if status(one) == 409)
+    assert lost["diagnostics"] == f"Slot/a has 1 place, held by Appointment/{holder}"
+
+
 async def test_publishing_replaces_what_is_not_held_and_says_what_stays(http: httpx.AsyncClient) -> None:
     await stored(http, slot("a"), slot("b", "10:00", "10:30"), slot("c", "11:00", "12:00", capacity=3))
     await created(http, appointment("x", "a"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -83,6 +84,19 @@ async def test_pitfall_38_row_7_id_in_the_body_says_nothing(sas: httpx.AsyncClie
     assert (new.status_code, new.json()["id"] != "theirs") == (201, True)
 
 
+@pytest.mark.parametrize("criteria", [f"{ACCOUNTS}|", f"{ACCOUNTS}%7C", f"{IDNPS}|12", f"{ACCOUNTS}|,{IDNPS}|{NUMBER}"])
+async def test_criteria_that_could_mean_anybody_change_nobody(sas: httpx.AsyncClient, criteria: str) -> None:
+    """R4 lets ``system|`` find any number of the system: the one account there is would be overwritten."""
+    id_ = (await created(sas, account()))["id"]
+    other = account(value=OTHER_UUID)
+    answer = await sas.put(f"Practitioner?identifier={criteria}", json=other)
+    refused(answer, 400, "sas-identifier-form")
+    answer = await sas.post("Practitioner", json=other, headers={"If-None-Exist": f"identifier={unquote(criteria)}"})
+    refused(answer, 400, "sas-identifier-form")
+    kept = (await sas.get(f"Practitioner/{id_}")).json()
+    assert (kept["identifier"][0]["value"], kept["meta"]["versionId"]) == (UUID, "1")
+
+
 async def test_row_8_location_of_an_update(sas: httpx.AsyncClient) -> None:
     id_ = (await created(sas, account()))["id"]
     answer = await put(sas, ACCOUNTS, UUID, account(active=False))
@@ -139,12 +153,23 @@ async def test_pitfall_38_row_10_disabled_account_frees_its_number(sas: httpx.As
 
 async def test_row_11_professional_with_the_same_number_is_left_alone(sas: httpx.AsyncClient) -> None:
     somebody = {"resourceType": "Practitioner", "identifier": [{"system": IDNPS, "value": NUMBER}]}
-    id_ = (await created(sas, somebody))["id"]
+    id_ = (await sas.post(f"{BASE}/Practitioner", json=somebody)).json()["id"]
     answer = await put(sas, IDNPS, NUMBER, account(IDNPS, NUMBER))
     assert (answer.status_code, answer.json()["id"] != id_) == (201, True)
     assert (await put(sas, IDNPS, NUMBER, account(IDNPS, NUMBER, active=False))).status_code == 200
     assert "name" not in (await sas.get(f"Practitioner/{id_}")).json()
-    assert (await sas.put(f"Practitioner/{id_}", json={**somebody, "id": id_, "active": True})).status_code == 200
+    changed = {**somebody, "id": id_, "active": True}
+    assert (await sas.put(f"{BASE}/Practitioner/{id_}", json=changed)).status_code == 200
+
+
+async def test_row_11_professional_of_the_directory_is_not_written_on_a_sas_path(sas: httpx.AsyncClient) -> None:
+    """Neither by a body that does not say what it is, nor by an account that names the professional's id."""
+    somebody = {"resourceType": "Practitioner", "identifier": [{"system": IDNPS, "value": NUMBER}]}
+    id_ = (await sas.post(f"{BASE}/Practitioner", json=somebody)).json()["id"]
+    refused(await put(sas, IDNPS, NUMBER, {**somebody, "active": False}), 422, "sas-account")
+    refused(await sas.post("Practitioner", json={"resourceType": "Practitioner", "active": True}), 422, "sas-account")
+    refused(await sas.put(f"Practitioner/{id_}", json=account(IDNPS, NUMBER, id=id_)), 409, "sas-account-own")
+    assert (await sas.get(f"{BASE}/Practitioner/{id_}")).json()["meta"]["versionId"] == "1"
 
 
 async def test_elsewhere_criteria_mean_what_r4_says(http: httpx.AsyncClient) -> None:

@@ -170,6 +170,20 @@ async def test_row_14_int_r04_brings_the_cpts_that_see_a_match_and_no_other(sas:
     assert (profile["plain"], profile["shared"]) == ([profiles.PLAIN_SLOT], [profiles.CPTS_SLOT])
 
 
+async def test_place_that_takes_part_in_a_professionals_agenda_is_no_place_of_sos(sas: httpx.AsyncClient) -> None:
+    before = await asked(sas, INT_R01)
+    body = agenda("alice-1", "Practitioner/alice", "PractitionerRole/alice-1", "Location/annexe")
+    assert (await sas.put(f"{BASE}/Schedule/alice-1", json=body)).status_code == 200
+    page = await asked(sas, INT_R01)
+    assert kinds(page, "include") == kinds(before, "include")
+    (told,) = [one for one in (row["resource"] for row in page["entry"]) if one["id"] == "alice-1" and "actor" in one]
+    assert told["meta"]["profile"] == [profiles.SCHEDULE]
+    assert told["actor"] == [ref("Practitioner/alice"), ref("PractitionerRole/alice-1")]
+    assert "Location/centre" in kinds(await asked(sas, SOS), "include")
+    page = await asked(sas, "Organization?_id=sos&_revinclude=Location:organization")
+    assert kinds(page, "include") == ["Location/annexe", "Location/centre"]
+
+
 async def test_row_2_sos_brings_the_slots_that_fit_and_no_agenda_without_one(sas: httpx.AsyncClient) -> None:
     page = await asked(sas, SOS)
     assert kinds(page, "match") == ["Schedule/sos"]
@@ -397,12 +411,21 @@ async def test_url_of_a_path_is_written(serve: Serve) -> None:
 
 
 async def test_row_7_conditional_update_ignores_the_id_of_the_body(sas: httpx.AsyncClient) -> None:
-    account = {**ROSTER[0], "id": "another", "name": [{"family": "Fictive", "given": ["Alix"]}]}
+    kind = {"coding": [{"system": "http://interopsante.org/fhir/CodeSystem/fr-v2-0203", "code": "IDNPS"}]}
+    account = {
+        **ROSTER[0],
+        "id": "another",
+        "meta": {"source": "urn:oid:1.2.250.1.213.3.6"},
+        "identifier": [{"type": kind, "system": IDNPS, "value": "899700990015"}],
+        "telecom": [{"system": "email", "value": "alice@example.org"}],
+    }
+    made = (await sas.post("Practitioner", json=account)).json()["id"]
+    assert made != "another"
     for name in ("identifier", "Identifier"):
         answer = await sas.put(f"Practitioner?{name}={IDNPS}|899700990015&_format=json", json=account)
-        assert (answer.status_code, answer.json()["id"]) == (200, "alice")
-        assert answer.headers["location"].startswith(f"{SAS}/Practitioner/alice")  # row 8
-    new = {**account, "identifier": [{"system": IDNPS, "value": "899700990023"}]}
+        assert (answer.status_code, answer.json()["id"]) == (200, made)
+        assert answer.headers["location"].startswith(f"{SAS}/Practitioner/{made}")  # row 8
+    new = {**account, "identifier": [{"type": kind, "system": IDNPS, "value": "899700990023"}]}
     answer = await sas.put(f"Practitioner?identifier={IDNPS}|899700990023", json=new)
     assert answer.status_code == 201
     assert answer.json()["id"] != "another"

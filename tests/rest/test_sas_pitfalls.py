@@ -20,8 +20,8 @@ from fhir_server.definitions.guide import PROFILES, parameters_of
 from fhir_server.definitions.registry import Registry
 from fhir_server.france.aliases import french_aliases, spelling
 from fhir_server.france.demo import agenda_bundles, roster_bundles
-from fhir_server.france.identifier_checks import IdentifierChecks
-from fhir_server.france.regulators import AccountChecks
+from fhir_server.france.identifier_checks import IdentifierChecks, search_fault
+from fhir_server.france.regulators import ACCOUNTS, AccountChecks
 from fhir_server.france.sas import appointments, profiles, slots
 from fhir_server.france.sas.asked import check, spoken
 from fhir_server.france.sas.base import Version
@@ -93,6 +93,13 @@ def test_pitfall_01_profiles_of_both_families_are_known_by_their_exact_url() -> 
         labelled = slot("x", "alice-1", "05T09:00")
         labelled["meta"] = {"profile": [wrong], "security": [{"system": "private", "code": "private"}]}
         assert list(slots.check(labelled)) == []
+
+
+@pytest.mark.parametrize("family", ["https://interop.esante.gouv.fr/ig/fhir/sas", "http://sas.fr/fhir"])
+def test_pitfall_01_either_family_of_canonicals_makes_an_account(family: str) -> None:
+    url = f"{family}/StructureDefinition/FrPractitionerRegul"
+    assert ACCOUNTS.has({"resourceType": "Practitioner", "meta": {"profile": [url]}})
+    assert not ACCOUNTS.has({"resourceType": "Practitioner", "meta": {"profile": [url.lower()]}})
 
 
 def test_pitfall_01_canonicals_that_pages_print_wrongly_are_tolerated() -> None:
@@ -205,10 +212,9 @@ def test_pitfall_15_account_in_the_system_of_structures_is_refused() -> None:
     ],
 )
 def test_pitfall_24_number_of_a_practice_that_looks_wrong_is_warned_about(value: str, doubts: list[str]) -> None:
-    practice = {
-        "resourceType": "Organization",
-        "identifier": [{"system": "https://rppsrang.esante.gouv.fr", "value": value}],
-    }
+    system = "https://rppsrang.esante.gouv.fr"
+    assert search_fault(spelling(), system, value) is None
+    practice = {"resourceType": "Organization", "identifier": [{"system": system, "value": value}]}
     issues = list(IdentifierChecks(spelling())(practice))
     assert not any(issue.is_error for issue in issues)
     assert [issue.id for issue in issues] == doubts
@@ -241,6 +247,7 @@ def test_pitfall_16_reason_is_the_text_of_a_service_and_specialty_is_of_its_tabl
         assert [kind["text"] for kind in one["serviceType"] if "text" in kind] != []
         assert {system for system, _ in codes(one.get("specialty", []))} <= {R38}
         assert not any("text" in kind for kind in one.get("specialty", ()))
+        assert list(slots.check(one)) == []
 
 
 def test_pitfall_17_audience_that_the_kit_alone_knows_is_refused() -> None:

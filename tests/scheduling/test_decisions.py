@@ -233,6 +233,33 @@ async def test_a_refusal_names_the_conflict(given: list[Resource], asked: Asked,
     assert [(issue.diagnostics, issue.expression) for issue in refusal.issues] == [(told, (path,))]
 
 
+def entry(place: int, resource: Resource, **more: bool) -> Asked:
+    return put(resource, at=f"Bundle.entry[{place}]", **more)
+
+
+TOGETHER = [
+    ([entry(0, appointment("x", "a"), is_new=True), entry(1, appointment("y", "a"), is_new=True)],
+     ["Slot/a has 1 place, held by the Appointment of Bundle.entry[1]",
+      "Slot/a has 1 place, held by the Appointment of Bundle.entry[0]"]),
+    ([entry(0, appointment("x", "a"), by_criteria=True), entry(1, appointment("y", "a"))],
+     ["Slot/a has 1 place, held by Appointment/y", "Slot/a has 1 place, held by the Appointment of Bundle.entry[0]"]),
+    ([entry(0, slot("n", "10:00", "10:30"), is_new=True), entry(1, appointment("x", "n"), is_new=True),
+      entry(2, slot("m", "10:15", "10:45"), is_new=True)],
+     ["the slot from 2030-01-15T09:15Z to 2030-01-15T09:45Z would be offered while the Slot of Bundle.entry[0] is held "
+      "by the Appointment of Bundle.entry[1] at that time of the same schedule (2030-01-15T09:00Z to 2030-01-15T09:30Z)"
+      ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "told"), TOGETHER)
+async def test_entries_of_one_bundle_are_told_of_by_what_their_client_knows(
+    asked: list[Asked], told: list[str]
+) -> None:
+    refusal = (await World().has(slot("a")).write(*asked)).refusal
+    assert refusal is not None
+    assert [issue.diagnostics for issue in refusal.issues] == told
+
+
 async def test_what_is_kept_is_told() -> None:
     decision = await World().has(*taken()).write(delete("Slot/a", by_criteria=True))
     assert decision.kept[Key("Slot", "a")].diagnostics == "Slot/a is held by Appointment/x, so it stays"

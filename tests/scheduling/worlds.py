@@ -13,7 +13,7 @@ from fhir_server.model.reference import Key, references
 from fhir_server.scheduling.booking import Booking, Write
 from fhir_server.scheduling.decisions import Decision
 from fhir_server.scheduling.slots import BOOKED, CAPACITY, with_status
-from fhir_server.scheduling.state import State, appointments_asked, slots_asked
+from fhir_server.scheduling.state import State
 from fhir_server.search.query import And, Keys, Node, Spans
 from fhir_server.storage.protocol import Address, Stored
 
@@ -63,9 +63,9 @@ def _instant(text: str) -> str:
     return text if "T" in text else f"{DAY}T{text}:00.000+01:00"
 
 
-def put(resource: Resource, *, is_new: bool = False) -> Asked:
+def put(resource: Resource, *, is_new: bool = False, at: str = "", by_criteria: bool = False) -> Asked:
     key = Key(resource["resourceType"], resource["id"])
-    return Asked(key, resource, Interaction.CREATE if is_new else Interaction.UPDATE, "")
+    return Asked(key, resource, Interaction.CREATE if is_new else Interaction.UPDATE, at, by_criteria)
 
 
 def delete(url: str, *, by_criteria: bool = False) -> Asked:
@@ -86,7 +86,7 @@ class World:
         return self
 
     async def decided(self, *asked: Asked) -> tuple[State, Decision]:
-        write = Write(self.rule, slots_asked(asked, (BASE,)), appointments_asked(asked, (BASE,)))
+        write = Write.of(self.rule, asked)
         return await write.decided(self)
 
     async def write(self, *asked: Asked) -> Decision:

@@ -56,8 +56,8 @@ def in_paris_time(pairs: Pairs) -> list[tuple[str, str]]:
 
 
 def check(pairs: Pairs, most: int, spelled: Callable[[str], str]) -> None:
-    """Raise ``BadRequest`` for more than ``most`` identifiers at once, and for any that cannot be one of its kind.
-    ``spelled`` gives a system its one spelling."""
+    """Raise ``BadRequest`` for more than ``most`` identifiers at once, for any without a value, and for any that cannot
+    be one of its kind. ``spelled`` gives a system its one spelling."""
     issues = [issue for name, value in pairs for issue in _wrong(name, value, most, spelled)]
     if issues:
         raise BadRequest(*issues)
@@ -82,7 +82,11 @@ def _wrong(name: str, value: str, most: int, spelled: Callable[[str], str]) -> I
         yield Issue(IssueType.TOO_COSTLY, told, (f"http.{name}",), id="sas-identifiers")
     for place, text in enumerate(values, 1):
         system, bar, number = unescape(text).partition("|")
-        fault = search_fault(spelled, system, number) if bar and number else None
+        if not bar:
+            continue
+        # R4 would find whoever has any number of the system: all slots for a variable that was empty, and an update
+        # of whichever account is the only one.
+        fault = search_fault(spelled, system, number) if number else "it has no value; system|value is expected"
         if fault is not None:
             told = f"identifier {place} of {len(values)}, of the system {system}: {fault}"
             yield Issue(IssueType.VALUE, told, (f"http.{name}",), id="sas-identifier-form")

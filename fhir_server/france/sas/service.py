@@ -12,6 +12,7 @@ from typing import Final
 
 from fhir_server.france import regulators
 from fhir_server.france.sas import received
+from fhir_server.france.sas.accounts import AccountsOnly
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import (
     TYPES,
@@ -26,6 +27,7 @@ from fhir_server.france.sas.asked import (
 )
 from fhir_server.france.sas.base import Actor, SasBase
 from fhir_server.france.sas.received import ReceivedAppointments
+from fhir_server.france.sas.rendering import actors
 from fhir_server.france.sas.view import GuideView
 from fhir_server.france.vocabulary import PARIS
 from fhir_server.interactions.context import Context
@@ -38,9 +40,9 @@ from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.search import find
 from fhir_server.interactions.single import create, update
 from fhir_server.model.bundle import Entry, bundle
-from fhir_server.model.formats import Resource, serialize
+from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
-from fhir_server.model.reference import Key
+from fhir_server.model.reference import Key, local
 from fhir_server.outcome import BadRequest, Issue, IssueType, MethodNotAllowed, Unprocessable
 from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.request import parse_search
@@ -116,12 +118,18 @@ class SasService(Service):
             case Interaction.SEARCH_TYPE:
                 return await self._search(context, request, found)
             case Interaction.CREATE:
-                check_types(pairs(request.headers.get("if-none-exist", "")))
+                self._check_criteria(context, request.headers.get("if-none-exist", ""))
                 return await create(context, request, found)
             case _:
                 spelled = _spelled(request)
-                check_types(pairs(spelled.query))
+                self._check_criteria(context, spelled.query)
                 return await update(context, spelled, found)
+
+    def _check_criteria(self, context: Context, criteria: str) -> None:
+        """Raise ``BadRequest`` for criteria of a write that are not the guide's, or could mean anybody."""
+        found = pairs(criteria)
+        check_types(found)
+        check(found, self._limits.identifiers, context.registry.aliases.system)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -163,10 +171,13 @@ class SasService(Service):
         wish = _wish(context, type_, asked)
         found = await find(context, Route(Interaction.SEARCH_TYPE, type_), wish)
         if found.matches.more:
-            told = f"more than {self._limits.results} resources match; ask for a smaller window, or fewer practitioners"
+            told = f"more than {self._limits.results} resources match; ask for a smaller window, or of fewer at once"
             raise Unprocessable(Issue(IssueType.TOO_COSTLY, told, ("http",), id="sas-results"))
+        matches = [match.stored for match in found.matches.matches]
         included = [stored for stored in found.included if stored.key.type in TYPES]
-        return [match.stored for match in found.matches.matches], included
+        if any(stored.key.type == "Location" for stored in included):
+            included = _without_strays(context, matches, included)
+        return matches, included
 
     async def _searchset(
         self, context: Context, matches: Sequence[Stored], extra: Sequence[Stored], link: str
@@ -185,12 +196,22 @@ class SasService(Service):
 
 
 def _rules(base: SasBase) -> tuple[Rule, ...]:
-    return (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+    received: tuple[Rule, ...] = (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+    return (AccountsOnly(), *received) if Actor.STRUCTURE in base.actors else received
 
 
 def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
     """Return which of the matches of its criteria a conditional update of the platform means."""
     return received.meant(matches) if sent.get("resourceType") == "Appointment" else regulators.meant(sent, matches)
+
+
+def _without_strays(context: Context, matches: Sequence[Stored], included: Sequence[Stored]) -> list[Stored]:
+    """Return what rides along without places that are no agenda's own: those of professionals are inside of roles."""
+    agendas = [stored for stored in (*matches, *included) if stored.key.type == "Schedule"]
+    whose = (actor for stored in agendas for actor in actors(parse(stored.body or b"{}"))[0])
+    named = (local(actor.get("reference", ""), context.bases) for actor in whose)
+    places = {one.key for one in named if one is not None}
+    return [stored for stored in included if stored.key.type != "Location" or not agendas or stored.key in places]
 
 
 def _spelled(request: Request) -> Request:

@@ -52,7 +52,7 @@ def test_row_5_local_time_takes_a_zero_offset_off(value: str, read: str) -> None
         "https://rpps.esante.gouv.fr|99700990015",
         "https://example.org/local|12",
         "12",
-        f"{IDNPS}|",
+        "urn:oid:1.2.250.1.213.3.6|no-uuid",
     ],
 )
 def test_identifier_that_can_be_one_is_asked(value: str) -> None:
@@ -66,6 +66,8 @@ def test_identifier_that_can_be_one_is_asked(value: str) -> None:
         ("http://rpps.esante.gouv.fr|12", "sas-identifier-form"),
         (f"{IDNPS}|899700990015,{IDNPS}|8997", "sas-identifier-form"),
         ("urn:oid:1.2.250.1.71.4.2.2|3999", "sas-identifier-form"),
+        (f"{IDNPS}|", "sas-identifier-form"),
+        (f"{IDNPS}|899700990015,https://example.org/local|", "sas-identifier-form"),
         (",".join(f"{IDNPS}|8997009900{n}" for n in range(10, 13)), "sas-identifiers"),
     ],
 )

@@ -87,8 +87,37 @@ def test_role_with_places_and_structure_elsewhere_takes_them_in() -> None:
     site = one("Organization", identifier=[{"system": "https://finess.esante.gouv.fr", "value": "259999068"}])
     seen = shown(role, Organization_o=site, Location_l=place("l", meta={"versionId": "2"}, text={"status": "empty"}))
     assert seen["organization"] == {"identifier": typed(vocabulary.IDENTIFIER_TYPES_OLD, "IDNST", IDNST, "1259999068")}
-    assert seen["location"] == [{"reference": "#place-1"}]
-    assert seen["contained"] == [place("place-1", meta={"profile": [profiles.LOCATION]})]
+    assert seen["location"] == [{"reference": "#place"}]
+    assert seen["contained"] == [place("place", meta={"profile": [profiles.LOCATION]})]
+
+
+@pytest.mark.parametrize("locations", [["#a", "#b"], ["#a", "Location/l"], ["Location/gone", "#a"]])
+def test_role_with_several_places_has_the_first_alone(locations: list[str]) -> None:
+    """The guide wants a role for each; a contained place that nothing refers to would be invalid (dom-3)."""
+    number = {"system": "https://example.org/lieu", "value": "1", "type": {"text": "lieu"}}
+    role = one(
+        "PractitionerRole",
+        contained=[place("b"), place("a", identifier=[{"value": "0"}, number])],
+        location=[{"reference": text} for text in locations],
+    )
+    seen = shown(role, Location_l=place("l"))
+    assert seen["location"] == [{"reference": "#a"}]
+    (told,) = seen["contained"]
+    assert told["identifier"] == [
+        typed(vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "INTRN", "https://example.org/lieu", "1")
+    ]
+
+
+def test_role_and_agenda_have_codes_of_the_guides_value_sets_alone() -> None:
+    function = vocabulary.concept(vocabulary.tre("TRE_R21-Fonction"), "FON-01")
+    general = vocabulary.concept(vocabulary.tre("TRE_R38-SpecialiteOrdinale"), "SM54")
+    ours = vocabulary.concept(vocabulary.own("cpts-role"), "adherent")
+    trade = vocabulary.concept(vocabulary.tre("TRE_G15-ProfessionSante"), "10")
+    seen = shown(one("PractitionerRole", code=[ours, trade, function], specialty=[{"text": "x"}, general]))
+    assert (seen["code"], seen["specialty"]) == ([function], [general])
+    seen = shown(one("PractitionerRole", code=[ours, trade], specialty=[{"text": "x"}]))
+    assert not {"code", "specialty"} & seen.keys()
+    assert shown(one("Schedule", specialty=[ours, general]))["specialty"] == [general]
 
 
 def test_role_that_is_whole_needs_nothing_else() -> None:
@@ -108,6 +137,12 @@ def test_agenda_has_the_profile_of_its_flow(actor: str, profile: str) -> None:
     }
 
 
+def test_agenda_of_a_professional_is_one_though_a_place_takes_part() -> None:
+    people = [{"reference": "Practitioner/1"}, {"reference": "https://example.org/fhir/PractitionerRole/2"}]
+    seen = shown(one("Schedule", actor=[{"reference": "Location/Practitioner"}, *people]))
+    assert (seen["actor"], seen["meta"]["profile"]) == (people, [profiles.SCHEDULE])
+
+
 @pytest.mark.parametrize(
     ("version", "types"),
     [(Version.V1_1, vocabulary.PLACE_IDENTIFIER_TYPES_OLD), (Version.V1_2, vocabulary.IDENTIFIER_TYPES)],
@@ -125,6 +160,30 @@ def test_association_of_sos_has_its_siret_prefixed(version: Version) -> None:
     seen = shown(one("Organization", identifier=[siret]), version)
     assert seen["identifier"] == [typed(vocabulary.PLACE_IDENTIFIER_TYPES_OLD, "IDNST", IDNST, "399999901400015")]
     assert seen["meta"]["profile"] == [profiles.SOS_ORGANIZATION]
+
+
+FINESS = {"system": "https://finess.esante.gouv.fr", "value": "259999407"}
+BY_SIRET = {"system": "https://sirene.fr", "value": "99999901400015"}
+PREFIXED = {"system": IDNST, "value": "399999901400015"}
+CPTS = {"coding": [{"system": "https://mos.esante.gouv.fr/NOS/TRE_R66-CategorieEtablissement", "code": "604"}]}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kinds", "claimed", "profile", "number"),
+    [
+        ([BY_SIRET, FINESS], [], "", profiles.CPTS_ORGANIZATION, "1259999407"),
+        ([BY_SIRET, FINESS], [], profiles.SOS_ORGANIZATION, profiles.SOS_ORGANIZATION, "399999901400015"),
+        ([PREFIXED, FINESS], [], "", profiles.SOS_ORGANIZATION, "399999901400015"),
+        ([PREFIXED, FINESS], [CPTS], "", profiles.CPTS_ORGANIZATION, "1259999407"),
+        ([BY_SIRET], [CPTS], profiles.SOS_ORGANIZATION, profiles.CPTS_ORGANIZATION, "399999901400015"),
+        ([FINESS], [], profiles.SOS_ORGANIZATION, profiles.CPTS_ORGANIZATION, "1259999407"),
+    ],
+)
+def test_cpts_and_sos_are_told_apart_by_category_then_number(
+    numbers: list[Json], kinds: list[Json], claimed: str, profile: str, number: str
+) -> None:
+    seen = shown(one("Organization", identifier=numbers, type=kinds) | {"meta": {"profile": [claimed]}})
+    assert (seen["meta"]["profile"], seen["identifier"][0]["value"]) == ([profile], number)
 
 
 def test_service_of_a_cpts_says_who_provides_it() -> None:
