@@ -1,10 +1,13 @@
-"""A Bundle as load takes it: entries to be put, or a batch or transaction that can be posted again without harm.
+"""A Bundle as load takes it, entries to be put or a batch or transaction that can be posted again without harm; and
+what its answer says of each entry.
 
 Spec: https://hl7.org/fhir/R4/bundle.html
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
@@ -18,6 +21,7 @@ from fhir_server.outcome import BadRequest, FhirError, Issue, IssueType
 _CONTENT: Final = UUID("9d2d3c0f-3d0c-4f4a-8a51-6f1b7d0c1c55")
 """The name space of ids made of content; another one would load everything twice."""
 
+_ENTRY: Final = re.compile(r"Bundle\.entry\[(\d+)\]")
 _ANSWERS: Final = frozenset({"batch-response", "transaction-response", "history"})
 
 
@@ -125,3 +129,34 @@ def _entries(bundle: Resource) -> list[Any]:
 def _is_outcome(entry: dict[str, Any]) -> bool:
     search = entry.get("search")
     return isinstance(search, dict) and search.get("mode") == "outcome"
+
+
+# --- the answer ------------------------------------------------------------------------------------------------------
+
+
+def by_place(issues: Iterable[Issue], place: str, entries: Sequence[Posted]) -> dict[str, list[Issue]]:
+    """Return the issues of a Bundle by the place of the entry that each is about, or that of the Bundle."""
+    found: dict[str, list[Issue]] = {}
+    for issue in issues:
+        match = _ENTRY.match(issue.expression[0]) if issue.expression else None
+        index = int(match[1]) if match else len(entries)
+        found.setdefault(entries[index].place if index < len(entries) else place, []).append(issue)
+    return found
+
+
+def writes(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry is more than a read."""
+    return entry["request"]["method"] not in {"GET", "HEAD"}
+
+
+def issues_of(outcome: Mapping[str, Any], status: int) -> list[Issue]:
+    """Return the issues of an entry's own answer."""
+    return [
+        Issue(
+            IssueType(issue["code"]),
+            issue.get("diagnostics", ""),
+            tuple(issue.get("expression", ())),
+            id=issue["details"]["coding"][0]["code"] if "details" in issue else None,
+        )
+        for issue in outcome.get("issue", [])
+    ] or [Issue(IssueType.PROCESSING, f"refused with status {status}")]

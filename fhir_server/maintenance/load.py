@@ -8,24 +8,21 @@ Where references are enforced, what comes before its targets waits for them.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from fhir_server.interactions.context import Integrity
 from fhir_server.interactions.draft import Draft, written
 from fhir_server.interactions.exchange import Request, Response
 from fhir_server.maintenance.around import GATE, Gate, Gathering, Rehearsal
-from fhir_server.maintenance.bundled import Loose, Posted, loose, repeatable, unbundled
+from fhir_server.maintenance.bundled import Loose, Posted, by_place, issues_of, loose, repeatable, unbundled, writes
 from fhir_server.maintenance.documents import Document, Sources, documents
 from fhir_server.maintenance.patience import patiently
-from fhir_server.maintenance.postponed import Item, Need, Postponed, Sent, circles, gives, need, possible
+from fhir_server.maintenance.postponed import Item, Sent, gives
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.maintenance.turns import Turns
+from fhir_server.maintenance.waiting import Waiting
 from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, FhirError, InsufficientStorage, Issue, IssueType, Unavailable
@@ -37,9 +34,6 @@ WINDOW_BYTES: Final = 4_000_000
 """What is written at the same time, whichever is reached first."""
 
 _QUIET: Final = {"prefer": "return=minimal"}
-_WAITS: Final = frozenset(("reference-missing", "slot-missing"))
-"""Why something is refused that may be written later."""
-_ENTRY: Final = re.compile(r"Bundle\.entry\[(\d+)\]")
 
 
 class Refusal(NamedTuple):
@@ -107,11 +101,8 @@ class _Loader:
         self._window = _Window()
         self._written: asyncio.Task[None] | None = None
         self._busy: Mapping[Key, Loose] = {}
-        self._waiting = Postponed()
-        self._is_last_try = False
+        self._waiting = Waiting(self._context, is_rehearsal=dry_run)
         self._is_rehearsal = dry_run
-        self._rehearsed: set[Key] = set()
-        """What a rehearsal would have written by now."""
         self.report = Loaded()
 
     def _refuse(self, place: str, issues: Iterable[Issue], resources: int = 1) -> None:
@@ -207,7 +198,7 @@ class _Loader:
             path = f"{quote(item.key.type, safe='')}/{quote(item.key.id, safe='')}"
             answer = await self._perform(Request("PUT", path, headers=_QUIET, resource=item.resource))
             self._count(answer.status)
-            self._rehearse([item.key])
+            self._waiting.rehearsed([item.key])
             if self._waiting.drop(item.key):  # an earlier line of it, which counts no more
                 self.report.unchanged += 1
         finally:
@@ -240,30 +231,24 @@ class _Loader:
         for entry, told in zip(sent.entries, parse(b"".join(answer.body)).get("entry", []), strict=True):
             status = int(told["response"]["status"][:3])
             if status >= 400:
-                issues = _issues(told["response"].get("outcome", {}), status)
+                issues = issues_of(told["response"].get("outcome", {}), status)
                 if not self._postpone(sent._replace(entries=[entry]), issues):
                     self._refuse(entry.place, issues)
-            elif _writes(entry.entry):
+            elif writes(entry.entry):
                 self._count(status)
-                self._rehearse(gives(entry))
+                self._waiting.rehearsed(gives(entry))
 
     def _refuse_bundle(self, place: str, entries: Sequence[Posted], issues: Iterable[Issue]) -> None:
         """Tell what is wrong with each entry, and count all: nothing of the Bundle was stored."""
-        by_place: dict[str, list[Issue]] = {}
-        for issue in issues:
-            match = _ENTRY.match(issue.expression[0]) if issue.expression else None
-            index = int(match[1]) if match else len(entries)
-            by_place.setdefault(entries[index].place if index < len(entries) else place, []).append(issue)
         self.report.refused += max(len(entries), 1)
-        for where, own in by_place.items():
+        for where, own in by_place(issues, place, entries).items():
             self._tell(Refusal(where, tuple(own)))
 
     # --- what waits for its references -------------------------------------------------------------------------------
 
-    def _postpone(self, item: Item, issues: Iterable[Issue]) -> bool:
+    def _postpone(self, item: Item, issues: Sequence[Issue]) -> bool:
         """Keep what was refused for its references alone; tell whether it was kept."""
-        errors = [issue for issue in issues if issue.is_error]
-        if self._is_last_try or not errors or any(issue.id not in _WAITS for issue in errors):
+        if not self._waiting.takes(issues):
             return False
         if self._waiting.add(item):
             self.report.unchanged += 1
@@ -272,35 +257,24 @@ class _Loader:
     async def _try_again(self) -> None:
         """Write what waits, each after what it needs, until nothing more of it can be written."""
         while before := len(self._waiting):
-            await self._in_turns(await self._turns())
+            await self._in_turns(await self._waiting.turns())
             if len(self._waiting) == before:
                 return
-
-    async def _turns(self) -> Turns:
-        turns, places = Turns(), iter(self._waiting.places())
-        while some := list(islice(places, WINDOW_RESOURCES)):
-            needs = {place: self._need(self._waiting.at(place)).needs for place in some}
-            there = await self._there(frozenset().union(*needs.values()))
-            for place, needed in needs.items():
-                turns.add(place, needed - there)
-        return turns
 
     async def _in_turns(self, turns: Turns) -> None:
         while places := turns.next(WINDOW_RESOURCES):
             given: set[Key] = set()
             for place in places:
-                item = self._waiting.take(place)
-                given |= self._need(item).gives
+                item, gives = self._waiting.take(place)
+                given |= gives
                 await self._again(item)
             await self.flush()
-            turns.came(await self._there(given))
+            turns.came(await self._waiting.there(given))
 
     async def _try_last(self) -> None:
         """Write, or else refuse, what waits."""
-        self._is_last_try = True
-        before, self._waiting = self._waiting, Postponed()
-        with closing(before):
-            for item in before.newest_first():
+        with self._waiting.last_try() as items:
+            for item in items:
                 await self._again(item)
             await self.flush()
 
@@ -313,43 +287,15 @@ class _Loader:
 
     async def _close_circles(self) -> None:
         """Write together what refers to each other, in transactions."""
-        for places in circles(await self._possible(), self._context.limits.bundle_entries):
-            items = [item for item in map(self._waiting.at, places) if isinstance(item, Loose)]
-            if len(items) == len(places):
-                await self._write_together(items)
+        for items in await self._waiting.circles():
+            resources = [item for item in items if isinstance(item, Loose)]
+            if len(resources) == len(items):
+                await self._write_together(resources)
 
     async def _count_possible(self) -> None:
         """Count what waits and could be written after what a rehearsal would have written."""
-        for place in await self._possible():
-            item = self._waiting.at(place)
-            self.report.created += 1 if isinstance(item, Loose) else sum(_writes(entry.entry) for entry in item.entries)
-            self._waiting.remove(place)
-
-    def _rehearse(self, keys: Iterable[Key]) -> None:
-        if self._is_rehearsal and not self._is_last_try:
-            self._rehearsed.update(keys)
-
-    async def _possible(self) -> dict[int, Need]:
-        """Return what waits and can be written, if all of it is; by its place."""
-        waiting = {place: self._need(self._waiting.at(place)) for place in self._waiting.places()}
-        there = await self._there({key for own in waiting.values() for key in own.needs})
-        return possible(waiting, there)
-
-    def _need(self, item: Item) -> Need:
-        found = need(item, self._context.bases)
-        if self._context.integrity is Integrity.ENFORCE:
-            return found
-        return found._replace(needs=frozenset(key for key in found.needs if key.type == "Slot"))
-
-    async def _there(self, keys: Collection[Key]) -> set[Key]:
-        """Return which of the keys are there, or would be if this were no rehearsal."""
-        found = self._rehearsed.intersection(keys)
-        missing = sorted(set(keys) - found)
-        for start in range(0, len(missing), WINDOW_RESOURCES):
-            async with self._context.store.snapshot() as snapshot:
-                there = await snapshot.read(missing[start : start + WINDOW_RESOURCES])
-            found.update(key for key, stored in there.items() if not stored.is_deleted)
-        return found
+        for item in await self._waiting.take_possible():
+            self.report.created += 1 if isinstance(item, Loose) else sum(writes(entry.entry) for entry in item.entries)
 
     async def _write_together(self, items: Sequence[Loose]) -> None:
         entries = [{"resource": item.resource, "request": {"method": "PUT", "url": str(item.key)}} for item in items]
@@ -400,20 +346,3 @@ def _parsed(document: Document) -> Resource:
     if not isinstance(resource, dict):
         raise BadRequest(Issue(IssueType.STRUCTURE, "it is not a JSON object", id="body-not-object"))
     return resource
-
-
-def _writes(entry: Mapping[str, Any]) -> bool:
-    return entry["request"]["method"] not in {"GET", "HEAD"}
-
-
-def _issues(outcome: Mapping[str, Any], status: int) -> list[Issue]:
-    """Return the issues of an entry's own answer."""
-    return [
-        Issue(
-            IssueType(issue["code"]),
-            issue.get("diagnostics", ""),
-            tuple(issue.get("expression", ())),
-            id=issue["details"]["coding"][0]["code"] if "details" in issue else None,
-        )
-        for issue in outcome.get("issue", [])
-    ] or [Issue(IssueType.PROCESSING, f"refused with status {status}")]

@@ -65,10 +65,6 @@ class Postponed:
             self._dropped.add(place)
         return place is not None
 
-    def remove(self, place: int) -> None:
-        """Forget the item of a place."""
-        self._dropped.add(place)
-
     def places(self) -> list[int]:
         """Return the place of each item, for ``at``, in the order in which they came."""
         return [place for place in range(len(self._starts)) if place not in self._dropped]

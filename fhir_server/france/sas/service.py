@@ -50,8 +50,6 @@ from fhir_server.service import Service
 from fhir_server.storage.protocol import Stored
 
 _METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-_UNCUT: Final = frozenset({"_count", "_format", "_pretty"})
-"""Parameters that are accepted and repeated, and do not change which resources one page holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,28 @@ Motor is imported in this room only (``docs/decisions/0013-motor.md``).
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 from warnings import catch_warnings, simplefilter
 
 from bson.errors import InvalidDocument
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import ReadPreference
 from pymongo.errors import ConfigurationError, ExecutionTimeout, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from fhir_server.storage.protocol import QueryTimeout, QueryTooCostly, StoreError, StoreUnavailable
+
+# Read when Motor is imported. It waits for each answer in a thread, five for each core if not told: on two cores ten
+# slow searches would keep everything else waiting. As many as the driver has connections.
+os.environ.setdefault("MOTOR_MAX_WORKERS", "100")
+from motor.motor_asyncio import (
+    AsyncIOMotorClient,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+)
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
@@ -40,11 +49,15 @@ DUPLICATE: Final = 11000
 _COSTLY: Final = frozenset({292, 16819, 16820, 16945, 51091})
 """Sorts and groups past the server's memory, and patterns that are too long."""
 _PASSING: Final = frozenset(
-    {6, 7, 24, 50, 63, 64, 89, 91, 112, 133, 134, 150, 189, 202, 249, 262}
+    {6, 7, 24, 46, 50, 63, 64, 89, 90, 91, 107, 112, 117, 133, 134, 150, 175, 189, 202, 249, 262, 279, 355, 365, 402}
     | {9001, 10058, 10107, 11600, 11601, 11602, 13388, 13435, 13436, 14031}
 )
-"""What a shard, or a member that is losing its place, may answer: it says nothing of what was written."""
-_REFUSED: Final = {13: "the user may not do this", 18: "the user or the password is wrong"}
+"""What a shard, a member that is losing its place or one under pressure may answer: it says nothing of the data."""
+_REFUSED: Final = {
+    13: "the user may not do this",
+    18: "the user or the password is wrong",
+    64: "a majority of its members has not confirmed the write in time",
+}
 
 
 def connect(uri: str, seconds: float, listeners: tuple[Any, ...] = ()) -> Client:

@@ -8,9 +8,9 @@ Everything else is a projection of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.reference import Key
@@ -22,6 +22,8 @@ from fhir_server.storage.protocol import POSITIONS, Address, Commit, Stored
 INTERACTIONS: Final = {str(interaction): interaction for interaction in Interaction}
 _KINDS: Final[dict[str, type[IndexEntry]]] = {"e": Equality, "t": Text, "s": Span, "p": Point}
 _LETTERS: Final = {kind: letter for letter, kind in _KINDS.items()}
+
+Values: TypeAlias = Callable[[Iterable[IndexEntry]], Document]
 
 HEADER: Final = ("ordinal", "number", "position", "version", "interaction", "updated", "generation", "body")
 """What is read of a resource's document."""
@@ -124,8 +126,11 @@ def _stored(document: Mapping[str, Any], position: int, change: Mapping[str, Any
 # --- the projection --------------------------------------------------------------------------------------------------
 
 
-def resource_document(change: Written) -> Document:
-    """Return the document of a resource as a change left it; of a deleted one nothing is found any more."""
+def resource_document(change: Written, values: Values = index_values) -> Document:
+    """Return the document of a resource as a change left it; of a deleted one nothing is found any more.
+
+    ``values`` makes the fields that it is found by of its entries.
+    """
     stored = change.stored
     document: Document = {
         "_id": stored.key.id,
@@ -140,7 +145,7 @@ def resource_document(change: Written) -> Document:
     }
     if stored.body is not None:
         document["body"] = stored.body
-        document.update(index_values(change.entries))
+        document.update(values(change.entries))
     return document
 
 

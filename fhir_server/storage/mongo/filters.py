@@ -146,6 +146,11 @@ def _bounds(bounds: Bounds, width: int | None) -> Document:
     return {**({"low": low} if low else {}), **({"high": high} if high else {})}
 
 
+def in_band(parameter: str, low: float, high: float) -> Document:
+    """A place of the parameter lies between two latitudes."""
+    return {"point": {"$elemMatch": {"of": parameter, "latitude": {"$gte": low, "$lte": high}}}}
+
+
 def _present(parameter: str) -> Document:
     prefix = f"{parameter}|"
     of = {"$elemMatch": {"of": {"$gte": prefix, "$lt": successor(prefix)}}}

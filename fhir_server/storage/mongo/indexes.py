@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import NetworkTimeout
 
 from fhir_server.storage.mongo.connection import Collection, Document, told
@@ -18,7 +18,8 @@ LOG: Final = logging.getLogger(__name__)
 
 
 class Index(NamedTuple):
-    """``only``: the index holds only the documents of which this is true."""
+    """``-field`` is descending. ``only``: the index holds only the documents of which this is true, and serves only the
+    queries that say so of the same path."""
 
     fields: tuple[str, ...]
     unique: bool = False
@@ -28,7 +29,11 @@ class Index(NamedTuple):
         options: Document = {"unique": True} if self.unique else {}
         if self.only is not None:
             options["partialFilterExpression"] = self.only
-        return IndexModel([(field, ASCENDING) for field in self.fields], **options)
+        return IndexModel(self.directions(), **options)
+
+    def directions(self) -> list[tuple[str, int]]:
+        """Return the fields in their order, each with its direction."""
+        return [(field.removeprefix("-"), DESCENDING if field[0] == "-" else ASCENDING) for field in self.fields]
 
 
 LIVE: Final[Document] = {"live": True}
@@ -38,12 +43,13 @@ VERSIONS: Final = (Index(("type", "id", "version"), unique=True), Index(("type",
 RESOURCES: Final = (
     Index(("ordinal",), only=LIVE),
     Index(("updated", "ordinal"), only=LIVE),
+    Index(("-updated", "ordinal"), only=LIVE),
     Index(("generation", "ordinal"), only=LIVE),
     Index(("equal", "ordinal")),
     Index(("text", "ordinal")),
     Index(("span.of", "span.low", "span.high", "ordinal")),
     Index(("span.of", "span.high", "ordinal")),
-    Index(("point.of", "point.latitude", "ordinal"), only={"point.of": {"$exists": True}}),
+    Index(("point.latitude", "point.of", "ordinal"), only={"point": {"$exists": True}}),
 )
 ARRAYS: Final = frozenset({"equal", "text", "span", "point"})
 """Fields of a resource that are arrays: an index may hold one of them."""

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import bson
 from pymongo import ASCENDING, ReturnDocument
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, ExecutionTimeout
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, ExecutionTimeout, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.storage.mongo.connection import READS, WRITE_MILLISECONDS, Collection, Database, Document, told
@@ -23,6 +23,8 @@ DOCUMENT_BYTES: Final = 16_000_000
 HEAD: Final[Document] = {"_id": "head"}
 FEED_COMMITS: Final = 100
 """Commits of the feed in one question: a slow reader holds no cursor for long."""
+_TOO_LARGE: Final = frozenset({2, 10334})
+"""What MongoDB says of a document a little over its bound, which the driver still sends."""
 _NUMBERS: Final = ("number", "instant", "generation", "schema")
 
 
@@ -128,7 +130,9 @@ class Log:
             await self.commits.insert_one(document)
         except DuplicateKeyError:
             return False
-        except DocumentTooLarge as error:  # which the driver finds before it sends anything
+        except (DocumentTooLarge, OperationFailure) as error:  # the driver's, before it sends anything, or MongoDB's
+            if isinstance(error, OperationFailure) and error.code not in _TOO_LARGE:
+                raise
             raise CommitTooLarge(len(bson.encode(document)), DOCUMENT_BYTES) from error
         return True
 

@@ -15,6 +15,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
+    WriteConcernError,
 )
 from pymongo.topology_description import TOPOLOGY_TYPE
 
@@ -41,6 +42,10 @@ def explained(uri: str) -> Iterator[None]:
         ) from error
     except (ConfigurationError, OperationFailure, ServerSelectionTimeoutError, ConnectionFailure) as error:
         raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_advice(error)}") from error
+    except StoreUnavailable as error:
+        if not isinstance(error.__cause__, PyMongoError):
+            raise
+        raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_advice(error.__cause__)}") from error
     except (ValueError, OSError) as error:  # a port, or a file of TLS's
         raise StoreUnavailable(f"MongoDB at {_hosts(uri)} {_misconfiguration(str(error))}") from error
 
@@ -63,6 +68,8 @@ def _advice(error: PyMongoError) -> str:
 def _refusal(error: OperationFailure) -> str:
     if error.code in _UNAUTHENTICATED:
         return "does not know this user with this password: look at both, and at authSource in the URI"
+    if isinstance(error, WriteConcernError):
+        return "has not confirmed a write by a majority: see that most of its members with data run"
     if error.code in _UNAUTHORIZED:
         return "does not let this user work: grant it the role readWrite on the database of the store"
     return f"refuses to work: {(error.details or {}).get('codeName') or 'an error'} ({error.code})"

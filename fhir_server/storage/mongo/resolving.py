@@ -28,7 +28,7 @@ from fhir_server.search.query import (
 )
 from fhir_server.search.sphere import latitudes, metres
 from fhir_server.storage.mongo.connection import Document
-from fhir_server.storage.mongo.filters import among, every, filter_of
+from fhir_server.storage.mongo.filters import among, every, filter_of, in_band
 from fhir_server.storage.mongo.indexes import LIVE
 from fhir_server.storage.mongo.log import Log
 from fhir_server.storage.mongo.reading import BATCH
@@ -180,9 +180,7 @@ class Resolving:
     async def _near(self, type: str, node: Near, domain: Domain) -> frozenset[str]:
         found: set[str] = set()
         for latitude, longitude, distance in node.places:
-            low, high = latitudes(latitude, distance)
-            band = {"of": node.parameter, "latitude": {"$gte": low, "$lte": high}}
-            where: Document = {"point": {"$elemMatch": band}}
+            where = in_band(node.parameter, *latitudes(latitude, distance))
             if domain is not None:
                 where = every([{"_id": {"$in": list(domain)}}, where])
             for document in await self._find(type, where, {"point": 1}, bounded=domain is None):

@@ -186,14 +186,14 @@ class _Search:
         size = BATCH if count is None else min(count, BATCH)
         found: Any
         if is_plain(self._sort):
-            found = resources.find(where, shown, batch_size=size, max_time_ms=self._milliseconds)
+            found = resources.find(where, shown, batch_size=size, max_time_ms=self._milliseconds, allow_disk_use=True)
             found = found.sort(list(by.items())).limit(count or 0)
         else:
             stages: list[Document] = [{"$match": where}, {"$addFields": flags(self._sort)}, {"$sort": by}]
             if count is not None:
                 stages.append({"$limit": count})
             stages.append({"$project": shown})
-            found = resources.aggregate(stages, batchSize=size, maxTimeMS=self._milliseconds)
+            found = resources.aggregate(stages, batchSize=size, maxTimeMS=self._milliseconds, allowDiskUse=True)
         while documents := await found.to_list(TAKEN):
             yield documents
 

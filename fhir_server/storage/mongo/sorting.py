@@ -38,12 +38,17 @@ def flags(sort: Sequence[SortBy]) -> Document:
 
 
 def order(sort: Sequence[SortBy], *, backward: bool) -> Document:
-    """Return the fields to sort by, in their order; by the same one twice is by the first."""
+    """Return the fields to sort by, in their order; by the same one twice is by the first.
+
+    No two resources have the same id: what comes after it says nothing, and would keep its index from being the order.
+    """
     found: Document = {}
     for place, by in enumerate(sort):
         if by.kind not in _OWN:
             found[f"missing{place}"] = -1 if backward else 1
         found.setdefault(path(by), -1 if by.descending != backward else 1)
+        if by.kind == "id":
+            return found
     found["ordinal"] = -1 if backward else 1
     return found
 

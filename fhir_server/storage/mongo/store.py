@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pymongo import UpdateOne
@@ -19,18 +20,19 @@ from fhir_server.storage.following import check_cursor, check_writable
 from fhir_server.storage.health import warnings
 from fhir_server.storage.mongo.appending import Appender
 from fhir_server.storage.mongo.committing import Committer
-from fhir_server.storage.mongo.connection import Document, connect, database, told
+from fhir_server.storage.mongo.connection import connect, database, told
 from fhir_server.storage.mongo.copying import copy
+from fhir_server.storage.mongo.documents import Values
 from fhir_server.storage.mongo.gathering import Gathered
 from fhir_server.storage.mongo.indexes import LIVE
 from fhir_server.storage.mongo.leases import Leases
 from fhir_server.storage.mongo.log import Log
 from fhir_server.storage.mongo.opening import explained, is_linearizable, log_identity
 from fhir_server.storage.mongo.reading import Reading
-from fhir_server.storage.mongo.refused import refused
+from fhir_server.storage.mongo.refused import Write, refused, write_fewer
 from fhir_server.storage.mongo.searching import Searching
 from fhir_server.storage.mongo.snapshot import MongoSnapshot
-from fhir_server.storage.mongo.values import FIELDS, index_values
+from fhir_server.storage.mongo.values import FIELDS
 from fhir_server.storage.protocol import (
     Clock,
     Commit,
@@ -171,17 +173,11 @@ class MongoStore:
 
     async def reindex(self, entries: Sequence[Reindexed], *, again: bool = False) -> int:
         """Replace the index values of what is still current and was indexed under an older generation."""
-        writes: dict[str, list[UpdateOne]] = {}
-        for key, version, generation, own in entries:
-            where = {"_id": key.id, "version": version, "generation": {"$lt": generation + again}, **LIVE}
-            change = {"$set": {"generation": generation}} if own is None else _replaced(own, generation)
-            writes.setdefault(key.type, []).append(UpdateOne(where, change))
-        written = 0
-        for type_, own_writes in writes.items():
-            with told():
-                result = await self.parts.log.resources(type_).bulk_write(own_writes, ordered=False)
-            written += result.matched_count
-        return written
+        writes: dict[str, list[Write]] = {}
+        for one in entries:
+            writes.setdefault(one[0].type, []).append((one[0], partial(_reindexing, one, again)))
+        with told():
+            return sum([await write_fewer(self.parts.log, type_, own) for type_, own in writes.items()])
 
     def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
         """Enter with True for one at a time of all who enter with a task's name; the others with False."""
@@ -203,11 +199,15 @@ class MongoStore:
         return told
 
 
-def _replaced(entries: Sequence[IndexEntry], generation: int) -> Document:
-    """Return the update that writes index values anew."""
-    values = index_values(entries)
-    gone = {name: "" for name in (*FIELDS, "refused") if name not in values}
-    return {"$set": {**values, "generation": generation}, "$unset": gone}
+def _reindexing(entries: Reindexed, again: bool, values: Values) -> UpdateOne:
+    """Return what writes index values anew."""
+    key, version, generation, own = entries
+    where = {"_id": key.id, "version": version, "generation": {"$lt": generation + again}, **LIVE}
+    if own is None:
+        return UpdateOne(where, {"$set": {"generation": generation}})
+    found = values(own)
+    gone = {name: "" for name in (*FIELDS, "refused") if name not in found}
+    return UpdateOne(where, {"$set": {**found, "generation": generation}, "$unset": gone})
 
 
 async def _tick(committer: Committer) -> None:

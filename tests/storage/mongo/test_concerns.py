@@ -82,8 +82,29 @@ async def test_what_is_read_is_what_a_majority_has(make_mongo: OpenMongo) -> Non
     commands = list(heard.of(READS))
     assert {name for name, _ in commands} == READS
     for name, command in commands:
-        assert command["readConcern"] == {"level": "majority"}, (name, command)
+        level = command["readConcern"]["level"]
+        assert level == "majority" or (level == "linearizable" and is_certain(command)), (name, command)
         assert command.get("$readPreference", {"mode": "primary"}) == {"mode": "primary"}
+
+
+def is_certain(command: dict[str, Any]) -> bool:
+    """Tell whether a command asks for one commit, as only what must be certain does."""
+    return (
+        command.get("limit") == 1 and list(command["filter"]) == ["_id"] and isinstance(command["filter"]["_id"], int)
+    )
+
+
+async def test_sorts_may_use_the_disk_on_every_version(make_mongo: OpenMongo) -> None:
+    """From MongoDB 6.0 on they may anyway."""
+    heard = Heard()
+    store = make_mongo((heard,))
+    await store.open()
+    async with store.snapshot() as snapshot:
+        heard.commands.clear()
+        for sort in ((), (SortBy("status", "equality"),)):
+            await snapshot.search(Query(("Slot",), sort=sort), Page(10))
+    told = [c["allowDiskUse"] for _, c in heard.of(READS) if c.get("find", c.get("aggregate")) != log_state(store)]
+    assert told == [True, True]
 
 
 @pytest.mark.parametrize("ask", [Log.is_free, Log.token])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pymongo.errors import BulkWriteError, ExecutionTimeout, NetworkTimeout, WriteError
+from pymongo.errors import BulkWriteError, ExecutionTimeout, NetworkTimeout, OperationFailure, WriteError
 
 from fhir_server.search.query import Equality
 from fhir_server.storage.mongo import MongoStore, connection
@@ -17,7 +17,7 @@ from tests.storage.mongo.conftest import OpenMongo, through
 from tests.storage.mongo.proxy import proxy_to
 from tests.storage.writing import SLOT, put
 
-STEPPED_DOWN = 189
+STEPPED_DOWN, UNDER_PRESSURE = 189, 365
 FREE = Equality("status", "free")
 
 
@@ -49,10 +49,11 @@ async def test_a_commit_whose_primary_steps_down_is_settled(mongo: MongoStore, *
     assert [commit.number for commit in await whole_log(mongo)] == [1]
 
 
-async def test_a_primary_that_steps_down_costs_a_resource_none_of_its_values(
-    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [STEPPED_DOWN, UNDER_PRESSURE])
+async def test_a_primary_that_steps_down_or_is_busy_costs_a_resource_none_of_its_values(
+    code: int, mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors = [{"index": 0, "code": STEPPED_DOWN, "errmsg": "Not primary while writing"}]
+    errors = [{"index": 0, "code": code, "errmsg": "not now"}]
     error = BulkWriteError({"writeErrors": errors, "writeConcernErrors": []})
     failing: Any = Failing(mongo.parts.log.resources("Slot"), "bulk_write", error, done=False)
     monkeypatch.setitem(mongo.parts.log._resources, "Slot", failing)
@@ -90,6 +91,16 @@ async def test_a_commit_that_weighs_more_than_it_seems_is_too_large(mongo: Mongo
         await mongo.commit(plan)
     assert await mongo.healthy() == []
     assert (await mongo.commit(small)).answer == 1
+
+
+@pytest.mark.parametrize("error", [WriteError("object to insert too large", 2), OperationFailure("x", 10334)], ids=repr)
+async def test_what_only_mongodb_finds_too_large_is_too_large(mongo: MongoStore, error: Exception) -> None:
+    """The driver sends a document that is up to 16 KiB over the bound."""
+    failing: Any = Failing(mongo.parts.log.commits, "insert_one", error, done=False)
+    mongo.parts.log.commits = failing
+    with pytest.raises(CommitTooLarge):
+        await mongo.commit(put(SLOT))
+    assert (await mongo.commit(put(SLOT))).answer == 1
 
 
 MEMBER = {**HELLO, "setName": "rs0", "hosts": ["127.0.0.1:9", "127.0.0.1:10"], "primary": "127.0.0.1:9"}

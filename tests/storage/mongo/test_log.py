@@ -18,6 +18,7 @@ from fhir_server.storage.mongo.log import Log, State
 from fhir_server.storage.mongo.projecting import project
 from fhir_server.storage.mongo.turns import Turns
 from fhir_server.storage.protocol import CommitTooLarge, Planned, SchemaTooNew, StoreUnavailable, View
+from tests.mongo_server import server
 from tests.storage.contract.test_commit import whole_log
 from tests.storage.mongo.conftest import OpenMongo
 from tests.storage.writing import SLOT, Refused, body, following, put
@@ -247,7 +248,7 @@ async def test_a_log_that_was_left_is_never_written_again(make_mongo: OpenMongo)
 
 
 async def some_commits(make_mongo: OpenMongo) -> list[Any]:
-    aside = make_mongo(at=make_mongo()._uri + "_aside")
+    aside = make_mongo(at=server.named(make_mongo()._uri, "aside"))
     await aside.open()
     for name in ("a", "b"):
         await aside.commit(put(Key("Slot", name)))

@@ -16,6 +16,7 @@ from fhir_server.search.query import (
     Ids,
     Node,
     Point,
+    SortBy,
     Span,
     Spans,
     StartsWith,
@@ -25,9 +26,12 @@ from fhir_server.search.query import (
     Updated,
 )
 from fhir_server.storage.mongo import MongoStore
-from fhir_server.storage.mongo.filters import every, filter_of
+from fhir_server.storage.mongo.filters import every, filter_of, in_band
 from fhir_server.storage.mongo.indexes import LIVE
+from fhir_server.storage.mongo.log import Log
+from fhir_server.storage.mongo.sorting import order
 from tests.mongo_server import server
+from tests.storage.mongo.test_sorting import PLAIN
 from tests.storage.writing import START, FixedClock, put_all
 
 SLOTS = 5_000
@@ -42,6 +46,7 @@ INDEXED: dict[str, Node] = {
     "id": Ids(("7", "77")),
     "updated": Updated((Bounds(low_from=START + 1_000_000),)),
 }
+FILTERS = {form: filter_of(node) for form, node in INDEXED.items()} | {"near": in_band("near", 41.0, 41.05)}
 
 
 @pytest.fixture
@@ -79,12 +84,28 @@ def stages(plan: Any) -> Iterator[str]:
             yield from stages(value)
 
 
-@pytest.mark.parametrize("form", INDEXED)
+@pytest.mark.parametrize("form", FILTERS)
 async def test_an_indexed_form_reads_little_more_than_it_finds(form: str, filled: MongoStore) -> None:
     log = filled.parts.log
-    find = {"find": log.resources("Slot").name, "filter": every([filter_of(INDEXED[form]), LIVE])}
+    find = {"find": log.resources("Slot").name, "filter": every([FILTERS[form], LIVE])}
+    await check(log, find, {"COLLSCAN"})
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("sort", PLAIN, ids=str)
+async def test_a_sort_that_is_indexed_reads_its_page_alone(
+    sort: tuple[SortBy, ...], filled: MongoStore, *, backward: bool
+) -> None:
+    log = filled.parts.log
+    by = order(sort, backward=backward)
+    find = {"find": log.resources("Slot").name, "filter": LIVE, "sort": by, "limit": 50}
+    await check(log, find, {"COLLSCAN", "SORT"})
+
+
+async def check(log: Log, find: dict[str, Any], refused: set[str]) -> None:
+    """Fail where a query has one of the stages, or reads much more than it finds."""
     told = await log.database.command({"explain": find, "verbosity": "executionStats"})
-    assert "COLLSCAN" not in set(stages(told["queryPlanner"]["winningPlan"]))
+    assert not refused & set(stages(told["queryPlanner"]["winningPlan"]))
     statistics = told["executionStats"]
     assert statistics["nReturned"] > 0
     assert statistics["totalKeysExamined"] <= 3 * statistics["nReturned"] + 50

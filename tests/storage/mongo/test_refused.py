@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from pymongo import ReplaceOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from fhir_server.model.reference import Key
@@ -33,16 +33,18 @@ class Picky:
         return getattr(self._collection, name)
 
     def _refuses(self, document: Any) -> bool:
-        return any(document.get(field, ["|"]) != ["|"] for field in self._fields)
+        fields = document.get("$set", document)
+        return any(fields.get(field, ["|"]) != ["|"] for field in self._fields)
 
-    async def bulk_write(self, writes: Sequence[ReplaceOne[Any]], ordered: bool) -> None:
+    async def bulk_write(self, writes: Sequence[ReplaceOne[Any] | UpdateOne], ordered: bool) -> Any:
         refused = [place for place, write in enumerate(writes) if self._refuses(write._doc)]
         taken = [write for place, write in enumerate(writes) if place not in refused]
-        if taken:
-            await self._collection.bulk_write(taken, ordered=ordered)
+        result = await self._collection.bulk_write(taken, ordered=ordered) if taken else None
         if refused:
             errors = [{"index": place, "code": 17280, "errmsg": "key too large"} for place in refused]
-            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": []})
+            matched = result.matched_count if result else 0
+            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": [], "nMatched": matched})
+        return result
 
 
 def refuse(patch: pytest.MonkeyPatch, *fields: str) -> None:
@@ -72,6 +74,18 @@ async def test_a_resource_is_found_by_its_equality_values_at_least(
     assert await mongo.healthy() == []
     async with mongo.snapshot() as snapshot:
         assert set((await snapshot.entries([SLOT]))[SLOT]) == set(ENTRIES)
+
+
+async def test_values_that_are_refused_do_not_end_a_reindexing(
+    mongo: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mongo.commit(put(SLOT))
+    await mongo.commit(put(OTHER))
+    with monkeypatch.context() as patch:
+        refuse(patch, "text")
+        assert await mongo.reindex([(SLOT, 1, 1, ENTRIES), (OTHER, 1, 1, (FREE,))]) == 2
+    assert await holders(mongo, FREE) == (SLOT, OTHER)
+    assert "Slot/a" in "".join(await mongo.healthy())
 
 
 async def test_no_rule_is_checked_without_a_resource_whose_values_are_not_known(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError, ServerSelectionTimeoutError
@@ -57,6 +61,7 @@ async def test_a_uri_without_a_database_is_refused(make_mongo: OpenMongo, mongo_
         await make_mongo(at=mongo_uri).open()
 
 
+UNCONFIRMED = {"ok": 1, "n": 1, "writeConcernError": {"code": 64, "errmsg": "x", "errInfo": {"wtimeout": True}}}
 SECONDARY = {
     "ismaster": False,
     "isWritablePrimary": False,
@@ -64,6 +69,11 @@ SECONDARY = {
     "setName": "rs0",
     "hosts": ["127.0.0.1:9"],
 }
+
+
+def found(*documents: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a query."""
+    return {"ok": 1, "cursor": {"id": 0, "ns": "cpts.meta", "firstBatch": list(documents)}}
 
 
 @pytest.mark.parametrize(
@@ -77,8 +87,20 @@ SECONDARY = {
             "does not let this user work: grant it the role readWrite",
         ),
         ({"find": {"ok": 0, "code": 4711, "codeName": "Odd", "errmsg": "reader"}}, "refuses to work: Odd (4711)"),
+        (
+            {
+                "find": found({"_id": "log", "identity": "a", "layout": 1}),
+                "listCollections": found(),
+                "createIndexes": {"ok": 0, "code": 13, "errmsg": "reader"},
+            },
+            "does not let this user work: grant it the role readWrite",
+        ),
+        (
+            {"find": found(), "listCollections": found(), "insert": UNCONFIRMED},
+            "has not confirmed a write by a majority",
+        ),
     ],
-    ids=["old", "no primary", "unknown user", "no rights", "odd"],
+    ids=["old", "no primary", "unknown user", "no rights", "odd", "reader only", "no majority"],
 )
 async def test_what_a_server_says_is_told_in_a_sentence(
     documents: Documents, sentence: str, make_mongo: OpenMongo, monkeypatch: pytest.MonkeyPatch
@@ -91,6 +113,14 @@ async def test_what_a_server_says_is_told_in_a_sentence(
             await store.open()
     assert "reader" not in str(told.value)
     assert "secret" not in str(told.value)
+
+
+def test_slow_searches_leave_threads_to_others() -> None:
+    """A thread waits for each answer: in a process of its own, since Motor counts them when it is imported."""
+    code = "import fhir_server.storage.mongo, motor.frameworks.asyncio as motor; print(motor.max_workers)"
+    environment = {name: value for name, value in os.environ.items() if name != "MOTOR_MAX_WORKERS"}
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    assert int(told.stdout) == 100
 
 
 async def test_an_option_that_says_nothing_is_refused(make_mongo: OpenMongo) -> None:
