@@ -61,6 +61,9 @@ _SYSTEMLESS: Final = frozenset(
 )
 """Types whose tokens have no system: code and ``|code`` are one value."""
 
+_POINTS: Final = frozenset(("decimal", "integer", "positiveInt", "unsignedInt", "Money"))
+"""Types of numbers that are one number."""
+
 
 class Nodes:
     """Makes nodes under one registry's definitions."""
@@ -246,8 +249,9 @@ class Nodes:
         )
 
     def _is_number_point(self, criterion: Criterion) -> bool:
+        """Return whether all values are points: a Range is none, nor is a quantity that has a comparator."""
         found = self._leaves(criterion)
-        return bool(found) and all(leaf.type != "Range" for leaf in found)
+        return bool(found) and all(leaf.type in _POINTS for leaf in found)
 
     # --- special
 

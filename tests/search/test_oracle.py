@@ -27,11 +27,6 @@ from tests.search.worlds import Asked, searches, targets, worlds
 EXAMPLES = 1_000 if FULL else 60
 
 
-@pytest.fixture(scope="module")
-def wide_indexer(wide_registry: Registry) -> Indexer:
-    return Indexer(wide_registry, PARIS, (BASE,))
-
-
 def _engine(indexer: Indexer, world: list[Resource]) -> MemoryEngine:
     return MemoryEngine(
         Record(
