@@ -263,7 +263,7 @@ class Conditions:
         texts = [value.text for value in criterion.values if isinstance(value, ReferenceValue)]
         structures, parameter = self.registry.structures, criterion.parameter
         found = [leaf.type for type_ in criterion.types for leaf in leaves(parameter, type_, structures)]
-        if not texts or not _CANONICAL.isdisjoint(found):
+        if not texts or (found and _CANONICAL.issuperset(found)):
             return
         possible = parameter.targets or structures.resource_types
         if criterion.modifier is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_server.definitions.parameters import SearchParameter
+from fhir_server.definitions.registry import Registry
 from fhir_server.outcome import BadRequest, IssueType
+from fhir_server.search.criteria import Kind
 from tests.search.asking import BASE, Ask
 
 
@@ -68,6 +71,16 @@ def test_reference_to_a_type_that_the_parameter_does_not_lead_to_is_refused(
     assert told in issue.diagnostics
     with pytest.raises(BadRequest):
         ask.request(type_, query, strict=False)
+
+
+def test_reference_in_an_extension_of_any_type_is_to_a_target_too(registry: Registry) -> None:
+    extension = "Slot.serviceType.extension.where(url='https://example.org/extension').value"
+    targets = frozenset(("HealthcareService",))
+    service = SearchParameter("service", Kind.REFERENCE, "Slot", extension, "https://example.org/service", targets)
+    ask = Ask(registry.with_parameters([service], 0))
+    assert ask.query("Slot", "service=HealthcareService/x")
+    (issue,) = ask.refused("Slot", "service=Practitioner/x")
+    assert '"Practitioner" is not a target of service' in issue.diagnostics
 
 
 @pytest.mark.parametrize(
