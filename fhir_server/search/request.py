@@ -183,11 +183,10 @@ class _Reader:
         items = value.split(",")
         if len(items) > self.limits.values:
             raise too_many(name, f"values of {name}", len(items), self.limits.values)
-        for item in items:
-            if name == "_sort":
-                self.draft.sort.append(self._sort(item))
-            else:
-                self.draft.elements.append(self._element(item))
+        if name == "_sort":
+            self.draft.sort += [self._sort(item) for item in items]
+        else:
+            self.draft.elements += [self._element(item) for item in items]
 
     def _sort(self, item: str) -> Sort:
         code = item.removeprefix("-")
