@@ -9,11 +9,15 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
+from hypothesis import settings
 
 from fhir_server.interactions.preparing import InProcesses
 from fhir_server.interactions.tools import Tools
 from fhir_server.settings import Settings
 from tests.mongo_server import server
+
+settings.register_profile("without a clock", deadline=None)  # a busy machine proves nothing
+settings.load_profile("without a clock")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from fhir_server.definitions.registry import ENVELOPES, Registry
 from fhir_server.model.interaction import Interaction
 from fhir_server.model.primitives import ID
 from fhir_server.outcome import BadRequest, Issue, IssueType, MethodNotAllowed, NotFound
+from fhir_server.search.plan import compartment_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +189,16 @@ def _operation(name: str, shape: str, found: Mapping[str, str], registry: Regist
 def _checked(found: dict[str, str], registry: Registry) -> dict[str, str | bool | None]:
     """Return what a path names, each name known. Raises ``NotFound`` or ``BadRequest``."""
     checked: dict[str, str | bool | None] = dict(found)
-    if "compartment" in found and registry.compartment(found["compartment"]) is None:
-        raise _not_found(f"{shown(found['compartment'])} is not a compartment of this server", "compartment-unknown")
-    if found.get("type") == "*" and "compartment" in found:
+    compartment = found.get("compartment")
+    if compartment is not None and registry.compartment(compartment) is None:
+        raise _not_found(f"{shown(compartment)} is not a compartment of this server", "compartment-unknown")
+    if found.get("type") == "*" and compartment is not None:
         checked["type"] = None
     elif "type" in found:
-        served(found["type"], registry)
+        type_ = served(found["type"], registry)
+        if compartment is not None and type_ not in (held := compartment_types(registry, compartment)):
+            told = f"the compartment of a {compartment} holds no {type_}; it holds {', '.join(held)}"
+            raise _not_found(told, "compartment-type")
     if "id" in found and not ID.fullmatch(found["id"]):
         told = "the id in the URL is not 1 to 64 of A-Z a-z 0-9 - ."
         raise BadRequest(Issue(IssueType.VALUE, told, ("http",), id="format-id"))

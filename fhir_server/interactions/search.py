@@ -210,9 +210,11 @@ def _links(context: Context, route: Route, wish: SearchRequest, found: Found) ->
     if route.compartment is not None and route.type is None:
         path += "/*"
     base = f"{context.base}/{path}" if path else context.base
+    most = context.limits.page_maximum
+    understood = [(name, str(min(int(value), most)) if name == "_count" else value) for name, value in wish.understood]
 
     def link(relation: str, at: str | None) -> tuple[str, str]:
-        return relation, _url(base, (*wish.understood, (CURSOR, at)) if at else wish.understood)
+        return relation, _url(base, (*understood, (CURSOR, at)) if at else understood)
 
     def page(after: Cursor | None = None, before: Cursor | None = None) -> str:
         return seal(Place(after, before, found.total, found.now), _secret(found.log_id, route), wish)

@@ -14,6 +14,7 @@ from typing import Final
 
 from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
+from fhir_server.model.primitives import ID
 from fhir_server.model.reference import local, type_named
 from fhir_server.outcome import Issue
 from fhir_server.search.criteria import (
@@ -31,6 +32,7 @@ from fhir_server.search.criteria import (
 from fhir_server.search.leaves import CODED, codes_of, leaves
 from fhir_server.search.problems import BoundPassed, Problem, bad_code, bad_value, nearest, no_such, refused, too_many
 from fhir_server.search.values import (
+    ID_FORM,
     ReferenceValue,
     StringValue,
     TokenValue,
@@ -38,6 +40,7 @@ from fhir_server.search.values import (
     Value,
     ValueSetValue,
     parse_date,
+    parse_id,
     parse_missing,
     parse_near,
     parse_number,
@@ -195,7 +198,7 @@ class Conditions:
             raise too_many(origin, "values", len(parts), self.limits.values)
         if modifier == "missing" and len(parts) > 1:
             raise bad_value(origin, "missing takes true or false")
-        parse = _parser(parameter.type, modifier)
+        parse = _parser(parameter, modifier)
         if modifier in OF_VALUE_SETS:
             parse = partial(_parse_value_set, origin)
         values: list[Value] = []
@@ -260,7 +263,7 @@ class Conditions:
         texts = [value.text for value in criterion.values if isinstance(value, ReferenceValue)]
         structures, parameter = self.registry.structures, criterion.parameter
         found = [leaf.type for type_ in criterion.types for leaf in leaves(parameter, type_, structures)]
-        if not texts or not _CANONICAL.isdisjoint(found):
+        if not texts or (found and _CANONICAL.issuperset(found)):
             return
         possible = parameter.targets or structures.resource_types
         if criterion.modifier is not None:
@@ -309,7 +312,7 @@ def _modifiers(parameter: SearchParameter, received: str = "") -> str:
     return f"a {parameter.type} has {', '.join(names) or 'no modifiers'}{meant}"
 
 
-def _parser(kind: Kind, modifier: str | None) -> Callable[[str], Value]:
+def _parser(parameter: SearchParameter, modifier: str | None) -> Callable[[str], Value]:
     """Return what reads one value, its escapes still in it."""
     by_modifier: dict[str | None, Callable[[str], Value]] = {
         "missing": parse_missing,
@@ -319,13 +322,13 @@ def _parser(kind: Kind, modifier: str | None) -> Callable[[str], Value]:
         "above": _parse_url,
         "below": _parse_url,
     }
-    return by_modifier.get(modifier) or _PARSERS[kind]
+    return by_modifier.get(modifier) or (parse_id if parameter.code == "_id" else _PARSERS[parameter.type])
 
 
 def _parse_reference(text: str) -> ReferenceValue:
     value = unescape(text)
-    if "/" in value and ":" not in value and local(value) is None:
-        raise ValueError("a reference is id, Type/id, Type/id/_history/version or an absolute URL")
+    if ":" not in value and not ID.fullmatch(value) and local(value) is None:
+        raise ValueError(f"a reference is id, Type/id, Type/id/_history/version or an absolute URL; {ID_FORM}")
     return ReferenceValue(value)
 
 

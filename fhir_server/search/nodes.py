@@ -61,6 +61,9 @@ _SYSTEMLESS: Final = frozenset(
 )
 """Types whose tokens have no system: code and ``|code`` are one value."""
 
+_POINTS: Final = frozenset(("decimal", "integer", "positiveInt", "unsignedInt", "Money"))
+"""Types of numbers that are one number."""
+
 
 class Nodes:
     """Makes nodes under one registry's definitions."""
@@ -104,8 +107,7 @@ class Nodes:
         return Not(Present(code)) if is_missing else Present(code)
 
     def _id(self, criterion: Criterion) -> Node:
-        ids = [token.code for token in _of(TokenValue, criterion) if token.code and not token.system]
-        node: Node = Ids(tuple(ids)) if ids else NOTHING
+        node: Node = Ids(tuple(token.code for token in _of(TokenValue, criterion) if token.code))
         return Not(node) if criterion.modifier == "not" else node
 
     # --- token
@@ -177,13 +179,8 @@ class Nodes:
         allowed = criterion.parameter.targets or self.registry.types
         if criterion.modifier:
             allowed = frozenset((criterion.modifier,))
-        values: list[str] = []
-        for value in _of(ReferenceValue, criterion):
-            found = self._reference_values(value.text, allowed)
-            if criterion.modifier:
-                found = [one for one in found if one.startswith(f"{criterion.modifier}/")]
-            values.extend(found)
-        return _equal(code, values)
+        texts = [value.text for value in _of(ReferenceValue, criterion)]
+        return _equal(code, [one for text in texts for one in self._reference_values(text, allowed)])
 
     def _reference_values(self, text: str, allowed: frozenset[str]) -> list[str]:
         """Return what an entry can be: an id alone may be of any type allowed."""
@@ -252,8 +249,9 @@ class Nodes:
         )
 
     def _is_number_point(self, criterion: Criterion) -> bool:
+        """Return whether all values are points: a Range is none, nor is a quantity that has a comparator."""
         found = self._leaves(criterion)
-        return bool(found) and all(leaf.type != "Range" for leaf in found)
+        return bool(found) and all(leaf.type in _POINTS for leaf in found)
 
     # --- special
 

@@ -7,9 +7,10 @@ Names are case-sensitive. Spec: https://hl7.org/fhir/R4/search.html, https://hl7
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.search.conditions import Conditions, understood
@@ -29,6 +30,7 @@ from fhir_server.search.criteria import (
     Sort,
 )
 from fhir_server.search.problems import Problem, bad_value, no_such, refused, too_many
+from fhir_server.search.values import NearValue
 from fhir_server.search.waiting import waiting
 
 _ONCE: Final = ("_count", "_total", "_summary", "_format", "_pretty", "_type")
@@ -135,11 +137,15 @@ class _Reader:
         if len(self.draft.sort) > self.limits.sorts:
             raise too_many("_sort", "keys of _sort", len(self.draft.sort), self.limits.sorts)
         for sort in self.draft.sort:
-            if sort.parameter.type is Kind.SPECIAL and not any(
-                isinstance(condition, Criterion) and condition.parameter == sort.parameter and not condition.modifier
-                for condition in self.draft.criteria
-            ):
-                raise bad_value("_sort", f"sorting by {sort.parameter.code} needs {sort.parameter.code}=… as well")
+            if sort.parameter.type is Kind.SPECIAL and len(set(self._places(sort.parameter))) != 1:
+                code = sort.parameter.code
+                raise bad_value("_sort", f"sorting by {code} needs {code}=… as well, and of one place only")
+
+    def _places(self, parameter: SearchParameter) -> Iterator[tuple[float, float]]:
+        """Yield latitude and longitude of each place that a criterion of the parameter names."""
+        for condition in self.draft.criteria:
+            if isinstance(condition, Criterion) and condition.parameter == parameter:
+                yield from ((one.latitude, one.longitude) for one in condition.values if isinstance(one, NearValue))
 
     def request(self, ignored: tuple[Issue, ...]) -> SearchRequest:
         draft, single = self.draft, self.draft.single
@@ -177,11 +183,10 @@ class _Reader:
         items = value.split(",")
         if len(items) > self.limits.values:
             raise too_many(name, f"values of {name}", len(items), self.limits.values)
-        for item in items:
-            if name == "_sort":
-                self.draft.sort.append(self._sort(item))
-            else:
-                self.draft.elements.append(self._element(item))
+        if name == "_sort":
+            self.draft.sort += [self._sort(item) for item in items]
+        else:
+            self.draft.elements += [self._element(item) for item in items]
 
     def _sort(self, item: str) -> Sort:
         code = item.removeprefix("-")

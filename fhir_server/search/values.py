@@ -14,10 +14,12 @@ from datetime import tzinfo
 from decimal import Decimal
 from typing import Final, NamedTuple, TypeAlias
 
-from fhir_server.model.primitives import interval
+from fhir_server.model.primitives import ID, interval
 
 PREFIXES: Final = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 """https://hl7.org/fhir/R4/search.html#prefix"""
+
+ID_FORM: Final = "an id is 1 to 64 of A-Z a-z 0-9 - ."
 
 LARGEST: Final = 1.7976931348623157e308
 """The largest float: an open end of a range of numbers."""
@@ -201,6 +203,14 @@ def parse_token(text: str) -> TokenValue:
     if not system and not code:
         raise ValueError("a token is code, system|code, |code or system|")
     return TokenValue(system, code or None)
+
+
+def parse_id(text: str) -> TokenValue:
+    """Return the token of a logical id, which stands alone: no system, no type."""
+    token = parse_token(text)
+    if token.system or not ID.fullmatch(token.code or ""):
+        raise ValueError(f"the logical id alone, without type or system; {ID_FORM}")
+    return token
 
 
 def without_boolean_system(token: TokenValue) -> TokenValue:

@@ -93,6 +93,9 @@ async def test_page_is_bounded_whatever_is_asked(small: Server) -> None:
         await small.http.post("Practitioner", json=practitioner())
     for url in ("Practitioner?_count=50", "Practitioner", "_history?_count=50"):
         assert len((await small.http.get(url)).json()["entry"]) == 2
+    answer = await small.http.get("Practitioner?active:missing=true&_count=50")
+    for relation in ("self", "first", "next"):
+        assert "?active:missing=true&_count=2" in (link(answer, relation) or ""), "what was understood"
 
 
 async def test_many_parameters_are_refused(http: httpx.AsyncClient) -> None:

@@ -135,7 +135,7 @@ def test_each_path_is_routed_to_what_its_operation_says(document: Json, server: 
     registry = server.service.context.registry
     reached = set()
     for path, method, operation, _ in operations(document):
-        asked = path.replace("{id}", "x").replace("{vid}", "1").replace("{type}", "Slot").strip("/")
+        asked = path.replace("{id}", "x").replace("{vid}", "1").replace("{type}", "Schedule").strip("/")
         found = route(method.upper(), asked, registry)
         assert operation["operationId"].startswith(found.interaction.value)
         reached.add((found.interaction, method.upper()))
@@ -199,7 +199,7 @@ async def test_each_parameter_that_is_told_is_understood(document: Json, http: h
             continue
         if "$" in path:  # some need parameters of their own: test_operations
             continue
-        url = path.replace("{id}", made["id"]).replace("{vid}", "1").replace("{type}", "Slot").strip("/")
+        url = path.replace("{id}", made["id"]).replace("{vid}", "1").replace("{type}", "Schedule").strip("/")
         for one in parameters:
             if one["in"] == "query" and one["name"] in VALUES:
                 answer = await http.get(url, params={one["name"]: VALUES[one["name"]]})

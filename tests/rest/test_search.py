@@ -333,6 +333,13 @@ async def test_compartments_of_patient_and_related_person(http: httpx.AsyncClien
     refused(await http.get("Organization/o/Practitioner"), 404, "compartment-unknown")
 
 
+async def test_type_that_no_compartment_of_a_practitioner_holds_is_not_an_empty_one(http: httpx.AsyncClient) -> None:
+    for answer in (await http.get("Practitioner/p/Slot"), await http.post("Practitioner/p/Slot/_search")):
+        refused(answer, 404, "compartment-type")
+        assert "no Slot" in (told := answer.json()["issue"][0]["diagnostics"])
+        assert "Schedule" in told
+
+
 async def test_code_outside_a_required_binding_finds_nothing_and_says_why(http: httpx.AsyncClient) -> None:
     answer = await http.get("Slot?status=bogus", headers={"Prefer": "handling=strict"})
     assert answer.status_code == 200 and answer.json()["total"] == 0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 import pytest
 
 from fhir_server.definitions.registry import Registry
 from fhir_server.search.index import Indexer
-from tests.search.asking import BASE, Ask
+from tests.search.asking import BASE, PARIS, Ask
 from tests.search.worlds import TYPES
 
 
@@ -19,7 +17,7 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="session")
 def indexer(registry: Registry) -> Indexer:
-    return Indexer(registry, ZoneInfo("Europe/Paris"), (BASE,))
+    return Indexer(registry, PARIS, (BASE,))
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +29,11 @@ def ask(registry: Registry) -> Ask:
 def wide_registry() -> Registry:
     """The registry of a server that has numbers and quantities too."""
     return Registry.load(TYPES)
+
+
+@pytest.fixture(scope="session")
+def wide_indexer(wide_registry: Registry) -> Indexer:
+    return Indexer(wide_registry, PARIS, (BASE,))
 
 
 @pytest.fixture(scope="session")

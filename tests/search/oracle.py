@@ -302,7 +302,7 @@ class Oracle:
         if "/" not in wanted:
             types = [modifier] if modifier else self.targets[type_, code]
             return ours in [f"{one}/{wanted}" for one in types]
-        return ours == wanted and (not modifier or wanted.startswith(f"{modifier}/"))
+        return ours == wanted
 
     # --- dates: https://hl7.org/fhir/R4/search.html#prefix
 

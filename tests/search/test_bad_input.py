@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_server.definitions.parameters import SearchParameter
+from fhir_server.definitions.registry import Registry
 from fhir_server.outcome import BadRequest, IssueType
+from fhir_server.search.criteria import Kind
 from tests.search.asking import BASE, Ask
 
 
@@ -70,6 +73,16 @@ def test_reference_to_a_type_that_the_parameter_does_not_lead_to_is_refused(
         ask.request(type_, query, strict=False)
 
 
+def test_reference_in_an_extension_of_any_type_is_to_a_target_too(registry: Registry) -> None:
+    extension = "Slot.serviceType.extension.where(url='https://example.org/extension').value"
+    targets = frozenset(("HealthcareService",))
+    service = SearchParameter("service", Kind.REFERENCE, "Slot", extension, "https://example.org/service", targets)
+    ask = Ask(registry.with_parameters([service], 0))
+    assert ask.query("Slot", "service=HealthcareService/x")
+    (issue,) = ask.refused("Slot", "service=Practitioner/x")
+    assert '"Practitioner" is not a target of service' in issue.diagnostics
+
+
 @pytest.mark.parametrize(
     ("type_", "query"),
     [
@@ -83,6 +96,34 @@ def test_reference_to_a_type_that_the_parameter_does_not_lead_to_is_refused(
 )
 def test_reference_that_names_no_type_or_one_of_any_is_a_value(ask: Ask, type_: str, query: str) -> None:
     assert ask.query(type_, query)
+
+
+@pytest.mark.parametrize(
+    ("type_", "query"),
+    [
+        ("Practitioner", "_id=Practitioner/p1"),
+        ("Practitioner", "_id:not=p1,urn:uuid:11111111-1111-4111-8111-111111111111"),
+        ("Practitioner", "_id=https://other.example/p|p1"),
+        ("Practitioner", "_id=https://other.example/p|"),
+        ("Slot", "schedule._id=Schedule/s1"),
+        ("Slot", "schedule=#s1"),
+        ("Slot", "schedule=s 1"),
+        ("Slot", f"schedule:Schedule={'s' * 65}"),
+    ],
+)
+def test_id_that_no_resource_can_have_is_refused(ask: Ask, type_: str, query: str) -> None:
+    (issue,) = ask.refused(type_, query)
+    assert issue.id == "search-value"
+    assert "A-Z a-z 0-9 - ." in issue.diagnostics
+
+
+@pytest.mark.parametrize("near", ["near=47|6,48|2", "near=47|6&near=47|6.1|5|km"])
+def test_sort_by_the_distance_from_several_places_is_refused(ask: Ask, near: str) -> None:
+    assert ask.query("Location", near)
+    (issue,) = ask.refused("Location", f"{near}&_sort=near")
+    assert issue.expression == ("http._sort",)
+    assert "one place" in issue.diagnostics
+    assert ask.query("Location", "near=47|6|5|km,47|6|1|mi&_sort=-near")
 
 
 def test_chain_of_thirty_levels_is_refused(ask: Ask) -> None:

@@ -8,6 +8,7 @@ from fhir_server.model.reference import Key
 from fhir_server.search.index import Indexer
 from fhir_server.search.match import Unmatchable, chains, depth, matches
 from fhir_server.search.query import References
+from fhir_server.search.values import PREFIXES
 from tests.search.asking import Ask
 
 SLOT = {
@@ -39,6 +40,27 @@ SLOT = {
 )
 def test_resource_matches_by_its_entries(ask: Ask, indexer: Indexer, query: str, is_match: bool) -> None:
     assert matches(ask.where("Slot", query), Key("Slot", "a"), indexer.entries(SLOT)) is is_match
+
+
+@pytest.mark.parametrize(
+    ("comparator", "found_by"),
+    [
+        (None, "eq ge le ap"),
+        (">", "ne gt ge sa ap"),
+        (">=", "ne gt ge ap"),
+        ("<", "ne lt le eb ap"),
+        ("<=", "ne lt le ap"),
+    ],
+)
+def test_quantity_with_a_comparator_is_all_that_it_says(
+    wide: Ask, wide_indexer: Indexer, comparator: str | None, found_by: str
+) -> None:
+    value = {"value": 100, "code": "kg"} | ({"comparator": comparator} if comparator else {})
+    entries = wide_indexer.entries({"resourceType": "Observation", "id": "a", "valueQuantity": value})
+    for query in ("value-quantity={}100", "value-quantity={}100||kg"):
+        nodes = {prefix: wide.where("Observation", query.format(prefix)) for prefix in PREFIXES}
+        found = {prefix for prefix, node in nodes.items() if matches(node, Key("Observation", "a"), entries)}
+        assert found == set(found_by.split())
 
 
 @pytest.mark.parametrize(

@@ -15,21 +15,17 @@ from fhir_server.outcome import BadRequest
 from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.include import included
 from fhir_server.search.index import Indexer
+from fhir_server.search.match import matches
 from fhir_server.search.plan import compartment_query, plan
 from fhir_server.search.query import Query
 from fhir_server.search.request import parse_search
 from tests.rounds import FULL
-from tests.search.asking import BASE, NOW, PARIS
+from tests.search.asking import BASE, NOW, PARIS, Ask
 from tests.search.engine import Found, MemoryEngine, Record
 from tests.search.oracle import Oracle, Resource
-from tests.search.worlds import Asked, searches, targets, worlds
+from tests.search.worlds import CRITERIA, RESOURCES, Asked, searches, targets, worlds
 
 EXAMPLES = 1_000 if FULL else 60
-
-
-@pytest.fixture(scope="module")
-def wide_indexer(wide_registry: Registry) -> Indexer:
-    return Indexer(wide_registry, PARIS, (BASE,))
 
 
 def _engine(indexer: Indexer, world: list[Resource]) -> MemoryEngine:
@@ -65,6 +61,23 @@ def test_index_and_plan_find_what_the_specification_says(
         riding = [str(each.key) for each in asyncio.run(included(engine, matches, request, wide_registry, 1_000))]
         assert len(riding) == len(set(riding))
         assert set(riding) == oracle.riding(expected, asked.pairs)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("type_", "code"),
+    [("Observation", "value-quantity"), ("RiskAssessment", "probability"), ("Slot", "start"), ("Schedule", "date")],
+)
+@settings(max_examples=EXAMPLES * 2)
+@given(data=st.data())
+def test_ranges_are_compared_as_the_specification_says(
+    wide_registry: Registry, wide: Ask, wide_indexer: Indexer, type_: str, code: str, data: st.DataObject
+) -> None:
+    resource = {**data.draw(RESOURCES[type_]), "id": "a"}
+    searched = data.draw(CRITERIA[type_][code])
+    oracle = Oracle([resource], targets(wide_registry), BASE, PARIS, NOW)
+    found = matches(wide.where(type_, f"{code}={searched}"), Key(type_, "a"), wide_indexer.entries(resource))
+    assert found == bool(oracle.search(type_, [(code, searched)]))
 
 
 def _query(registry: Registry, asked: Asked, request: SearchRequest) -> Query:

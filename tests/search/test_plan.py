@@ -107,6 +107,7 @@ ROWS: list[tuple[str, str, Node]] = [
     ("Slot", "schedule=Schedule/1/_history/2", Equal("schedule", ("Schedule/1/_history/2",))),
     ("Slot", "schedule=http://other/Schedule/1", Equal("schedule", ("http://other/Schedule/1",))),
     ("Slot", "schedule:Schedule=1", Equal("schedule", ("Schedule/1",))),
+    ("Slot", "schedule:Schedule=http://other/Schedule/1", Equal("schedule", ("http://other/Schedule/1",))),
     ("Slot", "schedule:identifier=s|v", Equal("schedule:identifier", ("v\x1fs",))),
     ("Location", "near=47|6|1|km", Near("near", ((47.0, 6.0, 1000.0),))),
     ("RiskAssessment", "probability=gt0.5", Spans("probability", (Bounds(high_above=0.5000000000000001),))),

@@ -40,6 +40,12 @@ def test_all_problems_are_told_at_once(ask: Ask) -> None:
     ]
 
 
+def test_lenient_handling_leaves_an_order_out_as_a_whole(ask: Ask) -> None:
+    request = ask.request("Slot", "_sort=start,nosuch&_sort=end", strict=False)
+    assert [sort.parameter.code for sort in request.sort] == ["end"]
+    assert request.understood == (("_sort", "end"),), "the next page is ordered by what the links say"
+
+
 def test_lenient_handling_leaves_unknown_parameters_out_and_says_so(ask: Ask) -> None:
     request = ask.request("Slot", "nosuch=1&status=free&_sort=nosuch&schedule.nosuch=1&_filter=x", strict=False)
     assert [issue.expression for issue in request.ignored] == [
