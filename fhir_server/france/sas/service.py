@@ -12,6 +12,7 @@ from typing import Final
 
 from fhir_server.france import regulators
 from fhir_server.france.sas import received
+from fhir_server.france.sas.accounts import AccountsAlone, as_account
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import (
     TYPES,
@@ -36,7 +37,7 @@ from fhir_server.interactions.read import present, respond
 from fhir_server.interactions.routes import Route, route
 from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.search import find
-from fhir_server.interactions.single import create, update
+from fhir_server.interactions.single import create, parsed, update, with_resource
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
@@ -117,11 +118,11 @@ class SasService(Service):
                 return await self._search(context, request, found)
             case Interaction.CREATE:
                 check_types(pairs(request.headers.get("if-none-exist", "")))
-                return await create(context, request, found)
+                return await create(context, await _received(context, request, found), found)
             case _:
                 spelled = _spelled(request)
                 check_types(pairs(spelled.query))
-                return await update(context, spelled, found)
+                return await update(context, await _received(context, spelled, found), found)
 
     def _not_here(self, request: Request) -> MethodNotAllowed:
         allow = self.methods(request.path)
@@ -185,12 +186,21 @@ class SasService(Service):
 
 
 def _rules(base: SasBase) -> tuple[Rule, ...]:
-    return (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
+    rules: dict[Actor, Rule] = {Actor.RDV: ReceivedAppointments(base.version), Actor.STRUCTURE: AccountsAlone()}
+    return tuple(rule for actor, rule in rules.items() if actor in base.actors)
 
 
 def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
     """Return which of the matches of its criteria a conditional update of the platform means."""
     return received.meant(matches) if sent.get("resourceType") == "Appointment" else regulators.meant(sent, matches)
+
+
+async def _received(context: Context, request: Request, found: Route) -> Request:
+    """Return a write with what it writes: a Practitioner is an account. Raises what ``parsed`` does."""
+    if found.type != "Practitioner":
+        return request
+    request = await with_resource(context, request)
+    return replace(request, resource=as_account(parsed(request, "Practitioner")))
 
 
 def _spelled(request: Request) -> Request:
