@@ -78,14 +78,9 @@ def _labels(slot: Resource, profile: str) -> Iterator[Issue]:
 def _instants(slot: Resource) -> Iterator[Issue]:
     for element in ("start", "end"):
         if element in slot and not INSTANT.fullmatch(slot[element]):
-            told = (
-                "the platform reads instants with milliseconds and an offset in figures, 2030-01-15T09:00:00.000+01:00"
-            )
-            yield _remark(told, f"Slot.{element}", "sas-slot-instant")
-
-
-def _remark(told: str, path: str, id_: str) -> Issue:
-    return Issue(IssueType.BUSINESS_RULE, told, (path,), Severity.WARNING, id_)
+            told = "the platform asks for milliseconds and an offset in figures, as in 2030-01-15T09:00:00.000+01:00"
+            path = f"Slot.{element}"
+            yield Issue(IssueType.BUSINESS_RULE, told, (path,), Severity.WARNING, id="sas-slot-instant")
 
 
 def _is_cpts(coding: dict[str, Any]) -> bool:
