@@ -18,7 +18,8 @@ import pytest
 
 from fhir_server import __version__
 from fhir_server.__main__ import main
-from fhir_server.settings import SETTINGS
+from fhir_server.cli import serve
+from fhir_server.settings import SETTINGS, Settings
 from tests.command import command, environment, run
 
 STAND_IN = """
@@ -330,3 +331,22 @@ def test_two_workers_serve_one_store_and_end_with_0(tmp_path: Path) -> None:
         assert ask(f"{base}/Organization?_summary=count")[1]["total"] == 6
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(("everywhere", "where"), [("off", "The SAS base paths let"), ("on", "Every path lets")])
+def test_start_tells_who_needs_a_certificate(
+    everywhere: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.pem"
+    file.touch()
+    flags = {
+        "tls_certificate": str(file),
+        "client_authorities": str(file),
+        "clients": "CN=sas.example.org,OU=1259999068",
+        "clients_everywhere": everywhere,
+    }
+    monkeypatch.setattr(serve, "_answers", lambda _: True)
+    serve._announce(Settings.read(flags, {}))
+    assert f"{where} in listed clients alone: curl needs a --cert and its --key\n" in capsys.readouterr().out
+    serve._announce(Settings.read({}, {}))
+    assert "listed clients" not in capsys.readouterr().out

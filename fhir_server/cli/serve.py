@@ -221,6 +221,9 @@ def _announce(settings: Settings) -> None:
     ]
     if settings.sas_listen:
         lines[1:1] = [f"The SAS base paths are at {settings.sas_origin}, and there alone"]
+    if settings.client_authorities:
+        where = "Every path lets" if settings.clients_everywhere else "The SAS base paths let"
+        lines.insert(-1, f"{where} in listed clients alone: curl needs a --cert and its --key")
     lines.append("Worth trying:")
     for title, url in _requests(settings, base):
         lines += ["", f"  {title}", f"  curl '{url}'"]

@@ -1,4 +1,4 @@
-"""The hospital's day as a person runs it: the page's own commands, in a shell, with curl."""
+"""The days of a hospital and of an editor as a person runs them: the page's own commands, in a shell, with curl."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ import shutil
 import subprocess
 from email.parser import HeaderParser
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from tests.clients.serving import served
-from tests.docs.reading import BASE, DOCS, Example, examples, files_of
-from tests.docs.running import Got, compared
-
-PAGE: Final = DOCS / "hospital-day.md"
+from tests.docs.reading import WALKTHROUGHS, Example, examples, files_of
+from tests.docs.running import Got, compared, moved
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed; tests/docs runs the same requests")
-def test_commands_of_the_hospital_day_are_answered_as_the_page_says(tmp_path: Path) -> None:
-    for name, text in files_of(PAGE).items():
+@pytest.mark.parametrize("page", WALKTHROUGHS, ids=lambda page: page.stem)
+def test_commands_of_a_walkthrough_are_answered_as_the_page_says(page: Path, tmp_path: Path) -> None:
+    for name, text in files_of(page).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     problems: list[str] = []
     links: dict[str, str] = {}
     with served(tmp_path) as base:
-        for example in examples(PAGE):
+        for example in examples(page):
             assert example.answer
             got = _run(example, links, base, tmp_path)
             links = got.links or links
@@ -38,7 +36,7 @@ def _run(example: Example, links: dict[str, str], base: str, folder: Path) -> Go
     """Run one command; return what ``curl -i`` prints."""
     variables = {name.upper(): url for name, url in links.items()}
     done = subprocess.run(
-        ["sh", "-euc", example.script.replace(BASE, base)],
+        ["sh", "-euc", moved(example.script, base)],
         cwd=folder,
         env={**os.environ, **variables},
         capture_output=True,

@@ -17,18 +17,22 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
 DOCS: Final = ROOT / "docs"
+WALKTHROUGHS: Final = (DOCS / "hospital-day.md", DOCS / "editor-day.md")
+"""The pages that are written as commands for a shell."""
+
 PAGES: Final = (
     *sorted((DOCS / "interactions").glob("*.md")),
     *sorted((DOCS / "operations").glob("*.md")),
+    *WALKTHROUGHS,
     *(
         DOCS / f"{name}.md"
-        for name in ("search", "search-parameters", "identifiers", "hospital-day", "references", "scheduling", "proxy")
+        for name in ("search", "search-parameters", "identifiers", "references", "scheduling", "proxy")
     ),
 )
 """The pages whose examples are run."""
 
 BASE: Final = "http://127.0.0.1:8080/fhir"
-"""The service base URL of all pages."""
+"""The service base URL of all pages; the SAS base paths are beside it."""
 
 NO_BODY: Final = "(no body)"
 

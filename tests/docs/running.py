@@ -37,7 +37,12 @@ def filled(request: Request, links: Mapping[str, str], base: str = BASE) -> Requ
     url = _LINK.sub(lambda match: links[(match[1] or match[2]).lower()], request.url)
     if url.startswith("/fhir"):
         url = BASE.removesuffix("/fhir") + url
-    return replace(request, url=url.replace(BASE, base), body=request.body.replace(BASE, base))
+    return replace(request, url=moved(url, base), body=moved(request.body, base))
+
+
+def moved(text: str, base: str) -> str:
+    """Return a text in which the server of all pages is that of ``base``, on its other base paths too."""
+    return text.replace(BASE.removesuffix("/fhir"), base.removesuffix("/fhir"))
 
 
 def compared(told: Answer, got: Got, base: str = BASE) -> Iterator[str]:
@@ -46,7 +51,7 @@ def compared(told: Answer, got: Got, base: str = BASE) -> Iterator[str]:
         yield f"the status is {got.status}, the page says {told.status}"
     for name, value in told.headers.items():
         received = got.headers.get(name.lower())
-        if received is None or not matches(value.replace(BASE, base), received):
+        if received is None or not matches(moved(value, base), received):
             yield f"{name} is {received!r}, the page says {value!r}"
     if told.is_empty and got.text:
         yield "there is a body, the page says none"
@@ -55,4 +60,4 @@ def compared(told: Answer, got: Got, base: str = BASE) -> Iterator[str]:
             yield "there is no body"
             return
         body: Any = json.loads(got.text)
-        yield from differences(json.loads(json.dumps(told.body).replace(BASE, base)), body)
+        yield from differences(json.loads(moved(json.dumps(told.body), base)), body)

@@ -158,18 +158,8 @@ async def test_row_11_professional_with_the_same_number_is_left_alone(sas: httpx
     assert (answer.status_code, answer.json()["id"] != id_) == (201, True)
     assert (await put(sas, IDNPS, NUMBER, account(IDNPS, NUMBER, active=False))).status_code == 200
     assert "name" not in (await sas.get(f"Practitioner/{id_}")).json()
-    changed = {**somebody, "id": id_, "active": True}
-    assert (await sas.put(f"{BASE}/Practitioner/{id_}", json=changed)).status_code == 200
-
-
-async def test_row_11_professional_of_the_directory_is_not_written_on_a_sas_path(sas: httpx.AsyncClient) -> None:
-    """Neither by a body that does not say what it is, nor by an account that names the professional's id."""
-    somebody = {"resourceType": "Practitioner", "identifier": [{"system": IDNPS, "value": NUMBER}]}
-    id_ = (await sas.post(f"{BASE}/Practitioner", json=somebody)).json()["id"]
-    refused(await put(sas, IDNPS, NUMBER, {**somebody, "active": False}), 422, "sas-account")
-    refused(await sas.post("Practitioner", json={"resourceType": "Practitioner", "active": True}), 422, "sas-account")
-    refused(await sas.put(f"Practitioner/{id_}", json=account(IDNPS, NUMBER, id=id_)), 409, "sas-account-own")
-    assert (await sas.get(f"{BASE}/Practitioner/{id_}")).json()["meta"]["versionId"] == "1"
+    changed = await sas.put(f"{BASE}/Practitioner/{id_}", json={**somebody, "id": id_, "active": True})
+    assert changed.status_code == 200
 
 
 async def test_elsewhere_criteria_mean_what_r4_says(http: httpx.AsyncClient) -> None:
@@ -198,3 +188,28 @@ async def test_number_is_handed_on_while_others_update_it(sas: httpx.AsyncClient
     )
     assert {answer.status_code for answer in answers} <= {200, 201, 409}
     assert len(await found(sas, f"Practitioner?identifier={IDNPS}|{NUMBER}&active=true")) <= 1
+
+
+async def test_practitioner_of_a_sas_path_is_an_account_even_if_it_does_not_say_so(sas: httpx.AsyncClient) -> None:
+    unsaid = {name: value for name, value in account().items() if name != "meta"}
+    made = await created(sas, unsaid)
+    assert made["meta"]["source"] == ACCOUNTS
+    refused(await sas.post("Practitioner", json=unsaid), 409, "identifier-taken")
+    refused(await sas.post("Practitioner", json={"resourceType": "Practitioner"}), 422, "regulator-account")
+    answer = await put(sas, ACCOUNTS, UUID, {**unsaid, "active": False})
+    assert (answer.status_code, answer.json()["id"]) == (200, made["id"])
+
+
+async def test_professional_is_not_changed_on_a_sas_path(server: Server) -> None:
+    doctor = {
+        "resourceType": "Practitioner",
+        "id": "alice",
+        "identifier": [{"system": IDNPS, "value": NUMBER}],
+    }
+    before = (await server.http.put("Practitioner/alice", json=doctor)).json()
+    for body in (account(IDNPS, NUMBER, id="alice"), {**account(IDNPS, NUMBER, id="alice"), "meta": {}}):
+        refused(await server.http.put(f"{SAS}/Practitioner/alice", json=body), 409, "regulator-account-other")
+    unsaid = {name: value for name, value in account(IDNPS, NUMBER).items() if name != "meta"}
+    answer = await server.http.put(f"{SAS}/Practitioner?identifier={IDNPS}|{NUMBER}", json=unsaid)
+    assert (answer.status_code, answer.json()["id"] != "alice") == (201, True)
+    assert (await server.http.get("Practitioner/alice")).json() == before

@@ -413,18 +413,19 @@ async def test_url_of_a_path_is_written(serve: Serve) -> None:
 async def test_row_7_conditional_update_ignores_the_id_of_the_body(sas: httpx.AsyncClient) -> None:
     kind = {"coding": [{"system": "http://interopsante.org/fhir/CodeSystem/fr-v2-0203", "code": "IDNPS"}]}
     account = {
-        **ROSTER[0],
+        "resourceType": "Practitioner",
         "id": "another",
         "meta": {"source": "urn:oid:1.2.250.1.213.3.6"},
         "identifier": [{"type": kind, "system": IDNPS, "value": "899700990015"}],
-        "telecom": [{"system": "email", "value": "alice@example.org"}],
+        "active": True,
+        "name": [{"family": "FICTIF", "given": ["Alix"]}],
+        "telecom": [{"system": "email", "value": "alix@example.org"}],
     }
-    made = (await sas.post("Practitioner", json=account)).json()["id"]
-    assert made != "another"
+    id_ = (await sas.post("Practitioner", json=account)).json()["id"]
     for name in ("identifier", "Identifier"):
         answer = await sas.put(f"Practitioner?{name}={IDNPS}|899700990015&_format=json", json=account)
-        assert (answer.status_code, answer.json()["id"]) == (200, made)
-        assert answer.headers["location"].startswith(f"{SAS}/Practitioner/{made}")  # row 8
+        assert (answer.status_code, answer.json()["id"]) == (200, id_)
+        assert answer.headers["location"].startswith(f"{SAS}/Practitioner/{id_}")  # row 8
     new = {**account, "identifier": [{"type": kind, "system": IDNPS, "value": "899700990023"}]}
     answer = await sas.put(f"Practitioner?identifier={IDNPS}|899700990023", json=new)
     assert answer.status_code == 201

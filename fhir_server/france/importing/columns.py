@@ -65,7 +65,8 @@ def header(fields: Sequence[str], known: Sequence[Column], name: str, number: in
             places[key] = place
     missing = [column.names[0] for column in known if column.required and column.key not in places]
     if missing:
-        told = f"n'a pas la colonne « {' », « '.join(missing)} »"
+        named = "la colonne" if len(missing) == 1 else "les colonnes"
+        told = f"n'a pas {named} « {' », « '.join(missing)} »"
         there = f" ; colonnes inconnues : {', '.join(strange)}" if strange else ""
         remedy = f"écrivez les noms des colonnes en première ligne, comme dans docs/imports.md{there}"
         raise FileRefused(Place(name, number), told, remedy)

@@ -1,6 +1,7 @@
-"""Who is written on a SAS base path: accounts of regulators (INT_R02), never a professional of the directory.
+"""What the platform writes by INT_R02: accounts of regulators, and nobody else.
 
-Both may have the same national number, and an update by it must not reach the other: confirmed at the head of the log.
+A Practitioner that comes on a SAS base path is an account even if it does not say so, and becomes one; professionals of
+the same store are never changed there, whatever their id or number.
 Source: https://interop.esante.gouv.fr/ig/fhir/sas/ (INT_R02)
 """
 
@@ -8,37 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fhir_server.france.regulators import ACCOUNT_SYSTEM, ACCOUNTS
 from fhir_server.interactions.rules import Asked, Ruling
-from fhir_server.model.formats import parse
+from fhir_server.model.formats import Resource, parse
 from fhir_server.model.reference import Key
-from fhir_server.outcome import Conflict, Issue, IssueType, Unprocessable
+from fhir_server.outcome import Conflict, Issue, IssueType
 from fhir_server.storage.protocol import Change, Snapshot, View
+
+_TYPE: Final = "Practitioner"
+
+
+def as_account(practitioner: Resource) -> Resource:
+    """Return a Practitioner as an account: with the platform as its source, unless profile or source say so already."""
+    meta = practitioner.get("meta", {})
+    if ACCOUNTS.has(practitioner) or not isinstance(meta, dict):  # a meta that cannot be is left to validation
+        return practitioner
+    return {**practitioner, "meta": {**meta, "source": ACCOUNT_SYSTEM}}
 
 
 @dataclass(frozen=True, slots=True)
-class AccountsOnly:
-    """The rule of a SAS base path on which accounts are written."""
+class AccountsAlone:
+    """The rule of a SAS base path that takes accounts: a Practitioner that is none stays as it is."""
 
-    concerns: frozenset[str] = frozenset({"Practitioner"})
+    concerns: frozenset[str] = frozenset({_TYPE})
     looks: bool = False
 
     async def prepare(self, _snapshot: Snapshot, asked: Sequence[Asked]) -> Ruling | None:
-        """Return what is to be confirmed. What is invalid R4, and a condition such as ``If-Match``, come before it."""
-        written = {one.key: one.resource for one in asked if one.key.type == "Practitioner" and one.resource}
+        """Return what is confirmed at the head: that each Practitioner written is new, or an account."""
+        keys = [one.key for one in asked if one.key.type == _TYPE]
 
-        async def at_head(view: View, changes: Sequence[Change]) -> Mapping[Key, Sequence[Issue]]:
-            if not all(map(ACCOUNTS.has, written.values())):
-                told = (
-                    "only accounts of regulators are written on this base path: meta.profile with FrPractitionerRegul, "
-                    f"or meta.source {ACCOUNT_SYSTEM}, is expected"
-                )
-                raise Unprocessable(Issue(IssueType.BUSINESS_RULE, told, ("Practitioner.meta",), id="sas-account"))
-            for stored in (await view.read(list(written))).values():
+        async def at_head(view: View, _changes: Sequence[Change]) -> Mapping[Key, Sequence[Issue]]:
+            for stored in (await view.read(keys)).values():
                 if stored.body is not None and not ACCOUNTS.has(parse(stored.body)):
-                    told = "this practitioner is one of the server's own directory; it is not changed here"
-                    raise Conflict(Issue(IssueType.CONFLICT, told, ("Practitioner",), id="sas-account-own"))
+                    told = "this is a professional, not the account of a regulator; professionals are not changed here"
+                    raise Conflict(Issue(IssueType.CONFLICT, told, (_TYPE,), id="regulator-account-other"))
             return {}
 
         return Ruling(at_head=at_head)

@@ -12,7 +12,7 @@ from typing import Final
 
 from fhir_server.france import regulators
 from fhir_server.france.sas import received
-from fhir_server.france.sas.accounts import AccountsOnly
+from fhir_server.france.sas.accounts import AccountsAlone, as_account
 from fhir_server.france.sas.actors import is_served, statement
 from fhir_server.france.sas.asked import (
     TYPES,
@@ -38,7 +38,7 @@ from fhir_server.interactions.read import present, respond
 from fhir_server.interactions.routes import Route, route
 from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.search import find
-from fhir_server.interactions.single import create, update
+from fhir_server.interactions.single import create, parsed, update, with_resource
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.formats import Resource, parse, serialize
 from fhir_server.model.interaction import Interaction
@@ -117,11 +117,11 @@ class SasService(Service):
                 return await self._search(context, request, found)
             case Interaction.CREATE:
                 self._check_criteria(context, request.headers.get("if-none-exist", ""))
-                return await create(context, request, found)
+                return await create(context, await _received(context, request, found), found)
             case _:
                 spelled = _spelled(request)
                 self._check_criteria(context, spelled.query)
-                return await update(context, spelled, found)
+                return await update(context, await _received(context, spelled, found), found)
 
     def _check_criteria(self, context: Context, criteria: str) -> None:
         """Raise ``BadRequest`` for criteria of a write that are not the guide's, or could mean anybody."""
@@ -194,8 +194,8 @@ class SasService(Service):
 
 
 def _rules(base: SasBase) -> tuple[Rule, ...]:
-    received: tuple[Rule, ...] = (ReceivedAppointments(base.version),) if Actor.RDV in base.actors else ()
-    return (AccountsOnly(), *received) if Actor.STRUCTURE in base.actors else received
+    rules: dict[Actor, Rule] = {Actor.RDV: ReceivedAppointments(base.version), Actor.STRUCTURE: AccountsAlone()}
+    return tuple(rule for actor, rule in rules.items() if actor in base.actors)
 
 
 def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
@@ -210,6 +210,14 @@ def _without_strays(context: Context, matches: Sequence[Stored], included: Seque
     named = (local(actor.get("reference", ""), context.bases) for actor in whose)
     places = {one.key for one in named if one is not None}
     return [stored for stored in included if stored.key.type != "Location" or not agendas or stored.key in places]
+
+
+async def _received(context: Context, request: Request, found: Route) -> Request:
+    """Return a write with what it writes: a Practitioner is an account. Raises what ``parsed`` does."""
+    if found.type != "Practitioner":
+        return request
+    request = await with_resource(context, request)
+    return replace(request, resource=as_account(parsed(request, "Practitioner")))
 
 
 def _spelled(request: Request) -> Request:

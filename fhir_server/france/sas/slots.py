@@ -1,17 +1,22 @@
 """Slots published for the SAS: each has one profile, the one that its visibility asks for, and the guide's labels.
 
 The platform tells slots apart by their sole profile, and their bytes are passed on as they are, so this is checked when
-they are written. Source: https://interop.esante.gouv.fr/ig/fhir/sas/ (the three slot profiles)
+they are written. What the guide's profiles allow and the recette refuses is warned of.
+Source: https://interop.esante.gouv.fr/ig/fhir/sas/ (the three slot profiles)
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from fhir_server.france.sas import profiles
 from fhir_server.model.formats import Resource
-from fhir_server.outcome import Issue, IssueType
+from fhir_server.outcome import Issue, IssueType, Severity
+
+INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d")
+"""An instant as the platform reads it."""
 
 _SLOT_TYPES: Final = "TRE_R314-TypeCreneau"
 _LABELS: Final = {
@@ -36,6 +41,7 @@ def check(slot: Resource) -> Iterator[Issue]:
         return
     yield from _visibility(slot, ours[0])
     yield from _labels(slot, ours[0])
+    yield from _instants(slot)
 
 
 def _visibility(slot: Resource, profile: str) -> Iterator[Issue]:
@@ -59,10 +65,22 @@ def _visibility(slot: Resource, profile: str) -> Iterator[Issue]:
 
 
 def _labels(slot: Resource, profile: str) -> Iterator[Issue]:
-    for place, label in enumerate(slot.get("meta", {}).get("security", ())):
+    labels = slot["meta"].get("security", ())
+    if not labels:
+        told = f"the slot says to whom it is open by none of {', '.join(_LABELS[profile])}; the platform asks for one"
+        yield Issue(IssueType.BUSINESS_RULE, told, ("Slot.meta.security",), Severity.WARNING, id="sas-slot-label")
+    for place, label in enumerate(labels):
         if label.get("code") not in _LABELS[profile] or _SLOT_TYPES not in label.get("system", ""):
             told = f"the audience of the slot is none of {', '.join(_LABELS[profile])} of {_SLOT_TYPES}"
             yield Issue(IssueType.BUSINESS_RULE, told, (f"Slot.meta.security[{place}]",), id="sas-slot-label")
+
+
+def _instants(slot: Resource) -> Iterator[Issue]:
+    for element in ("start", "end"):
+        if element in slot and not INSTANT.fullmatch(slot[element]):
+            told = "the platform asks for milliseconds and an offset in figures, as in 2030-01-15T09:00:00.000+01:00"
+            path = f"Slot.{element}"
+            yield Issue(IssueType.BUSINESS_RULE, told, (path,), Severity.WARNING, id="sas-slot-instant")
 
 
 def _is_cpts(coding: dict[str, Any]) -> bool:

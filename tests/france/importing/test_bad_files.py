@@ -121,7 +121,7 @@ CASES: Final[Mapping[str, Mapping[str, tuple[str | bytes, str, str]]]] = {
     "another format": {
         "cpts": (MEMBERS + MEMBER, WHOLE, "f:1:1 : "),
         "membres": (ROWS, WHOLE, "f:1 : n'est pas séparé par des points-virgules"),
-        "annuaire": (FIRST + SITE, WHOLE, "f:1 : n'a pas la colonne"),
+        "annuaire": (FIRST + SITE, WHOLE, "f:1 : n'a pas les colonnes"),
         "finess": (MEMBERS + MEMBER, WHOLE, "f:1 : ne commence ni par « finess;etalab; » ni par les noms des colonnes"),
     },
 }

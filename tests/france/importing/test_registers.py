@@ -217,7 +217,7 @@ def test_a_row_that_is_wrong_is_told_with_its_number(changed: dict[str, str], to
         (b"", "registre.txt : est vide"),
         (
             extract(ALICE, keys=["type", "numero", "nom"]),
-            "registre.txt:1 : n'a pas la colonne « Identification nationale PP »",
+            "registre.txt:1 : n'a pas les colonnes « Identification nationale PP »",
         ),
         (extract(ALICE)[:-40], "et le fichier s'arrête là"),
         (extract(ALICE).replace(b"DES ESSAIS", b"DES\x00ESSAIS"), "contient le caractère U+0000"),

@@ -77,3 +77,22 @@ def test_slot_that_the_platform_would_overlook_is_refused(bad: Json, ids: list[s
     issues = list(check(bad))
     assert [issue.id for issue in issues] == ids
     assert all(issue.is_error and issue.expression for issue in issues)
+
+
+@pytest.mark.parametrize(
+    ("odd", "ids"),
+    [
+        (slot(profiles.PLAIN_SLOT, labels=()), ["sas-slot-label"]),
+        ({**slot(profiles.SOS_SLOT), "start": "2026-01-05T08:00:00.000Z"}, ["sas-slot-instant"]),
+        (
+            {**slot(profiles.PLAIN_SLOT), "start": "2026-01-05T09:00:00+01:00", "end": "2026-01-05T09:20:00.1+01:00"},
+            ["sas-slot-instant", "sas-slot-instant"],
+        ),
+        ({**slot(profiles.PLAIN_SLOT), "start": "2026-01-05T09:00:00.000+01:00"}, []),
+        ({**slot(), "start": "2026-01-05T08:00:00Z"}, []),
+    ],
+)
+def test_slot_that_the_recette_would_refuse_is_warned_of(odd: Json, ids: list[str]) -> None:
+    issues = list(check(odd))
+    assert [issue.id for issue in issues] == ids
+    assert not any(issue.is_error for issue in issues)

@@ -17,13 +17,13 @@ from fhir_server.france.sas.checking.asked import SOS, Flow
 from fhir_server.france.sas.checking.contents import services
 from fhir_server.france.sas.checking.looking import empties, name_in, name_of, objects, text, texts, without_empties
 from fhir_server.france.sas.checking.verdict import Verdict
+from fhir_server.france.sas.slots import INSTANT
 from fhir_server.outcome import Issue
 
 Json: TypeAlias = dict[str, Any]
 Validate: TypeAlias = Callable[[Any], list[Issue]]
 """What is wrong with a resource as R4 has it."""
 
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d")
 _URL: Final = re.compile(r"https?://\S+")
 _PROFESSIONAL: Final = re.compile(r"8\d{11}|0[0-9AB]{9}")
 _STRUCTURE: Final = re.compile(r"0[0-9AB]{9}\d\d|1(?:\d\d|2[AB])\d{7}|3\d{14}|4\d{13,14}")
@@ -69,7 +69,7 @@ def _profile(resource: Json, name: str, flow: Flow) -> Iterator[Verdict]:
 def _slot(slot: Json, name: str, flow: Flow, _version: Version) -> Iterator[Verdict]:
     for element in ("start", "end"):
         value = text(slot, element)
-        yield Verdict("instants", bool(_INSTANT.fullmatch(value)), f"{name} {element}", value or "none")
+        yield Verdict("instants", bool(INSTANT.fullmatch(value)), f"{name} {element}", value or "none")
     labels, known = objects(slot, "meta", "security"), _SOS_LABELS if flow is SOS else _LABELS
     codes = [text(label, "code") for label in labels]
     is_labelled = bool(labels) and all(
