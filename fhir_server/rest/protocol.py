@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fhir_server.rest.patience import BODY_SECONDS, PATIENCE
 from fhir_server.rest.subjects import name_of
+from fhir_server.rest.upgrade import Declining
 
 UNREAD_BYTES: Final = 131_072
 """Bytes in which nothing is finished: no headers, no piece of a body. Above what ``FHIR_HEADER_BYTES`` can be, for
@@ -32,11 +33,13 @@ _VERSIONS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 class BoundedProtocol(HttpToolsProtocol):
     """One connection: closed when headers, trailers or what is around chunks grow too long, or come too slowly."""
 
+    parser: Declining
     patience = PATIENCE
     body_seconds = BODY_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = Declining(self)
         self._unread = 0
         self._has_read = False
         self._began: float | None = None
@@ -83,6 +86,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.scope["extensions"] = {"tls": self._tls}
 
     def on_headers_complete(self) -> None:
+        if self.parser.is_offer():
+            return
         self._has_read = True
         self._began = None
         self._body_began = self.loop.time()
@@ -93,6 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.is_offer():
+            return
         self._has_read = True
         self._body_began = None
         super().on_message_complete()

@@ -21,7 +21,7 @@ from fhir_server.terminology.filters import lets
 from fhir_server.terminology.finding import ANY_VERSION, Versions, code_system, demanded
 from fhir_server.terminology.membership import coded, contained, value_sets
 from fhir_server.terminology.problems import bad_definition, check_path, not_complete, unknown
-from fhir_server.terminology.spelling import is_same, meant
+from fhir_server.terminology.spelling import meant
 
 _folded: Final = lru_cache(maxsize=100_000)(fold)
 """Who looks for a code while typing asks for the same texts again and again."""
@@ -61,6 +61,11 @@ class Expander:
     _path: list[str] = field(default_factory=list)
     _known: dict[str, Members] = field(default_factory=dict)
     _budget: Budget = field(default_factory=Budget)
+    _unwanted: frozenset[str] = field(init=False)
+    """The systems excluded, by the URLs they are compared by."""
+
+    def __post_init__(self) -> None:
+        self._unwanted = frozenset(meant(self.library, one) for one in self.excluded_systems)
 
     def of(self, canonical: str, *, asked: bool = False) -> Members:
         """Return the codes of the value set of a canonical URL, in order. Raises ``NotFound`` where it is ``asked``
@@ -127,7 +132,7 @@ class Expander:
         return found
 
     def _is_unwanted(self, system: str) -> bool:
-        return any(is_same(self.library, one, system) for one in self.excluded_systems)
+        return bool(self._unwanted) and meant(self.library, system) in self._unwanted
 
     def _part(self, part: Mapping[str, Any]) -> Members:
         self._budget.spend(1)
@@ -143,6 +148,7 @@ class Expander:
 
     def _exclude(self, part: Mapping[str, Any], found: Members) -> None:
         if not {"concept", "filter", "valueSet"} & part.keys():  # all of a system, which need not be known for that
+            self._budget.spend(1 + len(found))
             system = meant(self.library, part["system"]) if "system" in part else None
             excluded = [key for key in found if key[0] == system]
         else:

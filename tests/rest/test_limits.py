@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -256,6 +257,49 @@ async def test_write_past_the_limit_is_answered_without_its_resource(brief: Serv
     answered = await done(brief.http, "batch", *large)
     assert [status(one) for one in answered] == [201] * 5
     assert sum("resource" in one for one in answered) == 3
+
+
+async def test_entries_of_a_transaction_past_the_limit_are_refused(brief: Server) -> None:
+    searches = [entry("GET", f"Practitioner?_id=p{number}") for number in range(6)]
+    answered = await done(brief.http, "transaction", *searches)
+    assert [status(one) for one in answered] == [200, 200, 200, 400, 400, 400]
+    assert ids(answered[-1]["response"]["outcome"]) == ["answer-limit"]
+
+
+@pytest.mark.parametrize("writes", [(), (entry("PUT", "Practitioner/p9", practitioner(id="p9")),)])
+@pytest.mark.parametrize("url", ["Practitioner/p0", "Practitioner/p0/_history/1"])
+async def test_transaction_that_reads_too_much_by_id_is_refused(
+    brief: Server, writes: tuple[Any, ...], url: str
+) -> None:
+    sent = bundle("transaction", *writes, *[entry("GET", url)] * 6)
+    answer = await brief.http.post("", json=sent)
+    refused(answer, 400, "answer-limit")
+    assert expressions(answer) == [f"Bundle.entry[{len(writes) + 3}].request.url"]
+    assert (await brief.http.get("Practitioner/p9")).status_code == 404
+
+
+async def test_writes_of_a_transaction_past_the_limit_are_answered_without_their_resources(brief: Server) -> None:
+    large = [entry("POST", "Practitioner", practitioner("y" * SIZE)) for _ in range(5)]
+    sent = bundle("transaction", *large)
+    answer = await brief.http.post("", json=sent, headers={"Prefer": "return=representation"})
+    answered = answer.json()["entry"]
+    assert [status(one) for one in answered] == [201] * 5
+    assert sum("resource" in one for one in answered) == 3
+
+
+async def test_nothing_is_read_for_a_batch_after_a_read_was_refused(brief: Server) -> None:
+    asked = 0
+
+    async def counted(request: Request) -> Response:
+        nonlocal asked
+        asked += 1
+        return await brief.service.perform(request)
+
+    wish = bundle("batch", *(entry("GET", "Practitioner?_count=2") for _ in range(20)))
+    outer = Request("POST", "", resource=wish)
+    envelope = await posted_bundle(brief.service.context, outer)
+    await batch(brief.service.context, outer, envelope, counted)
+    assert asked == 2
 
 
 async def test_batch_reads_two_at_a_time(server: Server) -> None:

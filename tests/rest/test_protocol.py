@@ -171,3 +171,36 @@ async def test_body_that_trickles_on_after_its_answer_is_cut(port: Port) -> None
         await rest
     assert 5 < sent < 50
     writer.close()
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+"""What Java's own client sends with each request that is not encrypted."""
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([b"Content-Length: 5\r\n\r\n12345"], b"5"),
+        ([b"Content-Length: 5\r\n\r\n", b"12", b"345"], b"5"),
+        ([b"Content-Length: 5\r\n", b"\r\n12345"], b"5"),
+        ([b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", b"0\r\n\r\n"], b"5"),
+        ([b"\r\n"], b"0"),
+    ],
+    ids=["at once", "body in pieces", "head in pieces", "chunks", "no body"],
+)
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+async def test_offer_of_another_protocol_is_declined(
+    port: Port, protocol: bytes, pieces: list[bytes], expected: bytes
+) -> None:
+    first, *others = pieces
+    head = b"POST / HTTP/1.1\r\nHost: x\r\n" + OFFER.replace(b"h2c", protocol)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in (head + first, *others, *([head + first] if not others else [])):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.005)
+    writer.write(b"GET / HTTP/1.1\r\n" + LAST + b"\r\n")
+    answers = (await asyncio.wait_for(reader.read(), 5)).split(b"HTTP/1.1 ")
+    assert all(answer.startswith(b"200 ") for answer in answers[1:])
+    assert [answer[-1:] for answer in answers[1:]] == [expected] * (1 if others else 2) + [b"0"]
+    writer.close()

@@ -316,6 +316,8 @@ async def test_capabilities_are_those_of_the_actors(server: Server) -> None:
     agenda = dict.fromkeys(("Location", "Organization", "Schedule", "Slot"), reading)
     assert done == {**agenda, "Practitioner": [*reading, "create", "update"]}
     assert told["url"] == f"{SAS}/metadata"
+    assert (await server.http.get(f"{SAS}/metadata?mode=normative")).status_code == 200
+    refused(await server.http.get(f"{SAS}/metadata?mode=terminology"), 400, "parameter-value")
 
 
 MISTAKES = [

@@ -343,6 +343,16 @@ def test_expression_takes_time_in_proportion_to_the_text() -> None:
     assert Expander(evil).within(value_set("x", where("concept", "regex", "(a*)*b", FLAT))) == {}
 
 
+def test_excludes_that_look_at_too_many_codes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "STEPS", 20)
+    resource = value_set("x", {"system": CARE})
+    resource["compose"]["exclude"] = [{"system": "https://example.org/other"}]
+    assert len(expanded(resource)) == 7
+    resource["compose"]["exclude"] *= 2
+    with pytest.raises(BadRequest, match="more than 20 codes"):
+        expanded(resource)
+
+
 def test_too_many_codes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "STEPS", 9)
     assert len(expanded(value_set("x", {"system": CARE}))) == 7

@@ -109,7 +109,7 @@ class SasService(Service):
             raise self._not_here(request)
         match found.interaction:
             case Interaction.CAPABILITIES:
-                known(request, ("mode", *SHAPING))
+                _refuse_other_mode(known(request, ("mode", *SHAPING)).get("mode", "full"))
                 return Response(200, {}, (serialize(statement(self._base, context.base)),))
             case Interaction.READ:
                 return await self._read(context, request, found)
@@ -240,3 +240,14 @@ def _wish(context: Context, type_: str, asked: Pairs) -> SearchRequest:
         refuse_unknown_codes=context.refuse_unknown_codes,
     )
     return replace(wish, count=None, total=None)
+
+
+def _refuse_other_mode(mode: str) -> None:
+    """Raise ``BadRequest`` for a statement that a SAS base path has not: that of terminologies, or none of R4."""
+    if mode not in _MODES:
+        told = f"mode must be one of {', '.join(_MODES)}"
+        raise BadRequest(Issue(IssueType.VALUE, told, ("http.mode",), id="parameter-value"))
+
+
+_MODES: Final = ("full", "normative")
+"""Of the CapabilityStatement; they are the same."""

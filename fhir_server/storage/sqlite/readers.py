@@ -157,8 +157,8 @@ class Readers:
     def close(self) -> None:
         self._closed = True
         self._threads.shutdown(wait=True)
-        for reader in self._all:
-            reader.connection.close()
+        while self._all:  # the event loop goes on meanwhile, and may drop one
+            self._all.pop().connection.close()
 
 
 class SqliteSnapshot:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -54,6 +54,25 @@ async def opened(path: Path, clock: FixedClock) -> AsyncIterator[OpenSqlite]:
 
 
 # --- readers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_reader_that_comes_back_broken_while_the_store_closes_harms_no_other(opened: OpenSqlite) -> None:
+    readers = (await opened(readers=3)).parts.readers
+    broken, *others = [await readers.take() for _ in range(3)]
+    broken.connection.close()
+
+    class Closing:
+        """A connection during whose closing another request gives its reader back."""
+
+        def close(self) -> None:
+            readers.give_back(broken)
+
+    closed = others[1].connection
+    others[1].connection = cast("sqlite3.Connection", Closing())
+    readers.close()
+    closed.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        others[0].connection.execute("SELECT 1")
 
 
 async def hold(store: SqliteStore, until: asyncio.Event, entered: asyncio.Semaphore) -> None:
