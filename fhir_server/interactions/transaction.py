@@ -28,6 +28,7 @@ from fhir_server.interactions.read import respond, version_number
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.search import check_search
 from fhir_server.interactions.single import create_intent, delete_intent, update_intent
+from fhir_server.interactions.sizes import Budget
 from fhir_server.interactions.writing.links import TransactionLinks
 from fhir_server.interactions.writing.write import Intent, Lookup, Written, look_up, write_and_read
 from fhir_server.model.bundle import Entry, bundle
@@ -57,18 +58,18 @@ async def transaction(context: Context, request: Request, envelope: Envelope, pe
     work = await _work(context, request, envelope)
     written, read = await _done(context, work)
     answers: dict[int, Entry] = {}
-    pace = Pace()
+    pace, budget = Pace(), Budget(context.limits.answer_bytes)
     for (place, _), one in zip(work.intents, written, strict=True):
         wish = _quiet(work.wishes[place].request)
-        answers[place] = answered(wish, answer(context, wish, one))
+        answers[place] = answered(wish, budget.take(answer(context, wish, one), is_read=False))
         await pace.keep()
     for (place, _, shape), stored in zip(work.lookups, read, strict=True):
         wish = work.wishes[place].request
-        answers[place] = answered(wish, await respond(context, wish, shape, stored))
+        answers[place] = answered(wish, budget.take(await respond(context, wish, shape, stored), is_read=True))
         await pace.keep()
     for place in work.later:
         later = work.wishes[place]
-        answers[place] = await alone(_later(later, perform), later.at, request.id)
+        answers[place] = await alone(_later(later, perform, budget), later.at, request.id)
     entries = [answers[place] for place in range(len(work.wishes))]
     pieces = bundle("transaction-response", entries, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
@@ -160,12 +161,13 @@ async def _done(context: Context, work: _Work) -> tuple[list[Written], list[Stor
     if work.intents:
         return await write_and_read(context, [intent for _, intent in work.intents], TransactionLinks(), lookups)
     async with context.store.snapshot() as snapshot:
-        return [], await look_up(snapshot, lookups, {})
+        return [], await look_up(snapshot, lookups, {}, context.limits.answer_bytes)
 
 
-async def _later(wish: Posted, perform: Perform) -> Entry:
+async def _later(wish: Posted, perform: Perform, budget: Budget) -> Entry:
     """Answer a search or history of the transaction's result."""
-    return answered(wish.request, await perform(wish.request))
+    budget.demand()
+    return answered(wish.request, budget.take(await perform(wish.request), is_read=True))
 
 
 def _quiet(request: Request) -> Request:

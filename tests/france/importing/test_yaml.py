@@ -101,7 +101,8 @@ def test_a_file_that_is_no_description_is_told_what_one_is(tmp_path: Path) -> No
     ("text", "told"),
     [
         ("telephone: '0381000000'", "f.yaml:3:12 : « telephone » a une valeur impossible. Remède : écrivez un numéro"),
-        ("telefone: '+33381000000'", "f.yaml:3:11 : la clé « telefone » n'est pas connue. Remède : les clés possibles"),
+        ("telefone: '+33381000000'", "f.yaml:3:1 : la clé « telefone » n'est pas connue. Remède : les clés possibles"),
+        ("population:\n  habitants: 12\n  lieux:\n    - {nom: A}", "f.yaml:5:3 : la clé « population.lieux » n'est"),
         (
             "population: {libelle: beaucoup}",
             "f.yaml:3:13 : « population.habitants » manque. Remède : ajoutez le nombre",
@@ -110,7 +111,7 @@ def test_a_file_that_is_no_description_is_told_what_one_is(tmp_path: Path) -> No
         ("population: {habitants: 0}", "f.yaml:3:25 : « population.habitants » a une valeur impossible"),
         (
             "missions:\n  - {code: autre, nom: X}",
-            "f.yaml:4:12 : « missions[1].code » a une valeur impossible. Remède : écr",
+            "f.yaml:4:12 : « missions[1].code » a une valeur impossible, « autre ». Remède : écr",
         ),
         ("missions: []", "f.yaml:3:11 : la liste « missions » est vide"),
         ("missions: {}", "f.yaml:3:11 : « missions » a une valeur d'une autre sorte. Remède : écrivez une liste"),
