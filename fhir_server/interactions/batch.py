@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from fhir_server.interactions.bundles import Perform, Posted, alone, answered, p
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.envelope import Envelope
 from fhir_server.interactions.exchange import Request, Response
-from fhir_server.interactions.sizes import Budget
+from fhir_server.interactions.sizes import too_long
 from fhir_server.model.bundle import Entry, bundle
 from fhir_server.model.reference import references
 from fhir_server.outcome import BadRequest, Issue, IssueType
@@ -27,7 +28,7 @@ async def batch(context: Context, request: Request, envelope: Envelope, perform:
     """Return the batch-response: entries in request order, runs of one method at the same time."""
     answers: list[Entry] = []
     created = _created(envelope.entries)
-    budget = Budget(context.limits.answer_bytes)
+    budget = _Budget(context.limits.answer_bytes)
     for run in _runs(list(enumerate(envelope.entries))):
         tasks = (
             alone(
@@ -42,6 +43,31 @@ async def batch(context: Context, request: Request, envelope: Envelope, perform:
     return Response(200, {}, pieces)
 
 
+class _Budget:
+    """What the answers of one batch may have together, in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    def demand(self) -> None:
+        """Raise ``BadRequest`` if nothing is left."""
+        if self._left <= 0:
+            raise too_long("with this entry", self._limit)
+
+    def take(self, response: Response, *, is_read: bool) -> Response:
+        """Return an answer that has its place. Raises ``BadRequest`` for a read that has none.
+
+        A write is done, so its answer comes without the resource.
+        """
+        size = sum(map(len, response.body))
+        if size <= self._left:
+            self._left -= size
+            return response
+        if is_read:
+            raise too_long("with this entry", self._limit)
+        return replace(response, body=())
+
+
 async def _one(
     context: Context,
     outer: Request,
@@ -50,7 +76,7 @@ async def _one(
     faults: Sequence[Issue],
     created: frozenset[str],
     perform: Perform,
-    budget: Budget,
+    budget: _Budget,
 ) -> Entry:
     """Answer one entry, or raise what it is refused for."""
     if faults:

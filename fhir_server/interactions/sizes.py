@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
-from fhir_server.interactions.exchange import Response
 from fhir_server.outcome import BadRequest, Issue, IssueType
 from fhir_server.storage.protocol import Stored
 
@@ -19,30 +17,3 @@ def too_long(what: str, limit: int, path: str = "http") -> BadRequest:
     """Return the refusal of what would make an answer larger than it may be."""
     text = f"{what} the answer would have more than {limit} bytes, the limit; ask for less at once"
     return BadRequest(Issue(IssueType.TOO_COSTLY, text, (path,), id="answer-limit"))
-
-
-class Budget:
-    """What the answers to the entries of one Bundle may have together, in bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = self._left = limit
-        self._is_spent = False
-
-    def demand(self) -> None:
-        """Raise ``BadRequest`` if nothing is left, or a read was refused already: each would be done for nothing."""
-        if self._is_spent or self._left <= 0:
-            raise too_long("with this entry", self._limit)
-
-    def take(self, response: Response, *, is_read: bool) -> Response:
-        """Return an answer that has its place. Raises ``BadRequest`` for a read that has none.
-
-        A write is done, so its answer comes without the resource.
-        """
-        size = sum(map(len, response.body))
-        if size <= self._left:
-            self._left -= size
-            return response
-        if is_read:
-            self._is_spent = True
-            raise too_long("with this entry", self._limit)
-        return replace(response, body=())

@@ -28,7 +28,6 @@ from fhir_server.interactions.read import respond, version_number
 from fhir_server.interactions.routes import Route
 from fhir_server.interactions.search import check_search
 from fhir_server.interactions.single import create_intent, delete_intent, update_intent
-from fhir_server.interactions.sizes import Budget
 from fhir_server.interactions.writing.links import TransactionLinks
 from fhir_server.interactions.writing.write import Intent, Lookup, Written, look_up, write_and_read
 from fhir_server.model.bundle import Entry, bundle
@@ -58,18 +57,18 @@ async def transaction(context: Context, request: Request, envelope: Envelope, pe
     work = await _work(context, request, envelope)
     written, read = await _done(context, work)
     answers: dict[int, Entry] = {}
-    pace, budget = Pace(), Budget(context.limits.answer_bytes)
+    pace = Pace()
     for (place, _), one in zip(work.intents, written, strict=True):
         wish = _quiet(work.wishes[place].request)
-        answers[place] = answered(wish, budget.take(answer(context, wish, one), is_read=False))
+        answers[place] = answered(wish, answer(context, wish, one))
         await pace.keep()
     for (place, _, shape), stored in zip(work.lookups, read, strict=True):
         wish = work.wishes[place].request
-        answers[place] = answered(wish, budget.take(await respond(context, wish, shape, stored), is_read=True))
+        answers[place] = answered(wish, await respond(context, wish, shape, stored))
         await pace.keep()
     for place in work.later:
         later = work.wishes[place]
-        answers[place] = await alone(_later(later, perform, budget), later.at, request.id)
+        answers[place] = await alone(_later(later, perform), later.at, request.id)
     entries = [answers[place] for place in range(len(work.wishes))]
     pieces = bundle("transaction-response", entries, id_=context.new_id(), micros=context.clock())
     return Response(200, {}, pieces)
@@ -161,13 +160,12 @@ async def _done(context: Context, work: _Work) -> tuple[list[Written], list[Stor
     if work.intents:
         return await write_and_read(context, [intent for _, intent in work.intents], TransactionLinks(), lookups)
     async with context.store.snapshot() as snapshot:
-        return [], await look_up(snapshot, lookups, {}, context.limits.answer_bytes)
+        return [], await look_up(snapshot, lookups, {})
 
 
-async def _later(wish: Posted, perform: Perform, budget: Budget) -> Entry:
+async def _later(wish: Posted, perform: Perform) -> Entry:
     """Answer a search or history of the transaction's result."""
-    budget.demand()
-    return answered(wish.request, budget.take(await perform(wish.request), is_read=True))
+    return answered(wish.request, await perform(wish.request))
 
 
 def _quiet(request: Request) -> Request:

@@ -24,7 +24,6 @@ from fhir_server.interactions.draft import Draft, Raw, refuse
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.paths import entry, located
 from fhir_server.interactions.read import present
-from fhir_server.interactions.sizes import size, too_long
 from fhir_server.interactions.writing.clashes import refuse_clashes
 from fhir_server.interactions.writing.conditional import Moved, confirm
 from fhir_server.interactions.writing.conforming import demand_profiles
@@ -45,9 +44,6 @@ TRIES: Final = 8
 
 AT_WILL: Final = 2
 """So often side by side with all others; then those of this process to whom that was not enough go one by one."""
-
-_TOGETHER: Final = 20
-"""Resources read at once for reads by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +142,21 @@ def plan(context: Context, prepared: Prepared, lookups: Sequence[Lookup] = ()) -
             for step, answer in zip(prepared.steps, answers, strict=True)
         ]
         written = _warned(prepared, written, await _warnings(context, view, prepared, changes))
-        return Planned(changes, (written, await look_up(view, lookups, own, context.limits.answer_bytes)))
+        return Planned(changes, (written, await look_up(view, lookups, own)))
 
     return run
 
 
-async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Key, Stored], limit: int) -> list[Stored]:
-    """Return what reads by id find, ``own`` changes first, in ``limit`` bytes together.
-
-    Raises ``NotFound``, ``Gone`` or ``BadRequest`` with the entry's path.
-    """
-    found: list[Stored] = []
-    left = limit
-    for start in range(0, len(lookups), _TOGETHER):
-        some = lookups[start : start + _TOGETHER]
-        current = await snapshot.read([lookup.key for lookup in some])
-        for lookup in some:
-            stored = own.get(lookup.key) or current.get(lookup.key)
-            if lookup.version is not None and (stored is None or stored.version != lookup.version):
-                stored = await snapshot.vread(lookup.key, lookup.version)
-            with entry(lookup.at):
-                found.append(present(lookup.key, stored, lookup.version))
-                left -= size(found[-1:])
-                if left < 0:
-                    raise too_long("with this entry", limit)
+async def look_up(snapshot: Snapshot, lookups: Sequence[Lookup], own: Mapping[Key, Stored]) -> list[Stored]:
+    """Return what reads by id find, ``own`` changes first. Raises ``NotFound`` or ``Gone`` with the entry's path."""
+    current = await snapshot.read([lookup.key for lookup in lookups]) if lookups else {}
+    found = []
+    for lookup in lookups:
+        stored = own.get(lookup.key) or current.get(lookup.key)
+        if lookup.version is not None and (stored is None or stored.version != lookup.version):
+            stored = await snapshot.vread(lookup.key, lookup.version)
+        with entry(lookup.at):
+            found.append(present(lookup.key, stored, lookup.version))
     return found
 
 
