@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 from fhir_server import __version__
 from fhir_server.__main__ import main
 from fhir_server.cli import serve
+from fhir_server.cli.maintaining import told_beside
+from fhir_server.cli.speech import complain, say
 from fhir_server.settings import SETTINGS, Settings
 from tests.command import command, environment, run
 
@@ -350,3 +353,18 @@ def test_start_tells_who_needs_a_certificate(
     assert f"{where} in listed clients alone: curl needs a --cert and its --key\n" in capsys.readouterr().out
     serve._announce(Settings.read({}, {}))
     assert "listed clients" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "tell"), [("stdout", say), ("stderr", complain), ("stderr", told_beside)])
+def test_a_command_goes_on_when_its_reader_has_left(
+    name: str, tell: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``| head`` leaves, or a pager that is closed."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", buffering=1, encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, name, stream)
+        tell("a")
+        assert os.read(reader, 10) == b"a\n"
+        os.close(reader)
+        tell("b")
+        tell("c")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from fhir_server.cli.flags import add_flags, log_configuration, prepare_store, settings_of
-from fhir_server.cli.speech import complain
+from fhir_server.cli.speech import complain, heard_or_not
 from fhir_server.maintenance.progress import CommandFailed, Progress
 from fhir_server.settings import Settings, StartError
 
@@ -96,7 +96,8 @@ def told_beside(text: str) -> None:
     """Write a line to standard error without disturbing the bar."""
     from tqdm import tqdm  # noqa: PLC0415 only here
 
-    tqdm.write(text, file=sys.stderr)
+    with heard_or_not(sys.stderr):
+        tqdm.write(text, file=sys.stderr)
 
 
 def types_of(options: argparse.Namespace, known: frozenset[str]) -> frozenset[str]:

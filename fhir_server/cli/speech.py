@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
 
 from fhir_server.maintenance.progress import CommandFailed
 from fhir_server.settings import StartError
@@ -24,16 +26,29 @@ def open_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
+@contextmanager
+def heard_or_not(stream: TextIO) -> Iterator[None]:
+    """Where nobody reads a stream any more (``| head``), what is written goes nowhere, and the command goes on."""
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def say(text: str) -> None:
     """Write what was asked for, a line or more, to standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with heard_or_not(sys.stdout):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """Write what is wrong, or was not asked for, to standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    with heard_or_not(sys.stderr):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def refuse(error: Exception, code: int) -> int:

@@ -99,7 +99,9 @@ PROFILE_KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "profile-slice-closed": Kind(IssueType.STRUCTURE, 422, "an item of no slice, where a profile allows no other"),
         "profile-slice-order": Kind(IssueType.STRUCTURE, 422, "an item in another place than the order of slices asks"),
         "profile-slice-none": Kind(
-            IssueType.INFORMATIONAL, 422, "a remark: an item conforms to no slice that is told by its profile"
+            IssueType.INFORMATIONAL,
+            422,
+            "a remark: an item is of no slice, where a profile or a value set tells them apart",
         ),
         "extension-context": Kind(IssueType.EXTENSION, 422, "an extension where its definition does not allow it"),
         "profile-not-checked": Kind(_NOT_CHECKED, 422, "a warning: a profile is not loaded, or cannot be used"),

@@ -13,7 +13,7 @@ from fhir_server.definitions.guide import MAPPINGS, Folder
 from fhir_server.france.importing.cpts_file import CptsFile
 from fhir_server.france.importing.source import Wanted
 from fhir_server.france.importing.vocabulary import words
-from tests.definitions.test_profile_examples import told
+from tests.definitions.test_profile_examples import issues, told
 
 Json = dict[str, Any]
 
@@ -66,3 +66,19 @@ def test_what_a_description_becomes_conforms_to_our_profiles(file: Path) -> None
             assert errors == [], wanted.resource["id"]
     assert checked["cpts-organization"] == 1
     assert checked["cpts-healthcare-service"] > 3
+
+
+@pytest.mark.parametrize(
+    ("system", "remarks"),
+    [
+        ("https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante", []),
+        ("urn:oid:1.2.250.1.71.1.2.7", [("information", "profile-slice-none")]),
+    ],
+)
+def test_a_profession_in_another_spelling_of_its_system_is_remarked_on(
+    system: str, remarks: list[tuple[str, str]]
+) -> None:
+    qualification = {"code": {"coding": [{"system": system, "code": "10"}]}}
+    person = {"resourceType": "Practitioner", "active": True, "name": [{"family": "FICTIF", "given": ["Alice"]}]}
+    found = issues("cpts-practitioner", {**person, "qualification": [qualification]})
+    assert [(str(issue.severity), issue.id) for issue in found] == remarks

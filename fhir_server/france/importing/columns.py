@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.france.importing.findings import FileRefused, Place
+from fhir_server.france.importing.findings import FileRefused, MappingsRefused, Place
 from fhir_server.france.importing.vocabulary import folded
 
 
@@ -41,12 +41,12 @@ class Header:
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
-    """Return the columns that a file of mappings describes. Raises ``ValueError`` where two have a name in common."""
+    """Return the columns that a file of mappings describes. Raises ``MappingsRefused`` where two share a name."""
     found = tuple(Column(row["cle"], tuple(row["noms"]), row.get("obligatoire", False)) for row in rows)
     names = [folded(name) for column in found for name in column.names]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"deux colonnes ont le nom « {twice[0]} »")
+        raise MappingsRefused(f"mappings/imports : deux colonnes ont le nom « {twice[0]} »")
     return found
 
 

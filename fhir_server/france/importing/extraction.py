@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from fhir_server.france.importing.columns import Column, columns
+from fhir_server.france.importing.findings import MappingsRefused
 from fhir_server.france.importing.vocabulary import load, system
 from fhir_server.france.vocabulary import Json, coding
 
@@ -50,15 +51,15 @@ class Extraction:
 
 @cache
 def extraction() -> Extraction:
-    """Return what the file of mappings says. Raises ``ValueError`` naming what is wrong with it."""
+    """Return what the file of mappings says. Raises ``MappingsRefused``."""
     document = load("annuaire.yaml", "colonnes.schema.json")
     known = columns(document["colonnes"])
     codes = {row["colonne"]: _coded(row) for row in document.get("codes", ())}
     for key, coded in codes.items():
         if key not in {column.key for column in known}:
-            raise ValueError(f"annuaire.yaml : la colonne « {key} » n'est pas décrite")
+            raise MappingsRefused(f"annuaire.yaml : la colonne « {key} » n'est pas décrite")
         if coded.element not in ELEMENTS:
-            raise ValueError(
+            raise MappingsRefused(
                 f"annuaire.yaml : « {coded.element} » ne reçoit pas de codes ; {', '.join(sorted(ELEMENTS))}"
             )
     return Extraction(known, codes)

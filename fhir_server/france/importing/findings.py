@@ -63,6 +63,10 @@ class FileRefused(CommandFailed):
         self.place, self.reason, self.remedy = place, reason, remedy
 
 
+class MappingsRefused(CommandFailed):
+    """A file of ``mappings/`` that was edited into something that cannot be used: all that is wrong, a line each."""
+
+
 def unreadable(path: Path, error: OSError) -> FileRefused:
     """Return what is said of a file that the system does not let us read."""
     told = next((told for kind, told in _UNREADABLE if isinstance(error, kind)), "ne peut pas être lu")

@@ -60,7 +60,7 @@ class MembersFile:
     def __init__(self, path: Path, cpts: Cpts, today: date) -> None:
         """``today``: who left before it is no member any more. Raises ``FileRefused``."""
         self.owner = Owner("membres", cpts.key)
-        self._lines = Lines(path, "cp1252")
+        self._lines = Lines(path, "Windows-1252")
         self._cpts, self._today = cpts, today
         self._teams: dict[str, tuple[str, list[Json]]] = {}
         self._seen: dict[str, int] = {}
@@ -235,7 +235,7 @@ def _day(text: str, key: str) -> str:
         day, month, year = match.group(6, 5, 4) if match[4] else match.group(1, 2, 3)
         return date(int(year), int(month), int(day)).isoformat()
     except ValueError:
-        told = f"a une date impossible dans la colonne « {_columns_by_key()[key]} »"
+        told = f"a une date impossible dans la colonne « {_columns_by_key()[key]} », « {text[:20]} »"
         raise Fault(told, "écrivez JJ/MM/AAAA") from None
 
 

@@ -61,7 +61,7 @@ def summary(told: Told, *, dry_run: bool) -> Iterator[str]:
             "une ligne refusée pourrait être l'une d'elles."
         )
     if not told.refused and counts == Counts():
-        yield "Aucune ligne du fichier n'est à importer : vérifiez qu'il est du territoire demandé."
+        yield "Aucune ligne du fichier n'est à importer : vérifiez qu'il est complet, et du territoire demandé."
     if dry_run:
         yield "Essai : rien n'a été écrit."
 

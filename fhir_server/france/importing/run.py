@@ -17,7 +17,7 @@ from fhir_server.france.importing.comparing import Comparison
 from fhir_server.france.importing.findings import Refused, Remark, unreadable
 from fhir_server.france.importing.ledger import Ledger
 from fhir_server.france.importing.matching import claims
-from fhir_server.france.importing.source import Owner, Source, Told
+from fhir_server.france.importing.source import Counts, Owner, Source, Told
 from fhir_server.france.importing.vanishing import vanished
 from fhir_server.maintenance.progress import CommandFailed, Progress, unheard
 from fhir_server.service import Service
@@ -78,10 +78,8 @@ class Import:
         comparison = Comparison(self._service, self.ledger, owner, self.told, refused, adopt=self._options.adopt)
         await comparison.compare(bars("Comparaison"))
         if self.told.refused and not self._options.partial:
-            raise LinesRefused(
-                f"{self.told.refused} refus ; rien n'a été écrit. "
-                "Corrigez le fichier, ou importez le reste avec --partial."
-            )
+            rest = ", ou importez le reste avec --partial" if self.told.counts != Counts() else ""
+            raise LinesRefused(f"{self.told.refused} refus ; rien n'a été écrit. Corrigez le fichier{rest}.")
         await vanished(self._service, self.ledger, owner, self.told, self._today(), hold_back=self._is_blind)
         self._refuse_abnormal()
 

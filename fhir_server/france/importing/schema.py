@@ -74,7 +74,7 @@ class Schema:
         for name, node in value.items():
             if name not in rules:
                 told = f"la clé « {_joined(path, name[:40])} » n'est pas connue"
-                faults.append(Refused(node.place, told, f"les clés possibles ici sont {', '.join(rules)}"))
+                faults.append(Refused(node.key or node.place, told, f"les clés possibles ici sont {', '.join(rules)}"))
             else:
                 found[name] = self._value(node, rules[name], _joined(path, name), faults)
         return found
@@ -103,7 +103,8 @@ def _scalar(node: Node, text: str, rule: Mapping[str, Any], path: str, faults: l
     if not wrong and rule["type"] == "integer":
         wrong = not rule.get("minimum", found) <= found <= rule.get("maximum", found)
     if wrong:
-        _add(faults, node, path, "a une valeur impossible", f"écrivez {_expected(rule)}")
+        received = f", « {text[:40]} »" if "enum" in rule else ""  # a word that is none; other texts may name a person
+        _add(faults, node, path, f"a une valeur impossible{received}", f"écrivez {_expected(rule)}")
     return found
 
 

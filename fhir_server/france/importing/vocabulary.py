@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fhir_server.definitions.guide import MAPPINGS
 from fhir_server.france.importing import yaml_tree
+from fhir_server.france.importing.findings import MappingsRefused
 from fhir_server.france.importing.schema import Schema
 from fhir_server.france.vocabulary import Json, concept, own, tre
 
@@ -55,7 +56,7 @@ class Words:
     """One list of words."""
 
     def __init__(self, rows: list[dict[str, Any]], name: str) -> None:
-        """Raises ``ValueError`` where two rows have a spelling, or all codes, in common."""
+        """Raises ``MappingsRefused`` where two rows have a spelling, or all codes, in common."""
         self.name = name
         self.all: dict[str, Word] = {}
         self._spellings: dict[str, Word] = {}
@@ -65,11 +66,11 @@ class Words:
             self.all[word.name] = word
             for spelling in {folded(text) for text in (word.name, word.label, *row.get("aussi", ()))}:
                 if spelling in self._spellings:
-                    raise ValueError(f"{name}: « {spelling} » est écrit deux fois")
+                    raise MappingsRefused(f"vocabulaire.yaml, {name} : « {spelling} » est écrit deux fois")
                 self._spellings[spelling] = word
         self._by_code = {(word.system, word.code, word.specialty): word for word in self.all.values()}
         if len(self._by_code) != len(rows):
-            raise ValueError(f"{name}: deux mots ont le même code")
+            raise MappingsRefused(f"vocabulaire.yaml, {name} : deux mots ont le même code")
 
     def __getitem__(self, name: str) -> Word:
         return self.all[name]
@@ -92,7 +93,7 @@ class Words:
 
 @cache
 def words(name: str) -> Words:
-    """Return one list of the vocabulary: ``professions``, ``missions`` … Raises ``FileRefused``, ``ValueError``."""
+    """Return one list: ``professions``, ``missions`` … Raises ``FileRefused``, ``MappingsRefused``."""
     return Words(_document()[name], name)
 
 
@@ -103,10 +104,10 @@ def _document() -> Mapping[str, list[dict[str, Any]]]:
 
 
 def load(name: str, schema: str, folder: Path = FOLDER) -> Any:
-    """Return a file of mappings, held against its schema. Raises ``FileRefused``, or ``ValueError`` with all faults."""
+    """Return a file of mappings, held against its schema. Raises ``FileRefused``, ``MappingsRefused``."""
     found, faults = Schema.load(folder / schema).read(yaml_tree.read(folder / name))
     if faults:
-        raise ValueError("\n".join(map(str, faults)))
+        raise MappingsRefused("\n".join(map(str, faults)))
     return found
 
 

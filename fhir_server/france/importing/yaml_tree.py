@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,11 +28,15 @@ _NOTHING: Final = frozenset(("", "~", "null", "Null", "NULL"))
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value: a text (None: nothing stands there), a list, or a mapping. ``plain``: the text has no quotes."""
+    """One value: a text (None: nothing stands there), a list, or a mapping.
+
+    ``plain``: the text has no quotes. ``key``: where its key stands, of a member of a mapping.
+    """
 
     value: Value
     place: Place
     plain: bool = False
+    key: Place | None = None
 
 
 Value: TypeAlias = "str | list[Node] | dict[str, Node] | None"
@@ -119,12 +123,12 @@ class _Reader:
     def _members(self, events: Iterator[yaml.Event], depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
-            key = self._node(event, events, depth + 1).value
-            if not isinstance(key, str):
+            named = self._node(event, events, depth + 1)
+            if not isinstance(key := named.value, str):
                 raise self._refused(event, "a une clé qui n'est pas un mot", "écrivez « clé: valeur »")
             if key in found:
                 raise self._refused(event, f"contient deux fois la clé « {key[:40]} »", "n'en gardez qu'une")
-            found[key] = self._node(next(events), events, depth + 1)
+            found[key] = replace(self._node(next(events), events, depth + 1), key=named.place)
         return found
 
     def _place(self, event: yaml.Event) -> Place:

@@ -15,7 +15,7 @@ from fhir_server.fhirpath.navigation import navigator
 from fhir_server.validation.faults import Fault, Found
 from fhir_server.validation.profiles.bindings import binding_check, value_set_of
 from fhir_server.validation.profiles.constraints import Constraint, constraint_check, constraints_of
-from fhir_server.validation.profiles.discriminators import Discriminator, slice_test
+from fhir_server.validation.profiles.discriminators import Discriminator, is_loose, slice_test
 from fhir_server.validation.profiles.element import Check, Element
 from fhir_server.validation.profiles.run import Run
 from fhir_server.validation.profiles.slicing import Slice, Slicing
@@ -182,8 +182,8 @@ class Compiler:
         rules, ordered = given.get("rules", "open"), given.get("ordered") is True
         if rules not in {"closed", "openAtEnd"} and not ordered and all(one.element.says_nothing for one in slices):
             return None
-        by_profile = any(one.type == "profile" for one in discriminators)
-        return Slicing(node.name.removesuffix("[x]"), self._told, slices, rules, ordered, by_profile)
+        loose = any(is_loose(one, slice_) for one in discriminators for slice_ in node.slices.values())
+        return Slicing(node.name.removesuffix("[x]"), self._told, slices, rules, ordered, loose)
 
 
 def _cardinality(node: Node, core: CoreElement | None) -> tuple[int, int | None]:

@@ -10,11 +10,12 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from fhir_server.fhirpath import Item
-from fhir_server.validation.profiles.fixing import Test, any_of, has_url, value_test
+from fhir_server.validation.profiles.bindings import required_value_set
+from fhir_server.validation.profiles.fixing import Test, any_of, fixed_test, has_url, value_test
 from fhir_server.validation.profiles.run import Run
 from fhir_server.validation.profiles.snapshot import Node
 from fhir_server.validation.profiles.types import any_error, core_type, type_of_profile, types_of
-from fhir_server.validation.profiles.ways import End, Way, evaluate, extension_url, least
+from fhir_server.validation.profiles.ways import End, Way, evaluate, extension_url, least, plain_end
 
 
 class Discriminator(NamedTuple):
@@ -39,6 +40,17 @@ def slice_test(discriminators: Sequence[Discriminator], node: Node, about: str) 
         return None
 
     return test
+
+
+def is_loose(discriminator: Discriminator, node: Node) -> bool:
+    """Tell whether what a slice takes depends on more than its own elements: on a profile, or on a list of codes.
+
+    An item may then miss its slice by a code that is spelled otherwise, or by a fault that is not told.
+    """
+    if discriminator.type == "profile":
+        return True
+    end = plain_end(discriminator.path, node) if discriminator.type in {"value", "pattern"} else None
+    return end is not None and fixed_test(end) is None and required_value_set(end) is not None
 
 
 # --- value and pattern -----------------------------------------------------------------------------------------------

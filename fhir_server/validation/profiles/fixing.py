@@ -23,6 +23,14 @@ _DEEP: Final = 8
 
 
 def value_test(node: Node, depth: int = 0) -> Test | None:
+    """Return the test of what an element fixes, or else of the codes that it must be of. None if it says neither."""
+    if (fixed := fixed_test(node, depth)) is not None:
+        return fixed
+    value_set = required_value_set(node)
+    return None if value_set is None else lambda item, run: in_value_set(item, value_set, run)
+
+
+def fixed_test(node: Node, depth: int = 0) -> Test | None:
     """Return the test of what an element fixes: itself, or else by what is below it. None if it fixes nothing."""
     if (fixed := choice(node.definition, "fixed")) is not None:
         return lambda item, run: equals(item.value, fixed[1])
@@ -31,12 +39,11 @@ def value_test(node: Node, depth: int = 0) -> Test | None:
     if (url := extension_url(node)) is not None:
         return has_url(url)
     below = [*_tests_below(node, depth)] if depth < _DEEP else []
-    if below:
-        return lambda item, run: all_of(
-            any_of(inner(child, run) for child in run.children(item, name)) for name, inner in below
-        )
-    value_set = required_value_set(node)
-    return None if value_set is None else lambda item, run: in_value_set(item, value_set, run)
+    if not below:
+        return None
+    return lambda item, run: all_of(
+        any_of(inner(child, run) for child in run.children(item, name)) for name, inner in below
+    )
 
 
 def _tests_below(node: Node, depth: int) -> Iterator[tuple[str, Test]]:

@@ -48,7 +48,7 @@ class Slicing:
     rules: str = "open"
     ordered: bool = False
     tells_unmatched: bool = False
-    """Whether an item that no slice takes is worth a remark: where a profile tells them apart, it may be a mistake."""
+    """Whether an item that no slice takes is worth a remark: where a profile or a value set tells them apart."""
 
     def check(self, items: Sequence[Item], steps: Sequence[str], run: Run) -> Found:
         """Return what is wrong with the items of one parent."""

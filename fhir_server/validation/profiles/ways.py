@@ -100,6 +100,14 @@ class Way:
         return [end for root in roots if (found := _child(root, name)) is not None for end in _with_slices(found)]
 
 
+def plain_end(path: str, node: Node) -> Node | None:
+    """Return the element at the end of a path of names, None if there is none or the path is more than that."""
+    end: Node | None = node
+    for name in path.split("."):
+        end = end if end is None or name == "$this" else _child(end, name)
+    return end
+
+
 def _child(node: Node, name: str) -> Node | None:
     return node.children.get(name) or node.children.get(f"{name}[x]")
 

@@ -58,7 +58,7 @@ CASES: Final[Mapping[str, Mapping[str, tuple[str | bytes, str, str]]]] = {
     },
     "two encodings": {
         "cpts": (DESCRIPTION.encode() + b"telephone: \xe9", WHOLE, "f:4:12 : n'est pas de l'UTF-8"),
-        "membres": (MEMBERS.encode() + MEMBER.encode("cp1252"), WHOLE, "f:1 : mélange l'UTF-8 et le cp1252"),
+        "membres": (MEMBERS.encode() + MEMBER.encode("cp1252"), WHOLE, "f:1 : mélange l'UTF-8 et le Windows-1252"),
         "annuaire": (extract(ALICE) + b"\xe9|\n", WHOLE, "f:1 : mélange l'UTF-8 et le iso-8859-1"),
         "finess": (RIGHT["finess"].encode() + b"\xe9\n", WHOLE, "f:2 : mélange l'UTF-8 et le iso-8859-1"),
         "finess-named": (RIGHT["finess-named"].encode() + b"\xe9\n", WHOLE, "f:2 : mélange l'UTF-8 et le iso-8859-1"),
@@ -78,7 +78,7 @@ CASES: Final[Mapping[str, Mapping[str, tuple[str | bytes, str, str]]]] = {
         "finess-named": (HEADER.replace("cog;", ""), WHOLE, "f:1 : n'a pas la colonne « cog »"),
     },
     "renamed column": {
-        "cpts": (DESCRIPTION.replace("finess", "numero"), LINE, "f:3:9 : la clé « numero » n'est pas connue"),
+        "cpts": (DESCRIPTION.replace("finess", "numero"), LINE, "f:3:1 : la clé « numero » n'est pas connue"),
         "membres": (RIGHT["membres"].replace("Entrée", "Arrivée"), WHOLE, "colonnes inconnues : Arrivée"),
         "annuaire": (ROWS.replace("Code profession", "Métier"), WHOLE, "colonnes inconnues : Métier"),
         "finess": (FIRST + SITE.replace("structureet", "structure"), LINE, "f:2 : a une section inconnue, « structur"),

@@ -169,8 +169,10 @@ async def test_a_refused_line_refuses_all_or_is_left_out(
 ) -> None:
     await empty.run(Fake(many(4)))
     head = await empty.head()
-    with pytest.raises(LinesRefused, match=r"^1 refus ; rien n'a été écrit"):
+    with pytest.raises(LinesRefused, match=r"^1 refus ; rien n'a été écrit\..* le reste avec --partial\.$"):
         await empty.run(Fake([*many(4)[2:], refused, organization("new", "Nouveau")]))
+    with pytest.raises(LinesRefused, match=r"^1 refus ; rien n'a été écrit\. Corrigez le fichier\.$"):
+        await empty.run(Fake([refused]))
     assert await empty.head() == head
     wanted: Sequence[Wanted | Refused] = [*many(4)[2:], refused, organization("new", "Nouveau")]
     told = await empty.run(Fake(wanted), partial=True, max_deactivated=100)

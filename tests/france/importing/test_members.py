@@ -77,7 +77,7 @@ def test_each_line_is_a_person_and_a_role_whatever_the_encoding(encoding: str, c
         ),
         (
             "99700990015;FICTIF;Alice;Médecin;31/02/2024;;",
-            "date impossible dans la colonne « Entrée ». Remède : écrivez JJ",
+            "date impossible dans la colonne « Entrée », « 31/02/2024 ». Remède : écrivez JJ",
         ),
         ("99700990015;FICTIF;Alice;Médecin;05/24/2024;;", "date impossible"),
         ("99700990015;FICTIF;Alice;Médecin;28/05/2024;01/01/2024;", "une date de sortie avant la date d'entrée"),
@@ -147,11 +147,11 @@ def test_a_team_of_which_a_member_was_refused_is_not_written(csv: Path) -> None:
         (b"PK\x03\x04\x14\x00\x08", "membres.csv:1:3 : contient le caractère U+0003, qui n'est pas du texte"),
         (
             HEADER.encode() + b"99700990015;\xc9;Alice;M;28/05/2024;;\n",
-            "membres.csv:1 : mélange l'UTF-8 et le cp1252",
+            "membres.csv:1 : mélange l'UTF-8 et le Windows-1252",
         ),
         (
             HEADER.encode("cp1252") + b"99700990015;\x81;Alice;M;28/05/2024;;\n",
-            "membres.csv:2:13 : n'est ni de l'UTF-8 ni du cp1252",
+            "membres.csv:2:13 : n'est ni de l'UTF-8 ni du Windows-1252",
         ),
         (HEADER + "9" * (MAX_LINE + 10), f"membres.csv:2 : a une ligne de plus de {MAX_LINE} octets"),
     ],

@@ -426,7 +426,8 @@ async def test_a_territory_must_be_one(
 async def test_a_file_without_a_line_of_the_territory_says_so(empty: World, file: Path) -> None:
     write(file, extract(ALICE))
     await empty.file("annuaire", file, communes=["90010"])
-    assert empty.said[-1] == "Aucune ligne du fichier n'est à importer : vérifiez qu'il est du territoire demandé."
+    told = "Aucune ligne du fichier n'est à importer : vérifiez qu'il est complet, et du territoire demandé."
+    assert empty.said[-1] == told
 
 
 async def test_a_site_that_is_two_structures_here_is_told_with_both_and_how_to_go_on(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fhir_server.definitions.guide import MAPPINGS
 from fhir_server.france.importing import yaml_tree
 from fhir_server.france.importing.cpts_file import SCHEMA, CptsFile
-from fhir_server.france.importing.findings import FileRefused, Refused, Remark
+from fhir_server.france.importing.findings import FileRefused, MappingsRefused, Refused, Remark
 from fhir_server.france.importing.schema import Schema
 from fhir_server.france.importing.vocabulary import Words, load, words
 from fhir_server.france.importing.yaml_tree import MAX_BYTES, MAX_DEPTH, parse
@@ -101,7 +101,8 @@ def test_a_file_that_is_no_description_is_told_what_one_is(tmp_path: Path) -> No
     ("text", "told"),
     [
         ("telephone: '0381000000'", "f.yaml:3:12 : « telephone » a une valeur impossible. Remède : écrivez un numéro"),
-        ("telefone: '+33381000000'", "f.yaml:3:11 : la clé « telefone » n'est pas connue. Remède : les clés possibles"),
+        ("telefone: '+33381000000'", "f.yaml:3:1 : la clé « telefone » n'est pas connue. Remède : les clés possibles"),
+        ("population:\n  habitants: 12\n  lieux:\n    - {nom: A}", "f.yaml:5:3 : la clé « population.lieux » n'est"),
         (
             "population: {libelle: beaucoup}",
             "f.yaml:3:13 : « population.habitants » manque. Remède : ajoutez le nombre",
@@ -110,7 +111,7 @@ def test_a_file_that_is_no_description_is_told_what_one_is(tmp_path: Path) -> No
         ("population: {habitants: 0}", "f.yaml:3:25 : « population.habitants » a une valeur impossible"),
         (
             "missions:\n  - {code: autre, nom: X}",
-            "f.yaml:4:12 : « missions[1].code » a une valeur impossible. Remède : écr",
+            "f.yaml:4:12 : « missions[1].code » a une valeur impossible, « autre ». Remède : écr",
         ),
         ("missions: []", "f.yaml:3:11 : la liste « missions » est vide"),
         ("missions: {}", "f.yaml:3:11 : « missions » a une valeur d'une autre sorte. Remède : écrivez une liste"),
@@ -210,7 +211,7 @@ def test_a_file_of_mappings_that_is_wrong_says_where(tmp_path: Path) -> None:
     schema = (MAPPINGS / "imports" / "colonnes.schema.json").read_text(encoding="utf-8")
     (tmp_path / "s.json").write_text(schema, encoding="utf-8")
     (tmp_path / "c.yaml").write_text("colonnes:\n  - {cle: RPPS, noms: []}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"c\.yaml:2:11 .*\n.*c\.yaml:2:23 "):
+    with pytest.raises(MappingsRefused, match=r"c\.yaml:2:11 .*\n.*c\.yaml:2:23 "):
         load("c.yaml", "s.json", tmp_path)
 
 
@@ -219,7 +220,7 @@ ROW = {"nom": "a", "libelle": "A", "systeme": "cpts-role", "code": "a"}
 
 @pytest.mark.parametrize("other", [{**ROW, "code": "b"}, {**ROW, "nom": "b", "libelle": "B"}])
 def test_a_vocabulary_says_each_word_and_code_once(other: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="deux"):
+    with pytest.raises(MappingsRefused, match="deux"):
         Words([ROW, other], "roles")
 
 

@@ -79,7 +79,21 @@ VALUES: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]], Told]] = [
             },
         ],
         [RED, SALT, RED],
-        [("profile-max", "Slot.serviceType")],
+        [("profile-max", "Slot.serviceType"), ("profile-slice-none", "Slot.serviceType[1]")],
+    ),
+    (
+        "a fixed code, although a value set binds it",
+        [
+            {"path": "serviceType", "slicing": by("value", "id")},
+            {"path": "serviceType", "sliceName": "red", "max": "1"},
+            {
+                "path": "serviceType.id",
+                "fixedString": "r",
+                "binding": {"strength": "required", "valueSet": BASE + "colours"},
+            },
+        ],
+        [SALT],
+        [],
     ),
     (
         "value set that is not loaded",
