@@ -62,6 +62,11 @@ class SearchParameter:
         return COMPARATORS if self.type in _ORDERED else ()
 
     @property
+    def is_selection(self) -> bool:
+        """Whether it takes those of an element's references that lead to one type, as Appointment's ``patient`` does."""
+        return "resolve() is " in self.expression
+
+    @property
     def is_ours(self) -> bool:
         """Whether this project added it to R4."""
         return self.url.startswith(OURS)

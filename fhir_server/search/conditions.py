@@ -259,7 +259,8 @@ class Conditions:
 
     def _check_targets(self, criterion: Criterion, origin: str) -> None:
         """Refuse a reference to a type that the parameter, or its modifier, does not lead to. A canonical URL, or one
-        that is not of a FHIR server, names no type."""
+        that is not of a FHIR server, names no type. The element of a selection may hold others: nothing is the answer.
+        """
         texts = [value.text for value in criterion.values if isinstance(value, ReferenceValue)]
         structures, parameter = self.registry.structures, criterion.parameter
         found = [leaf.type for type_ in criterion.types for leaf in leaves(parameter, type_, structures)]
@@ -268,6 +269,8 @@ class Conditions:
         possible = parameter.targets or structures.resource_types
         if criterion.modifier is not None:
             possible = frozenset((criterion.modifier,))
+        elif parameter.is_selection:
+            possible = structures.resource_types
         for text in texts:
             named = type_named(text)
             is_type = named in structures.resource_types or local(text) is not None

@@ -8,6 +8,7 @@ from fhir_server.definitions.parameters import SearchParameter
 from fhir_server.definitions.registry import Registry
 from fhir_server.outcome import BadRequest, IssueType
 from fhir_server.search.criteria import Kind
+from fhir_server.search.query import Equal
 from tests.search.asking import BASE, Ask
 
 
@@ -52,7 +53,7 @@ def test_chain_to_nowhere_is_refused(ask: Ask, query: str, told: str) -> None:
         ("Organization", "partof=Location/o1/_history/2", '"Location" is not a target of partof'),
         ("Organization", f"partof={BASE}/Location/o1", '"Location" is not a target of partof'),
         ("Organization", "partof=https://other.example/fhir/Location/o1/_history/2", '"Location" is not a target of'),
-        ("Appointment", "location=Practitioner/x", '"Practitioner" is not a target of location here. Valid: Location'),
+        ("Appointment", "location=Practitionner/x", '"Practitionner" is not a target of location here'),
         ("Appointment", "supporting-info=Nothing/x", '"Nothing" is not a target of supporting-info'),
         ("Schedule", "actor:Practitioner=Location/x", '"Location" is not a target of actor:Practitioner'),
         (
@@ -71,6 +72,10 @@ def test_reference_to_a_type_that_the_parameter_does_not_lead_to_is_refused(
     assert told in issue.diagnostics
     with pytest.raises(BadRequest):
         ask.request(type_, query, strict=False)
+
+
+def test_selection_from_references_finds_none_of_another_type(ask: Ask) -> None:
+    assert ask.query("Appointment", "patient=Practitioner/p1").where == Equal("patient", ("Practitioner/p1",))
 
 
 def test_reference_in_an_extension_of_any_type_is_to_a_target_too(registry: Registry) -> None:
