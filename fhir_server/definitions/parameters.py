@@ -63,7 +63,7 @@ class SearchParameter:
 
     @property
     def is_selection(self) -> bool:
-        """Whether it takes those of an element's references that lead to one type, as Appointment's ``patient`` does."""
+        """Whether it takes those of an element's references that lead to one type, as ``patient`` does of actors."""
         return "resolve() is " in self.expression
 
     @property

@@ -16,6 +16,7 @@ import pytest
 
 from tests.rest.authority import CN, DAY, OU, Authority, anonymous, self_signed
 from tests.rest.process import Process
+from tests.rest.test_regulators import IDNPS, account
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -210,24 +211,25 @@ def test_no_line_of_the_log_names_a_client(guarded: Guarded) -> None:
 
 
 def test_stop_lets_requests_of_each_listener_finish_and_waits_for_no_farewell(guarded: Guarded) -> None:
-    body = b'{"resourceType": "Practitioner"}'
     begun = []
     client = guarded.authority.client().client()
     idle = HTTPSConnection("127.0.0.1", guarded.sas_port, timeout=20, context=client)
     idle.request("GET", "/health")
     assert idle.getresponse().read()
-    for port, path in ((guarded.process.port, "/fhir/Practitioner"), (guarded.sas_port, "/sas/Practitioner")) * 2:
+    places = ((guarded.process.port, "/fhir/Practitioner"), (guarded.sas_port, "/sas/Practitioner")) * 2
+    for number, (port, path) in enumerate(places):
+        body = json.dumps(account(IDNPS, f"3456780581/{number}")).encode()
         connection = HTTPSConnection("127.0.0.1", port, timeout=20, context=client)
         connection.putrequest("POST", path)
         connection.putheader("Content-Type", "application/fhir+json")
         connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body[:9])
-        begun.append(connection)
+        begun.append((connection, body[9:]))
     time.sleep(0.3)
     guarded.process.popen.terminate()
     time.sleep(0.3)
-    for connection in begun:
-        connection.send(body[9:])
+    for connection, rest in begun:
+        connection.send(rest)
         answer = connection.getresponse()
         assert (answer.status, bool(answer.read())) == (201, True)
         connection.close()
