@@ -27,7 +27,6 @@ from fhir_server.france.sas.asked import (
 )
 from fhir_server.france.sas.base import Actor, SasBase
 from fhir_server.france.sas.received import ReceivedAppointments
-from fhir_server.france.sas.rendering import actors
 from fhir_server.france.sas.view import GuideView
 from fhir_server.france.vocabulary import PARIS
 from fhir_server.interactions.context import Context
@@ -40,9 +39,9 @@ from fhir_server.interactions.rules import Rule
 from fhir_server.interactions.search import find
 from fhir_server.interactions.single import create, parsed, update, with_resource
 from fhir_server.model.bundle import Entry, bundle
-from fhir_server.model.formats import Resource, parse, serialize
+from fhir_server.model.formats import Resource, serialize
 from fhir_server.model.interaction import Interaction
-from fhir_server.model.reference import Key, local
+from fhir_server.model.reference import Key
 from fhir_server.outcome import BadRequest, Issue, IssueType, MethodNotAllowed, Unprocessable
 from fhir_server.search.criteria import SearchRequest
 from fhir_server.search.request import parse_search
@@ -173,9 +172,17 @@ class SasService(Service):
             raise Unprocessable(Issue(IssueType.TOO_COSTLY, told, ("http",), id="sas-results"))
         matches = [match.stored for match in found.matches.matches]
         included = [stored for stored in found.included if stored.key.type in TYPES]
-        if any(stored.key.type == "Location" for stored in included):
-            included = _without_strays(context, matches, included)
-        return matches, included
+        return matches, self._without_strays(context, matches, included)
+
+    def _without_strays(
+        self, context: Context, matches: Sequence[Stored], included: Sequence[Stored]
+    ) -> Sequence[Stored]:
+        """Return what rides along without places that are no agenda's own: a professional's are inside of roles."""
+        agendas = [stored for stored in (*matches, *included) if stored.key.type == "Schedule"]
+        if not agendas or all(stored.key.type != "Location" for stored in included):
+            return included
+        whose = self._view.whose(context, agendas)
+        return [stored for stored in included if stored.key.type != "Location" or stored.key in whose]
 
     async def _searchset(
         self, context: Context, matches: Sequence[Stored], extra: Sequence[Stored], link: str
@@ -201,15 +208,6 @@ def _rules(base: SasBase) -> tuple[Rule, ...]:
 def _meant(sent: Resource, matches: Sequence[Stored]) -> Sequence[Key]:
     """Return which of the matches of its criteria a conditional update of the platform means."""
     return received.meant(matches) if sent.get("resourceType") == "Appointment" else regulators.meant(sent, matches)
-
-
-def _without_strays(context: Context, matches: Sequence[Stored], included: Sequence[Stored]) -> list[Stored]:
-    """Return what rides along without places that are no agenda's own: those of professionals are inside of roles."""
-    agendas = [stored for stored in (*matches, *included) if stored.key.type == "Schedule"]
-    whose = (actor for stored in agendas for actor in actors(parse(stored.body or b"{}"))[0])
-    named = (local(actor.get("reference", ""), context.bases) for actor in whose)
-    places = {one.key for one in named if one is not None}
-    return [stored for stored in included if stored.key.type != "Location" or not agendas or stored.key in places]
 
 
 async def _received(context: Context, request: Request, found: Route) -> Request:

@@ -5,11 +5,11 @@ Practitioners and agendas ride along with every answer and seldom change, so the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from fhir_server.france.sas.base import Version
-from fhir_server.france.sas.rendering import needs, rendered
+from fhir_server.france.sas.rendering import actors, needs, rendered
 from fhir_server.interactions.context import Context
 from fhir_server.interactions.pace import Pace
 from fhir_server.model.formats import Resource, parse, serialize
@@ -34,6 +34,7 @@ class GuideView:
     def __init__(self, version: Version) -> None:
         self._version = version
         self._kept: dict[tuple[Key, int], _Seen] = {}
+        self._whose: dict[tuple[Key, int], tuple[Key, ...]] = {}
 
     async def bodies(self, context: Context, found: Sequence[Stored]) -> list[bytes]:
         """Return the bytes of each: those of a Slot as they are stored, all others as the guide has them."""
@@ -47,10 +48,24 @@ class GuideView:
         related = await _read(context, {key for keys in wanted.values() for key in keys.values()})
         bodies: list[bytes] = []
         for stored in found:
-            is_slot = stored.key.type == "Slot"
-            bodies.append(stored.body or b"" if is_slot else self._seen(stored, wanted[stored.key], related))
-            await pace.keep()
+            if stored.key.type == "Slot":
+                bodies.append(stored.body or b"")
+            else:
+                bodies.append(self._seen(stored, wanted[stored.key], related))
+                await pace.keep()
         return bodies
+
+    def whose(self, context: Context, agendas: Iterable[Stored]) -> set[Key]:
+        """Return whom or what agendas are of, as the guide has it: a place is, where they are of no professional."""
+        found: set[Key] = set()
+        for stored in agendas:
+            place = (stored.key, stored.version)
+            if place not in self._whose:
+                self._whose[place] = _whose(context, stored)
+                if len(self._whose) > KEPT:
+                    del self._whose[next(iter(self._whose))]
+            found.update(self._whose[place])
+        return found
 
     def _seen(self, stored: Stored, wanted: Mapping[str, Key], related: Mapping[Key, Stored]) -> bytes:
         """Return a resource rendered, as it is kept if what it takes elements from is the same."""
@@ -66,6 +81,11 @@ class GuideView:
         if len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
         return body
+
+
+def _whose(context: Context, agenda: Stored) -> tuple[Key, ...]:
+    named = (local(actor.get("reference", ""), context.bases) for actor in actors(parse(agenda.body or b"{}"))[0])
+    return tuple(one.key for one in named if one is not None)
 
 
 def _wanted(context: Context, stored: Stored) -> dict[str, Key]:
