@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from time import monotonic
+from typing import Final
 
 from fhir_server.interactions.exchange import Response
 from fhir_server.outcome import BadRequest, Issue, IssueType
@@ -21,15 +23,23 @@ def too_long(what: str, limit: int, path: str = "http") -> BadRequest:
     return BadRequest(Issue(IssueType.TOO_COSTLY, text, (path,), id="answer-limit"))
 
 
+READS_BEGIN_SECONDS: Final = 60.0
+"""So long after its Bundle a read may begin: each may be slow, and nobody waits for thousands of them."""
+
+
 class Budget:
-    """What the answers to the entries of one Bundle may have together, in bytes."""
+    """What the answers to the entries of one Bundle may have together, in bytes, and when its last read begins."""
 
     def __init__(self, limit: int) -> None:
         self._limit = self._left = limit
         self._is_spent = False
+        self._until = monotonic() + READS_BEGIN_SECONDS
 
     def demand(self) -> None:
         """Raise ``BadRequest`` if nothing is left, or a read was refused already: each would be done for nothing."""
+        if monotonic() >= self._until:
+            text = f"the entries before this one took more than {READS_BEGIN_SECONDS:g} seconds; send fewer in a Bundle"
+            raise BadRequest(Issue(IssueType.TOO_COSTLY, text, ("http",), id="bundle-time"))
         if self._is_spent or self._left <= 0:
             raise too_long("with this entry", self._limit)
 

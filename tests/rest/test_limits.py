@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.interactions import sizes
 from fhir_server.interactions.batch import batch
 from fhir_server.interactions.envelope import posted_bundle
 from fhir_server.interactions.exchange import Request, Response
@@ -250,6 +251,17 @@ async def test_entries_of_a_batch_past_the_limit_are_refused(brief: Server) -> N
     assert sorted(status(one) for one in answered[:-1]) == [200, 200, 200, 400, 400, 400]
     assert [status(answered[place]) for place in (0, 1, -1)] == [200, 200, 200]
     assert ids(answered[-2]["response"]["outcome"]) == ["answer-limit"]
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_reads_of_a_bundle_that_has_taken_too_long_are_refused(
+    brief: Server, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "READS_BEGIN_SECONDS", 0.0)
+    put, search = entry("PUT", "Practitioner/p0", practitioner(id="p0")), entry("GET", "Practitioner?_id=p0")
+    answered = await done(brief.http, kind, put, search)
+    assert [status(one) for one in answered] == [200, 400]
+    assert ids(answered[-1]["response"]["outcome"]) == ["bundle-time"]
 
 
 async def test_write_past_the_limit_is_answered_without_its_resource(brief: Server) -> None:
