@@ -2,8 +2,8 @@
 
 The MongoDB is the stand-in of the tests, in memory and with few indexes, or a real one that ``FHIR_TEST_MONGODB_URI``
 names. What takes time on the stand-in says nothing: so creates come first, into an empty store, what a server computes
-while it waits, about the same each second, is taken off, and the SAS query, which takes the stand-in a second, is
-answered from what it answered before (``replay``): a server that asks once a second finds its caches cold.
+while it waits, about the same each second, is taken off, and reads and searches, up to a second each on the stand-in,
+are answered from what it answered before (``replay``): a server that asks once a second finds its caches cold.
 
 python -m benchmarks.engines
 """
@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from itertools import count, cycle, islice
 from time import perf_counter
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
 from benchmarks import data, replay
-from benchmarks.client import Answer, ask, drive, get, request
+from benchmarks.client import Answer, WrongAnswer, ask, drive, get, request
 from benchmarks.create import creates
 from benchmarks.fill import fill, practitioners
 from benchmarks.program import Scale, main
@@ -49,9 +48,11 @@ async def measure(scale: Scale) -> list[Row]:
     with mongo_server.serving() as uri, mongo_server.database(uri) as place:
         for engine, store in (("SQLite", scale.scratch / "engines.sqlite"), ("MongoDB", place)):
             with fhir_server(store) as server:
-                found = [each async for each in _measured(scale, server)]
+                found = [each async for each in _writes(scale, server)]
+                await _long_history(server, scale.imported)
+                await fill(server, scale.least)
             with replay.answering(store) as pace, fhir_server(pace) as server:
-                found.append(await _sas_query(scale, server))
+                found += [each async for each in _reads(scale, server)]
             for what, cost, samples in found:
                 costs.setdefault(what, []).append(cost)
                 rows.append(Row(f"{what}, {engine}", _size(scale), f"{cost * 1e6:.0f} µs of CPU", samples))
@@ -67,8 +68,7 @@ def _size(scale: Scale) -> str:
     return f"{number(scale.least)} slots"
 
 
-async def _measured(scale: Scale, server: Server) -> AsyncIterator[Measured]:
-    people = practitioners(scale.least)
+async def _writes(scale: Scale, server: Server) -> AsyncIterator[Measured]:
     numbers = count(1_000 * data.SLOTS_EACH)
     most = min(scale.requests * 4, 2_000)
     meter = Meter(server, await _idle(server))
@@ -77,21 +77,24 @@ async def _measured(scale: Scale, server: Server) -> AsyncIterator[Measured]:
     yield await meter.run("create", iter(plain), scale.seconds, status=201)
     conditional = list(islice(creates(numbers, conditional=True), most // 4))
     yield await meter.run("conditional create, no match", iter(conditional), scale.seconds, status=201)
-    versions, page, pages = await _long_history(server, scale.imported)
-    size = number(scale.imported)
-    yield await meter.run(f"vread among {size} versions", cycle(versions), scale.seconds)
-    yield await meter.run(f"page {number(pages)} of their history", cycle([page]), scale.seconds)
-    await fill(server, scale.least)
-    reads = [get(f"{BASE}/Slot/{data.slot_id(n % people, n % data.SLOTS_EACH)}") for n in range(1_000)]
-    yield await meter.run("read", cycle(reads), scale.seconds)
 
 
-async def _sas_query(scale: Scale, server: Server) -> Measured:
-    asked, check = requests(practitioners(scale.least), ALL, ASKED), counted(ALL)
+async def _reads(scale: Scale, server: Server) -> AsyncIterator[Measured]:
+    people, size = practitioners(scale.least), number(scale.imported)
+    turns, pages = scale.imported // TOGETHER, scale.imported // PAGE
+    versions = [get(f"{BASE}/Organization/h{n % TOGETHER}/_history/{n % turns + 1}") for n in range(200)]
+    slots = [get(f"{BASE}/Slot/{data.slot_id(n % people, n % data.SLOTS_EACH)}") for n in range(200)]
+    sas, last = requests(people, ALL, ASKED), await _last_page(server, turns)
     meter = Meter(server, await _idle(server))
-    await drive(server.port, asked * 3, seconds=120, check=check)
-    what = f"SAS query, all {data.FREE_IN_WINDOW}"
-    return await meter.run(what, cycle(asked), scale.seconds, check=check, clients=1)
+    for what, asked, clients in (
+        (f"vread among {size} versions", versions, CLIENTS),
+        (f"page {number(pages)} of their history", [last], CLIENTS),
+        ("read", slots, CLIENTS),
+        (f"SAS query, all {data.FREE_IN_WINDOW}", sas, 1),
+    ):
+        check = counted(ALL) if asked is sas else None
+        await drive(server.port, asked * 3, seconds=120, check=check)
+        yield await meter.run(what, cycle(asked), scale.seconds, check=check, clients=clients)
 
 
 async def _idle(server: Server) -> float:
@@ -125,21 +128,25 @@ class Meter:
         return what, (self.server.cpu_seconds() - before - waited) / len(run.samples), run.samples
 
 
-async def _long_history(server: Server, every: int) -> tuple[list[bytes], bytes, int]:
-    """Make so many versions by transactions; return what asks for some of them, what asks for the last page of their
-    history, the oldest, and which page that is."""
-    turns = every // TOGETHER
-    for turn in range(turns):
+async def _long_history(server: Server, every: int) -> None:
+    """Make so many versions by transactions."""
+    for turn in range(every // TOGETHER):
         entries = [_entry(each, turn) for each in range(TOGETHER)]
         await drive(server.port, [request("POST", f"{BASE}/", data.transaction(entries))], expected=(200,))
-    versions = [get(f"{BASE}/Organization/h{n % TOGETHER}/_history/{n % turns + 1}") for n in range(200)]
-    path, pages = f"{BASE}/Organization/_history?_count={PAGE}", 1
-    while True:
-        links = json.loads((await ask(server.port, get(path))).body)["link"]
-        following = next((link["url"] for link in links if link["relation"] == "next"), None)
-        if following is None:
-            return versions, get(path), pages
-        path, pages = urlsplit(following)._replace(scheme="", netloc="").geturl(), pages + 1
+
+
+async def _last_page(server: Server, turns: int) -> bytes:
+    """Return what asks for the page of the oldest versions: none of those before it is read, which takes the stand-in a
+    second each. The second page says where the last transaction lies, and each is a commit."""
+    path = f"{BASE}/Organization/_history?_count={PAGE}"
+    links = json.loads((await ask(server.port, get(path))).body)["link"]
+    following = next(link["url"] for link in links if link["relation"] == "next")
+    log, commit, _ = following.rpartition("_page=")[2].split(".")
+    last = get(f"{path}&_page={log}.{int(commit) - turns + 1}.{PAGE}")
+    answer = await ask(server.port, last)
+    if answer.body.count(b'"fullUrl"') != PAGE or b'"next"' in answer.body:
+        raise WrongAnswer(answer, f"the last {PAGE} versions")
+    return last
 
 
 def _entry(each: int, turn: int) -> dict[str, Any]:
