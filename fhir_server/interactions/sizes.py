@@ -43,6 +43,11 @@ class Budget:
         if self._is_spent or self._left <= 0:
             raise too_long("with this entry", self._limit)
 
+    def grant(self, response: Response) -> Response:
+        """Return an answer that was found to have its place before its Bundle was written: too late to refuse it."""
+        self._left -= sum(map(len, response.body))
+        return response
+
     def take(self, response: Response, *, is_read: bool) -> Response:
         """Return an answer that has its place. Raises ``BadRequest`` for a read that has none.
 

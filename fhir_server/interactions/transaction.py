@@ -59,13 +59,13 @@ async def transaction(context: Context, request: Request, envelope: Envelope, pe
     written, read = await _done(context, work)
     answers: dict[int, Entry] = {}
     pace, budget = Pace(), Budget(context.limits.answer_bytes)
+    for (place, _, shape), stored in zip(work.lookups, read, strict=True):
+        wish = work.wishes[place].request
+        answers[place] = answered(wish, budget.grant(await respond(context, wish, shape, stored)))
+        await pace.keep()
     for (place, _), one in zip(work.intents, written, strict=True):
         wish = _quiet(work.wishes[place].request)
         answers[place] = answered(wish, budget.take(answer(context, wish, one), is_read=False))
-        await pace.keep()
-    for (place, _, shape), stored in zip(work.lookups, read, strict=True):
-        wish = work.wishes[place].request
-        answers[place] = answered(wish, budget.take(await respond(context, wish, shape, stored), is_read=True))
         await pace.keep()
     for place in work.later:
         later = work.wishes[place]

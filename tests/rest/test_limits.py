@@ -278,6 +278,17 @@ async def test_entries_of_a_transaction_past_the_limit_are_refused(brief: Server
     assert ids(answered[-1]["response"]["outcome"]) == ["answer-limit"]
 
 
+async def test_transaction_that_is_stored_is_answered_its_reads_whatever_its_writes_would_say(brief: Server) -> None:
+    writes = [entry("POST", "Practitioner", practitioner("y" * SIZE)) for _ in range(5)]
+    sent = bundle("transaction", *writes, entry("GET", "Practitioner/p0"))
+    answer = await brief.http.post("", json=sent, headers={"Prefer": "return=representation"})
+    assert answer.status_code == 200, answer.text
+    answered = answer.json()["entry"]
+    assert [status(one) for one in answered] == [201] * 5 + [200]
+    assert answered[-1]["resource"]["id"] == "p0"
+    assert 0 < sum("resource" in one for one in answered[:-1]) < 5
+
+
 @pytest.mark.parametrize("writes", [(), (entry("PUT", "Practitioner/p9", practitioner(id="p9")),)])
 @pytest.mark.parametrize("url", ["Practitioner/p0", "Practitioner/p0/_history/1"])
 async def test_transaction_that_reads_too_much_by_id_is_refused(
